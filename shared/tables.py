@@ -1,0 +1,264 @@
+"""Every table, as SQLAlchemy Core. `migrations/` builds the same schema; a test compares the two.
+
+History (`events`, `event_outcomes`, `event_conflicts`, `decisions`, `notices`, `attempts`) is append-only: the role the services
+use cannot update or delete it. Everything else is a projection, a schedule or a lease, and may be rebuilt from history.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
+
+metadata = MetaData()
+
+
+def _instant(name: str, nullable: bool = False) -> Column:  # type: ignore[type-arg]
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    _instant("created_at"),
+    _instant("expires_at", nullable=True),
+    _instant("revoked_at", nullable=True),
+    _instant("last_used_at", nullable=True),
+    Index("api_keys_tenant", "tenant"),
+)
+
+# One row per partition: who may write it (owner, epoch, lease_until), how far the bus was read (stream_seq), how long history is (seq).
+partition_heads = Table(
+    "partition_heads",
+    metadata,
+    Column("partition", Integer, primary_key=True),
+    Column("epoch", BigInteger, nullable=False, server_default="0"),
+    Column("owner", Text, nullable=True),
+    _instant("lease_until", nullable=True),
+    Column("stream_seq", BigInteger, nullable=False, server_default="0"),
+    Column("seq", BigInteger, nullable=False, server_default="0"),
+)
+
+# Every event history holds, in the order it was received; `seq` is gapless within its partition. `body` is canonical JSON, as received
+# from the bus with `tenant` and `recordedtime`. `stream_seq` is null for events that decision itself appends.
+events = Table(
+    "events",
+    metadata,
+    Column("partition", Integer, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("athlete", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    _instant("time"),
+    _instant("recorded_at"),
+    Column("stream_seq", BigInteger, nullable=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("partition", "seq"),
+    UniqueConstraint("tenant", "source", "id"),
+    Index("events_athlete", "tenant", "athlete", "partition", "seq"),
+)
+
+# What became of an event: accepted, refused or parked; the row with the greatest (seq, n) counts. `seq` is the partition sequence of the
+# event whose arrival brought this outcome.
+event_outcomes = Table(
+    "event_outcomes",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("path", Text, nullable=True),
+    Column("reason", Text, nullable=True),
+    PrimaryKeyConstraint("tenant", "source", "id", "seq", "n"),
+)
+
+# The same key with other content: refused, and kept.
+event_conflicts = Table(
+    "event_conflicts",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    _instant("recorded_at"),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "source", "id", "digest"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("course", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("id", UUID(as_uuid=True), nullable=False, unique=True),
+    Column("athlete", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("event_seq", BigInteger, nullable=False),
+    Column("cause_source", Text, nullable=False),
+    Column("cause_id", Text, nullable=False),
+    _instant("as_of"),
+    _instant("as_at"),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tenant", "course", "seq"),
+    Index("decisions_cause", "tenant", "cause_source", "cause_id"),
+    Index("decisions_history", "partition", "event_seq"),
+)
+
+# Projection: one row per course, its latest decision and what the worklist sorts by.
+courses = Table(
+    "courses",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("course", Text, nullable=False),
+    Column("athlete", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("protocol", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("urgency", Text, nullable=False),
+    Column("answered", Boolean, nullable=False),
+    _instant("as_of"),
+    _instant("as_at"),
+    Column("state", JSONB, nullable=False),
+    PrimaryKeyConstraint("tenant", "course"),
+    Index("courses_athlete", "tenant", "athlete"),
+    Index("courses_worklist", "tenant", "urgency", "as_at", "course"),
+)
+
+# When time itself will matter to a course: valid_until, eligible_from, report_due.
+timers = Table(
+    "timers",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("course", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("athlete", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    _instant("due"),
+    PrimaryKeyConstraint("tenant", "course", "kind"),
+    Index("timers_due", "due"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("outbox", BigInteger, primary_key=True, autoincrement=True),
+    Column("partition", Integer, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("athlete", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index("outbox_partition", "partition", "outbox"),
+)
+
+endpoints = Table(
+    "endpoints",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("types", ARRAY(Text), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    _instant("created_at"),
+    _instant("disabled_at", nullable=True),
+    Column("disabled_because", Text, nullable=True),
+    _instant("deleted_at", nullable=True),
+    Index("endpoints_tenant", "tenant"),
+)
+
+# What is told, once per outbox row and type; `id` is the webhook-id.
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("outbox", BigInteger, nullable=True),
+    Column("tenant", Text, nullable=False),
+    Column("athlete", Text, nullable=True),
+    Column("course", Text, nullable=True),
+    Column("seq", BigInteger, nullable=True),
+    Column("type", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    _instant("created_at"),
+    UniqueConstraint("outbox", "type"),
+    Index("notices_course", "tenant", "course", "seq"),
+)
+
+# What the course was last told, and what waits for the coalescing window to end.
+course_notices = Table(
+    "course_notices",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("course", Text, nullable=False),
+    Column("told", JSONB, nullable=True),
+    Column("told_seq", BigInteger, nullable=True),
+    _instant("told_at", nullable=True),
+    Column("waiting", JSONB, nullable=True),
+    Column("waiting_outbox", BigInteger, nullable=True),
+    _instant("waiting_until", nullable=True),
+    PrimaryKeyConstraint("tenant", "course"),
+    Index("course_notices_waiting", "waiting_until"),
+)
+
+# state: pending | delivered | cancelled | exhausted
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("notice", Text, nullable=False),
+    Column("course", Text, nullable=True),
+    Column("state", Text, nullable=False),
+    Column("because", Text, nullable=True),
+    Column("tries", Integer, nullable=False),
+    _instant("next_at", nullable=True),
+    _instant("created_at"),
+    _instant("done_at", nullable=True),
+    UniqueConstraint("endpoint", "notice"),
+    Index("deliveries_due", "state", "next_at"),
+    Index("deliveries_endpoint", "tenant", "endpoint", "created_at"),
+)
+
+# Every attempt with the exact bytes that left.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("delivery", Text, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("tenant", Text, nullable=False),
+    _instant("started_at"),
+    Column("duration_ms", Integer, nullable=False),
+    Column("status", Integer, nullable=True),
+    Column("error", Text, nullable=True),
+    Column("request_headers", JSONB, nullable=False),
+    Column("request_body", LargeBinary, nullable=False),
+    Column("response_body", LargeBinary, nullable=True),
+    PrimaryKeyConstraint("delivery", "n"),
+)
+
+APPEND_ONLY = ("events", "event_outcomes", "event_conflicts", "decisions", "notices", "attempts")
