@@ -1,0 +1,145 @@
+"""The CloudEvent around an event's data: attributes checked, unknown ones refused, the instant read."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from shared.events.canonical import content_digest
+from shared.events.check import MAX_FAULTS, at, check_data, known, suggestion
+from shared.events.faults import EventFault, Fault, found
+from shared.events.forms import INSTANT_FORM, instant
+from shared.events.vocabulary import NAMES_COURSE, TYPES
+
+_REQUIRED = ("specversion", "id", "source", "type", "subject", "time")
+_EXTENSIONS = ("traceparent", "tracestate", "partitionkey", "sequence", "dataschema")
+_ATTRIBUTES = frozenset((*_REQUIRED, *_EXTENSIONS, "datacontenttype", "course", "tenant", "recordedtime", "data"))
+# Control characters and lone surrogates: neither survives logs, SQL text and UTF-8.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+# Characters of a URI reference (RFC 3986).
+_URI = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
+_JSON = re.compile(r"application/json(\s*;.*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, valid in form.
+
+    `time` is aware; `time_text` is what was sent. `data` is plain JSON with exactly the fields that were sent. `course`, `tenant` and
+    `recordedtime` (RFC 3339) are None where the attribute is absent. Not to be changed: history and caches share it.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    time_text: str
+    course: str | None
+    tenant: str | None
+    recordedtime: str | None
+    data: dict[str, Any]
+    extensions: dict[str, str]
+
+    def wire(self) -> dict[str, Any]:
+        """The event as a CloudEvent in structured JSON; `parse` reads it back to an equal event."""
+        out: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "source": self.source,
+            "type": self.type,
+            "subject": self.subject,
+            "time": self.time_text,
+            "datacontenttype": "application/json",
+        }
+        if self.course is not None:
+            out["course"] = self.course
+        if self.tenant is not None:
+            out["tenant"] = self.tenant
+        if self.recordedtime is not None:
+            out["recordedtime"] = self.recordedtime
+        out.update(self.extensions)
+        out["data"] = self.data
+        return out
+
+    def digest(self) -> bytes:
+        """`content_digest` of this event, 32 bytes."""
+        return content_digest(self.wire())
+
+
+def parse(obj: object, internal: bool = False) -> Event:
+    """An event from a decoded CloudEvent in JSON; raises EventFault with all faults of its form.
+
+    Attributes that are null count as unset, as CloudEvents has it; in `data`, null is a fault. With `internal`, the types that only
+    decision appends (`milepost.time.reached`, `milepost.engine.faulted`) are accepted too.
+    """
+    if not isinstance(obj, Mapping):
+        raise EventFault([Fault("", "a CloudEvent as a JSON object", found(obj), "send one JSON object per event")])
+    faults: list[Fault] = []
+    if not obj.keys() <= _ATTRIBUTES:
+        faults.extend(_unknown(obj))
+    get = obj.get
+    if get("specversion") != "1.0":
+        faults.append(_wrong("specversion", '"1.0"', get("specversion"), 'send "specversion": "1.0"'))
+    content_type = get("datacontenttype")
+    if content_type is not None and (not isinstance(content_type, str) or not _JSON.fullmatch(content_type)):
+        faults.append(Fault("datacontenttype", "application/json", found(content_type), "send data as JSON"))
+    event_id = _text("id", get("id"), faults)
+    source = _text("source", get("source"), faults)
+    if source and not _URI.fullmatch(source):
+        faults.append(Fault("source", "a URI reference", found(source), "name the sending system as in urn:clinic:app"))
+    subject = _text("subject", get("subject"), faults)
+    time_text = get("time")
+    time = instant(time_text) if isinstance(time_text, str) else None
+    if time is None:
+        faults.append(_wrong("time", INSTANT_FORM, time_text, "send when it happened, with its offset from UTC"))
+    course = _optional("course", get("course"), faults)
+    tenant = _optional("tenant", get("tenant"), faults)
+    recorded = _optional("recordedtime", get("recordedtime"), faults)
+    if recorded and instant(recorded) is None:
+        faults.append(Fault("recordedtime", INSTANT_FORM, found(recorded), "leave it out; it is set where the event is received"))
+    extensions = {name: text for name in _EXTENSIONS if name in obj and (text := _optional(name, obj[name], faults, 512)) is not None}
+    event_type, data = get("type"), None
+    if not isinstance(event_type, str) or not known(event_type, internal):
+        do = suggestion(event_type, tuple(TYPES)) or "send one of " + ", ".join(TYPES)
+        faults.append(_wrong("type", "an event type of Milepost", event_type, do))
+        event_type = ""
+    elif "data" not in obj:
+        faults.append(Fault("data", "an object", "nothing", "send the fields of the event as a JSON object"))
+    else:
+        data = check_data(event_type, obj["data"], faults)
+        if course is not None and data is not None and event_type in NAMES_COURSE and data["course"] != course:
+            faults.append(Fault("course", "the same course as in data.course", found(course), "leave it out, or send the same"))
+    if faults or time is None or data is None:
+        raise EventFault(faults)
+    return Event(event_id, source, event_type, subject, time, str(time_text), course, tenant, recorded, data, extensions)
+
+
+def _text(name: str, value: object, faults: list[Fault], longest: int = 200) -> str:
+    if type(value) is str and 0 < len(value) <= longest and not _UNFIT.search(value):
+        return value
+    faults.append(_wrong(name, f"a text of 1 to {longest} characters without control characters", value, "correct the value"))
+    return ""
+
+
+def _optional(name: str, value: object, faults: list[Fault], longest: int = 200) -> str | None:
+    return None if value is None else _text(name, value, faults, longest)
+
+
+def _wrong(path: str, expected: str, value: object, do: str) -> Fault:
+    return Fault(path, expected, "nothing" if value is None else found(value), do)
+
+
+def _unknown(obj: Mapping[Any, Any]) -> list[Fault]:
+    faults = []
+    for name in islice((name for name in obj if name not in _ATTRIBUTES), MAX_FAULTS):
+        if not isinstance(name, str):
+            faults.append(Fault("", "names that are text", found(name), "send plain JSON"))
+        elif name == "data_base64":
+            faults.append(Fault(name, "no such attribute", "an unknown attribute", "send data as a JSON object in data"))
+        else:
+            do = suggestion(name, sorted(_ATTRIBUTES)) or "leave it out; the fields of the event belong into data"
+            faults.append(Fault(at("", name), "no such attribute", "an unknown attribute", do))
+    return faults
