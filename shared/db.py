@@ -1,0 +1,131 @@
+"""PostgreSQL: the engine, the bare connection for bulk appends, migrations, and the durability contract checked at start."""
+
+from importlib.resources import files
+from typing import Final, cast
+
+import asyncpg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from shared.settings import Settings
+
+SERVICE_ROLE: Final = "milepost_service"
+POOL_SIZE: Final = 10
+OLDEST_SERVER: Final = 150_000
+CONNECT_LIMIT_S: Final = 5
+STATEMENT_LIMIT_S: Final = 60
+
+# Serialises migrations started at the same time by several processes; the number is arbitrary and ours.
+_MIGRATION_LOCK: Final = 0x6D696C65
+
+
+class DatabaseRefused(Exception):
+    """A database the service must not run on, or cannot reach; one clear sentence says why and what to do."""
+
+
+def engine(settings: Settings, pool_size: int = POOL_SIZE) -> AsyncEngine:
+    """An engine as the service role, with at most `pool_size` connections. Statements end after 60 s; faults do not quote values."""
+    return _engine(settings.database_url, pool_size)
+
+
+def _engine(url: str, pool_size: int) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=CONNECT_LIMIT_S,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={
+            "timeout": CONNECT_LIMIT_S,
+            "command_timeout": STATEMENT_LIMIT_S,
+            "server_settings": {"application_name": "milepost", "timezone": "UTC"},
+        },
+    )
+
+
+async def raw(conn: AsyncConnection) -> asyncpg.Connection:
+    """The asyncpg connection under `conn`, inside the same transaction, for `INSERT … SELECT unnest(…)`."""
+    driver = cast(asyncpg.Connection, (await conn.get_raw_connection()).driver_connection)
+    if not driver.is_in_transaction():
+        # SQLAlchemy begins with the first statement that goes through it; without one, each bare statement would commit by itself.
+        await conn.execute(text("SELECT 1"))
+    return driver
+
+
+async def migrate(settings: Settings) -> None:
+    """Bring the schema to the newest revision as the owner role, and grant the service role what it may do. Raises `DatabaseRefused`.
+
+    Safe to call from several processes at once and on a schema that is up to date.
+    """
+    owner = _engine(settings.owner_database_url or settings.database_url, 1)
+    service_role = (make_url(settings.database_url).username if settings.database_url else None) or SERVICE_ROLE
+    try:
+        async with owner.begin() as conn:
+            await conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            await conn.run_sync(_upgrade, service_role)
+    except (SQLAlchemyError, OSError, TimeoutError) as fault:
+        raise DatabaseRefused(f"the schema cannot be brought up to date: {_why(fault)}") from fault
+    finally:
+        await owner.dispose()
+
+
+def _upgrade(conn: Connection, service_role: str) -> None:
+    config = _config()
+    config.attributes["connection"] = conn
+    config.attributes["service_role"] = service_role
+    command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    # By package, not by file: the same in a checkout and in an installed distribution.
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")))
+    return config
+
+
+def newest_revision() -> str:
+    """The revision that the schema has after `migrate`."""
+    return cast(str, ScriptDirectory.from_config(_config()).get_current_head())
+
+
+async def verify(database: AsyncEngine) -> None:
+    """Refuse, with `DatabaseRefused`, a database that could lose what it confirmed or whose schema is not ours."""
+    try:
+        async with database.connect() as conn:
+            await _verify(conn)
+    except (SQLAlchemyError, OSError, TimeoutError) as fault:
+        raise DatabaseRefused(f"PostgreSQL cannot be used: {_why(fault)}") from fault
+
+
+async def _verify(conn: AsyncConnection) -> None:
+    async def show(name: str) -> str:
+        return str((await conn.execute(text("SELECT current_setting(:name)"), {"name": name})).scalar_one())
+
+    version = int(await show("server_version_num"))
+    if version < OLDEST_SERVER:
+        raise DatabaseRefused(f"PostgreSQL {version // 10_000} is too old; 15 or newer is expected: upgrade the server")
+    for name in ("fsync", "full_page_writes"):
+        if await show(name) != "on":
+            raise DatabaseRefused(f"PostgreSQL runs with {name} off and may lose what it confirmed; set {name} = on and restart the server")
+    if (confirmed := await show("synchronous_commit")) not in ("on", "remote_apply"):
+        raise DatabaseRefused(
+            f"PostgreSQL runs with synchronous_commit = {confirmed} and may lose what it confirmed; set synchronous_commit = on"
+        )
+    known = (await conn.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))).scalar_one()
+    revision = (await conn.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none() if known else None
+    if revision != newest_revision():
+        raise DatabaseRefused(
+            f"the schema is at revision {revision or 'none'}, expected {newest_revision()}: run the migrations as the owner role"
+        )
+
+
+def _why(fault: BaseException) -> str:
+    """The fault in a few words, without the values of a statement."""
+    if isinstance(fault, DBAPIError) and fault.orig is not None:
+        return str(fault.orig).splitlines()[0].split(": ", 1)[-1] or type(fault.orig).__name__
+    return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
