@@ -64,15 +64,17 @@ def check_data(event_type: str, data: object, faults: list[Fault]) -> dict[str, 
         return None
     before = len(faults)
     budget = [MAX_VALUES]
-    plain = _plain(data, "data", 1, budget, faults)
+    plain: dict[str, Any] = _plain(data, "data", 1, budget, faults)
     if len(faults) > before:
         return None
     try:
-        checked = adapter(event_type).validate_python(plain)
+        # Only the verdict is used: where a field may hold fractions, Pydantic would hand back 3.0 for the 3 that was sent.
+        adapter(event_type).validate_python(plain)
     except ValidationError as error:
         faults.extend(_translated(event_type, error))
-    faults.extend(_between_fields(event_type, plain))
-    return checked if len(faults) == before else None
+    told = {fault.path for fault in faults[before:]}
+    faults.extend(fault for fault in _between_fields(event_type, plain) if fault.path not in told)
+    return plain if len(faults) == before else None
 
 
 def _plain(value: Any, path: str, depth: int, budget: list[int], faults: list[Fault]) -> Any:
@@ -91,8 +93,8 @@ def _plain(value: Any, path: str, depth: int, budget: list[int], faults: list[Fa
     if kind is float:
         if not math.isfinite(value):
             faults.append(Fault(path, "a finite number", found(value), "leave the field out when it is not known"))
-        elif value.is_integer() and abs(value) <= MAX_INTEGER:
-            return int(value)
+        elif value.is_integer():
+            return _plain(int(value), path, depth, budget, faults)
         return value
     budget[0] -= len(value) if kind is dict or kind is list else 1
     if budget[0] < 0:

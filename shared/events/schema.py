@@ -89,7 +89,3 @@ def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
         else:
             tidied[key] = value
     return tidied
-
-
-if __name__ == "__main__":
-    write_all(Path("docs/schemas"))

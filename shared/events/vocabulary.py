@@ -178,9 +178,7 @@ class SymptomReported(TypedDict):
     """What the athlete feels at one moment; `location` absent is the injured area."""
 
     session: NotRequired[Id]
-    when: Literal[
-        "before", "warm_up", "during", "after", "next_morning", "next_day", "two_days_after", "rest", "night", "daily"
-    ]
+    when: Literal["before", "warm_up", "during", "after", "next_morning", "next_day", "two_days_after", "rest", "night", "daily"]
     pain_nrs: NotRequired[Nrs]
     pain_change: NotRequired[Change]
     location: NotRequired[Literal["injured", "elsewhere"]]
