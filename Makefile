@@ -38,9 +38,10 @@ setup: ## Make .venv with the locked libraries and the milepost command
 
 # pip's many lines become one that counts on a terminal, and one per ten libraries elsewhere; errors come through as they are.
 install = $(BIN)/pip install --disable-pip-version-check --no-build-isolation --require-hashes --progress-bar off -r $(1) | \
-	awk -v all="$$(grep -c '^[A-Za-z0-9].*==' $(1))" -v tty="$$([ -t 1 ] && echo 1 || echo 0)" \
-	  '/^(Collecting|Requirement already)/ { n++; if (tty) printf "\r     %d of %d", n, all; else if (n % 10 == 0) print "     " n " of " all; fflush() } \
-	   /^Building wheels|^Installing collected/ { if (tty) printf "\r"; print "     " $$1 " " ($$1 == "Building" ? $$5 : n " libraries"); fflush() }'
+	awk -v all="$$(grep -c '^[A-Za-z0-9].*==' $(1))" -v tty="$$([ -t 2 ] && echo 1 || echo 0)" \
+	  '/^(Collecting|Processing|Ignoring|Requirement already)/ { n++; if (tty) printf "\r     %d of %d", n, all; else if (n % 10 == 0) print "     " n " of " all; fflush() } \
+	   /^Building wheels/ { if (tty) printf "\r"; sub(/.*packages: /, ""); print "     compiling " $$0; fflush() } \
+	   /^Installing collected/ { if (tty) printf "\r"; print "     unpacking"; fflush() }'
 
 demo: setup ## Play athletes through the whole chain; ONCE=1 ends when done, FILE=run.fit takes your own recording
 	@$(BIN)/milepost demo $(if $(ONCE),--once) $(FILE)
