@@ -1,0 +1,194 @@
+"""The connection to NATS JetStream and everything the services do through it."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Self, cast
+
+import orjson
+import structlog
+from nats.aio.client import Client
+
+from shared.bus import monitor, publishing
+from shared.bus.consumer import PullConsumer
+from shared.bus.errors import BusRefused, BusUnavailable, from_server, translated
+from shared.bus.publishing import PubAck
+from shared.bus.replies import Replies
+from shared.bus.streams import STREAMS, compare
+from shared.settings import Settings
+
+OLDEST_SERVER: Final = (2, 15, 1)
+CONNECT_LIMIT_S: Final = 10.0
+API_LIMIT_S: Final = 5.0
+# Typed as int by the client, used as a number of seconds by it.
+RECONNECT_S: Final = 0.2
+_NO_STREAM: Final = 10059
+_NO_CONSUMER: Final = 10014
+
+_log = structlog.get_logger("milepost.bus")
+
+
+class Bus:
+    """One connection, kept for ever: it reconnects by itself, and what is asked meanwhile raises `BusUnavailable`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.client = Client()
+        self.connections = 0
+        """How often the connection was made; readers that hold deliveries compare it."""
+        self._up = asyncio.Event()
+        self._replies: Replies
+
+    @classmethod
+    async def connect(cls, settings: Settings, name: str = "milepost") -> Self:
+        """Connect to `settings.nats_url` within 10 s. Raises `BusUnavailable`, or `BusRefused` for credentials that are not accepted."""
+        bus = cls(settings)
+        try:
+            with translated("connect to the bus"):
+                async with asyncio.timeout(CONNECT_LIMIT_S):
+                    await bus.client.connect(
+                        servers=[part.strip() for part in settings.nats_url.split(",")],
+                        name=name,
+                        allow_reconnect=True,
+                        max_reconnect_attempts=-1,
+                        reconnect_time_wait=cast(int, RECONNECT_S),
+                        connect_timeout=2,
+                        ping_interval=10,
+                        max_outstanding_pings=2,
+                        error_cb=bus._on_error,
+                        disconnected_cb=bus._on_disconnected,
+                        reconnected_cb=bus._on_connected,
+                        closed_cb=bus._on_closed,
+                    )
+                    bus._replies = Replies(bus.client)
+                    await bus._replies.open()
+        except BaseException:
+            await bus.close()
+            raise
+        await bus._on_connected()
+        return bus
+
+    async def close(self) -> None:
+        """End the connection; waits for nothing."""
+        if not self.client.is_closed:
+            await self.client.close()
+
+    async def publish(self, subject: str, payload: bytes, timeout: float = 5.0) -> PubAck:
+        """Store one message; returns once it is on disk.
+
+        Raises `BusUnavailable` when no confirmation came within `timeout` seconds (it may have been stored), `BusFull` or `BusRefused`
+        when it was not.
+        """
+        return await publishing.publish(self.client, self._replies, subject, payload, timeout)
+
+    async def publish_batch(self, messages: Sequence[tuple[str, bytes]], timeout: float = 10.0) -> PubAck:
+        """Store 1 to 1,000 messages of one stream, all or none, at consecutive sequences in their order; errors as `publish`."""
+        return await publishing.publish_batch(self.client, self._replies, messages, timeout)
+
+    async def pull_consumer(
+        self, stream: str, name: str, filter_subjects: Sequence[str], start_seq: int, max_ack_pending: int
+    ) -> PullConsumer:
+        """A durable consumer that begins at `start_seq` (1: the first message); one of the same name is deleted before.
+
+        `max_ack_pending` is also the most that one `fetch` returns.
+        """
+        consumer = PullConsumer(self, stream, name, filter_subjects, start_seq, max_ack_pending)
+        await consumer.open()
+        return consumer
+
+    async def delete_consumer(self, stream: str, name: str) -> None:
+        """Delete a consumer, or nothing when there is none of that name."""
+        await self.api(f"CONSUMER.DELETE.{stream}.{name}", missing=_NO_CONSUMER)
+
+    async def last_seq(self, stream: str) -> int:
+        """The sequence of the stream's last message; 0 when it is empty."""
+        return int((await self.api(f"STREAM.INFO.{stream}"))["state"]["last_seq"])
+
+    async def check(self) -> None:
+        """Raises `BusUnavailable` when JetStream does not answer within a second: for readiness."""
+        if not self.client.is_connected:
+            raise BusUnavailable("not connected to the bus")
+        await self.api("INFO", timeout=1.0)
+
+    async def connected(self, wait_s: float) -> None:
+        """Wait for the connection to be there. Raises `BusUnavailable` after `wait_s`."""
+        with translated("not connected to the bus"):
+            async with asyncio.timeout(wait_s):
+                await self._up.wait()
+
+    async def ensure_streams(self) -> None:
+        """Create the streams that are missing; raises `BusRefused` naming the first difference of one that exists."""
+        facts = await monitor.read(self._settings)
+        account = (await self.api("INFO"))["limits"]["max_storage"]
+        storage = min(limit for limit in (facts.max_storage, account) if limit > 0)
+        for stream in STREAMS:
+            declared = stream.configuration(facts.replicas, int(storage * stream.share))
+            found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
+            if found is None:
+                found = await self.api(f"STREAM.CREATE.{stream.name}", declared)
+            compare(declared, found["config"])
+
+    async def verify(self) -> None:
+        """Refuse, with `BusRefused`, a server that could lose what it confirmed or whose streams are not as declared."""
+        version = self.client.connected_server_version
+        numbers = tuple(int(part) for part in re.findall(r"\d+", str(version))[:3])
+        if numbers < OLDEST_SERVER:
+            found, oldest = ".".join(map(str, numbers)), ".".join(map(str, OLDEST_SERVER))
+            raise BusRefused(f"nats-server {found} is too old; {oldest} or newer is expected: upgrade the server")
+        facts = await monitor.read(self._settings)
+        if not facts.sync_always:
+            raise BusRefused(
+                "nats-server confirms messages before they are on disk; set jetstream { sync_interval: always } and restart it"
+            )
+        for stream in STREAMS:
+            found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
+            if found is None:
+                raise BusRefused(f"stream {stream.name} does not exist; start ingest or `milepost up` once to create it")
+            compare(stream.configuration(facts.replicas, 1), found["config"])
+
+    async def api(
+        self, subject: str, body: Mapping[str, Any] | None = None, timeout: float = API_LIMIT_S, missing: int | None = None
+    ) -> Any:
+        """A JetStream API request, `$JS.API.<subject>`, and its answer; None when it says `missing`. Raises `BusError`."""
+        answer = await self.request(f"$JS.API.{subject}", orjson.dumps(body) if body is not None else b"", timeout)
+        document = cast(dict[str, Any], orjson.loads(answer))
+        if error := document.get("error"):
+            if error.get("err_code") == missing and missing is not None:
+                return None
+            raise from_server(error)
+        return document
+
+    async def request(self, subject: str, payload: bytes, timeout: float) -> bytes:
+        """A request and its answer's payload. Raises `BusUnavailable` when none comes."""
+        if not self.client.is_connected:
+            raise BusUnavailable("not connected to the bus; the client keeps trying")
+        reply, answer = self._replies.expect()
+        try:
+            with translated("request"):
+                async with asyncio.timeout(timeout):
+                    await self.client.publish(subject, payload, reply=reply)
+                    message = await answer
+        finally:
+            self._replies.forget(reply)
+        if message.headers and message.headers.get("Status") == "503":
+            raise BusUnavailable("JetStream does not answer: it is starting, or not enabled on this server")
+        return message.data
+
+    async def _on_connected(self) -> None:
+        self.connections += 1
+        self._up.set()
+        if self.connections > 1:
+            _log.info("connected to the bus again", count=self.connections)
+
+    async def _on_disconnected(self) -> None:
+        self._up.clear()
+        if hasattr(self, "_replies"):
+            self._replies.connection_lost()
+        if not self.client.is_closed:
+            _log.warning("connection to the bus lost")
+
+    async def _on_closed(self) -> None:
+        self._up.clear()
+
+    async def _on_error(self, fault: Exception) -> None:
+        _log.warning("bus client fault", error=type(fault).__name__)

@@ -1,0 +1,48 @@
+"""What the server's HTTP monitor says of how it stores: the client protocol does not tell."""
+
+import asyncio
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import orjson
+
+from shared.bus.errors import BusRefused, BusUnavailable
+from shared.settings import Settings
+
+LIMIT_S: Final = 5.0
+
+
+@dataclass(frozen=True)
+class StoreFacts:
+    """`sync_always`: every node syncs before it confirms. `max_storage`: bytes, of the smallest node. `replicas`: 3 in a cluster of at
+    least three nodes, else 1."""
+
+    sync_always: bool
+    max_storage: int
+    replicas: int
+
+
+async def read(settings: Settings) -> StoreFacts:
+    """Ask every address in `settings.nats_monitor_url`. Raises `BusRefused` when none is set or JetStream is off, or `BusUnavailable`."""
+    addresses = [part.strip() for part in settings.nats_monitor_url.split(",") if part.strip()]
+    if not addresses:
+        raise BusRefused("MILEPOST_NATS_MONITOR_URL is not set; without it nobody can check that nats-server syncs what it confirms")
+    nodes = [await asyncio.to_thread(_jsz, address) for address in addresses]
+    configurations = [node.get("config") or {} for node in nodes]
+    if any(node.get("disabled") or not configuration for node, configuration in zip(nodes, configurations, strict=True)):
+        raise BusRefused("JetStream is not enabled on the NATS server; add a jetstream block to its configuration and restart it")
+    size = max(int((node.get("meta_cluster") or {}).get("cluster_size", 1)) for node in nodes)
+    return StoreFacts(
+        sync_always=all(bool(configuration.get("sync_always")) for configuration in configurations),
+        max_storage=min(int(configuration["max_storage"]) for configuration in configurations),
+        replicas=3 if size >= 3 else 1,
+    )
+
+
+def _jsz(address: str) -> dict[str, Any]:
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/jsz", timeout=LIMIT_S) as answer:
+            return cast(dict[str, Any], orjson.loads(answer.read()))
+    except (OSError, ValueError) as fault:
+        raise BusUnavailable("the NATS server's monitor does not answer; look at MILEPOST_NATS_MONITOR_URL") from fault
