@@ -7,11 +7,12 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import ARRAY, Connection, Text, bindparam, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared.settings import Settings
+from shared.tables import APPEND_ONLY
 
 SERVICE_ROLE: Final = "milepost_service"
 POOL_SIZE: Final = 10
@@ -21,6 +22,10 @@ STATEMENT_LIMIT_S: Final = 60
 
 # Serialises migrations started at the same time by several processes; the number is arbitrary and ours.
 _MIGRATION_LOCK: Final = 0x6D696C65
+
+_CHANGEABLE: Final = text(
+    "SELECT t FROM unnest(:tables) t, unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) r WHERE has_table_privilege(t, r) ORDER BY t LIMIT 1"
+).bindparams(bindparam("tables", type_=ARRAY(Text)))
 
 
 class DatabaseRefused(Exception):
@@ -122,10 +127,17 @@ async def _verify(conn: AsyncConnection) -> None:
         raise DatabaseRefused(
             f"the schema is at revision {revision or 'none'}, expected {newest_revision()}: run the migrations as the owner role"
         )
+    table = (await conn.execute(_CHANGEABLE, {"tables": list(APPEND_ONLY)})).scalar_one_or_none()
+    if table is not None:
+        raise DatabaseRefused(
+            f"the role in MILEPOST_DATABASE_URL may change history (table {table}); use a role that does not own the schema, then migrate"
+        )
 
 
 def _why(fault: BaseException) -> str:
     """The fault in a few words, without the values of a statement."""
     if isinstance(fault, DBAPIError) and fault.orig is not None:
-        return str(fault.orig).splitlines()[0].split(": ", 1)[-1] or type(fault.orig).__name__
-    return str(fault).splitlines()[0] if str(fault) else type(fault).__name__
+        fault = fault.orig
+    said = str(fault).partition("\n")[0]
+    # SQLAlchemy 2.0 begins with the driver's class.
+    return said.partition("'>: ")[2] or said or type(fault).__name__

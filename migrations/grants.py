@@ -1,0 +1,23 @@
+"""What the services' role may do: read and add everywhere, change and remove only what can be rebuilt from history."""
+
+from sqlalchemy import Connection, text
+
+from shared.tables import APPEND_ONLY, metadata
+
+
+def grant(connection: Connection, role: str) -> bool:
+    """Give `role` its rights on every table, and take away others it had. False, changing nothing, when there is no such role or it is
+    the owner, whose rights cannot be narrowed."""
+    known = connection.execute(text("SELECT :role <> current_user FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar()
+    if not known:
+        return False
+    quote = connection.dialect.identifier_preparer.quote
+    service = quote(role)
+    connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {service}"))
+    for table in metadata.sorted_tables:
+        rights = "SELECT, INSERT" if table.name in APPEND_ONLY else "SELECT, INSERT, UPDATE, DELETE"
+        connection.execute(text(f"REVOKE ALL ON {quote(table.name)} FROM {service}"))
+        connection.execute(text(f"GRANT {rights} ON {quote(table.name)} TO {service}"))
+    connection.execute(text(f"GRANT SELECT ON alembic_version TO {service}"))
+    connection.execute(text(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {service}"))
+    return True

@@ -1,0 +1,100 @@
+"""The migrations build exactly the tables that the services know, and give the services' role no more than it needs."""
+
+import asyncio
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared import db
+from shared.placing import PARTITIONS
+from shared.settings import Settings
+from shared.tables import APPEND_ONLY, metadata
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def migrated(empty_database: Settings) -> Settings:
+    # Several services may start at the same time on an empty database.
+    await asyncio.gather(*(db.migrate(empty_database) for _ in range(3)))
+    return empty_database
+
+
+async def test_the_migrations_build_what_shared_tables_says(owner: AsyncEngine):
+    def differences(conn: Connection) -> list[object]:
+        context = MigrationContext.configure(conn, opts={"compare_type": True, "compare_server_default": True})
+        return [difference for difference in compare_metadata(context, metadata) if "alembic_version" not in str(difference)]
+
+    async with owner.connect() as conn:
+        assert await conn.run_sync(differences) == []
+
+
+async def test_the_primary_keys_are_those_of_shared_tables(owner: AsyncEngine):
+    def keys(conn: Connection) -> dict[str, list[str]]:
+        inspector = inspect(conn)
+        return {name: inspector.get_pk_constraint(name)["constrained_columns"] for name in metadata.tables}
+
+    async with owner.connect() as conn:
+        assert await conn.run_sync(keys) == {name: [column.name for column in table.primary_key] for name, table in metadata.tables.items()}
+
+
+async def test_migrating_again_changes_nothing(migrated: Settings, owner: AsyncEngine):
+    async with owner.begin() as conn:
+        await conn.execute(text("UPDATE partition_heads SET seq = 7 WHERE partition = 7"))
+    await db.migrate(migrated)
+    async with owner.begin() as conn:
+        assert (await conn.execute(text("SELECT seq FROM partition_heads WHERE partition = 7"))).scalar_one() == 7
+        await conn.execute(text("UPDATE partition_heads SET seq = 0"))
+
+
+async def test_every_partition_has_its_head(owner: AsyncEngine):
+    async with owner.connect() as conn:
+        heads = (await conn.execute(text("SELECT partition FROM partition_heads ORDER BY 1"))).scalars().all()
+    assert heads == list(range(PARTITIONS))
+
+
+async def test_tables_updated_with_every_batch_leave_room_on_their_pages(owner: AsyncEngine):
+    query = text("SELECT relname FROM pg_class WHERE relkind = 'r' AND 'fillfactor=50' = ANY (reloptions) ORDER BY 1")
+    async with owner.connect() as conn:
+        assert (await conn.execute(query)).scalars().all() == ["courses", "partition_heads", "timers"]
+
+
+@pytest.mark.parametrize("table", sorted(metadata.tables))
+async def test_the_service_role_reads_and_adds_everywhere_but_changes_no_history(owner: AsyncEngine, table: str):
+    asked = ["SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE"]
+    query = text("SELECT r FROM unnest(cast(:asked AS text[])) r WHERE has_table_privilege(:role, :table, r)")
+    async with owner.connect() as conn:
+        rights = set((await conn.execute(query, {"asked": asked, "role": db.SERVICE_ROLE, "table": table})).scalars())
+    assert rights == ({"SELECT", "INSERT"} if table in APPEND_ONLY else {"SELECT", "INSERT", "UPDATE", "DELETE"})
+
+
+async def test_the_service_role_can_neither_change_history_nor_make_tables(migrated: Settings):
+    services = db.engine(migrated)
+    try:
+        for statement in (
+            "UPDATE events SET body = ''",
+            "DELETE FROM decisions",
+            "TRUNCATE notices",
+            "DROP TABLE attempts",
+            "CREATE TABLE mine (a int)",
+        ):
+            with pytest.raises(DBAPIError) as refused:
+                async with services.begin() as conn:
+                    await conn.execute(text(statement))
+            assert getattr(refused.value.orig, "sqlstate", None) == "42501", statement
+    finally:
+        await services.dispose()
+
+
+async def test_the_service_role_takes_numbers_from_the_outbox(migrated: Settings):
+    services = db.engine(migrated)
+    try:
+        async with services.begin() as conn:
+            insert = text("INSERT INTO outbox (partition, tenant, athlete, body) VALUES (0, 't', 'a', '') RETURNING outbox")
+            first, second = [(await conn.execute(insert)).scalar_one() for _ in range(2)]
+            assert second > first
+            await conn.rollback()
+    finally:
+        await services.dispose()
