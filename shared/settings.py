@@ -138,6 +138,10 @@ class Settings(BaseSettings):
             raise ValueError("expected 32 bytes, which are 64 hex digits, as `openssl rand -hex 32` prints them")
         return value
 
+    def environment(self) -> dict[str, str]:
+        """Every setting as its `MILEPOST_*` variable, from which `load()` makes the same settings in another process."""
+        return {PREFIX + name.upper(): _text(getattr(self, name)) for name in type(self).model_fields}
+
     @property
     def names_servers(self) -> bool:
         """Whether the operator brings PostgreSQL and NATS; when neither is named, `milepost up` embeds both."""
@@ -181,11 +185,15 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value == "":
         return "(empty)"
+    return f"`{_text(value)}`"
+
+
+def _text(value: Any) -> str:
     if isinstance(value, frozenset | tuple):
-        return f"`{','.join(f'{part:g}' for part in (sorted(value) if isinstance(value, frozenset) else value))}`"
+        return ",".join(f"{part:.17g}" for part in (sorted(value) if isinstance(value, frozenset) else value))
     if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return f"`{value}`"
+        return str(value).lower()
+    return str(value)
 
 
 def _lines(fault: ValidationError) -> Iterator[str]:

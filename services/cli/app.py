@@ -13,8 +13,7 @@ from typing import Any
 import typer
 from typer.main import get_command, get_group
 
-from services.cli.terminal import EXIT_FAULT, complain, stop
-from shared.settings import SettingsFault
+from services.cli.terminal import EXIT_BAD_INPUT, EXIT_FAULT, complain, stop
 
 COMMANDS = {
     "up": ("services.cli.up", "Starts the three services, on embedded servers or on those the settings name."),
@@ -47,8 +46,6 @@ def main() -> None:
     words = sys.argv[1:]
     try:
         command(words)(args=words, prog_name="milepost")
-    except SettingsFault as fault:
-        stop(str(fault))
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
@@ -56,10 +53,22 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAULT)
     except Exception as fault:
+        if _is_for_people(fault):
+            stop(str(fault), EXIT_BAD_INPUT)
         if os.environ.get("MILEPOST_LOG_LEVEL") == "debug":
             traceback.print_exc()
         complain(f"milepost: {type(fault).__name__}: {fault}")
         stop("This is a fault of milepost itself; MILEPOST_LOG_LEVEL=debug shows where it happened.", EXIT_FAULT)
+
+
+def _is_for_people(fault: Exception) -> bool:
+    # Imported here, so that help does not wait for what only faults need.
+    from services.embedded.faults import ServerFault
+    from shared.bus import BusError
+    from shared.db import DatabaseRefused
+    from shared.settings import SettingsFault
+
+    return isinstance(fault, ServerFault | SettingsFault | DatabaseRefused | BusError)
 
 
 def _sign(summary: str) -> typer.Typer:

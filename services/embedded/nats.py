@@ -99,19 +99,22 @@ class NatsServer:
 
     def _rendered(self) -> str:
         store = self._home / "jetstream"
-        held = sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+        room = self._home / "room"
         free = shutil.disk_usage(self._home).free
         if free < _LEAST_FREE:
             raise ServerFault(
                 f"{self._data_dir}: {free // 2**20} MiB free, at least {_LEAST_FREE // 2**20} needed; free some, or set MILEPOST_DATA_DIR"
             )
-        # PostgreSQL lies on the same disk and holds the same events once more, with their decisions.
+        if not room.exists():
+            # PostgreSQL lies on the same disk and holds the same events once more, with their decisions. Decided once: the streams
+            # reserve their share of it for good, and the server does not bring back a stream that reserved more than there now is.
+            keep(room, f"{free // 3}\n")
         return _CONFIGURATION.format(
             instance=self._secrets.instance[:12],
             port=self.port,
             monitor_port=self.monitor_port,
             store=json.dumps(str(store)),
-            file_store=(free + held) // 3,
+            file_store=int(room.read_text()),
             service=self._secrets.nats_service,
             eraser=self._secrets.nats_eraser,
         )

@@ -63,8 +63,12 @@ class Process:
             if time.monotonic() > deadline:
                 raise ServerFault(f"{self.name} was not ready within {within_s:.0f} s; its log {self.log} ends:{last_lines(self.log)}")
             await asyncio.sleep(POLL_S)
+        raise self.ended()
+
+    def ended(self) -> ServerFault:
+        """That it ended when it should not have, with its exit code and the end of its log."""
         code = self._child.returncode if self._child else None
-        raise ServerFault(f"{self.name} ended at start (exit {code}); its log {self.log} ends:{last_lines(self.log)}")
+        return ServerFault(f"{self.name} ended (exit {code}); its log {self.log} ends:{last_lines(self.log)}")
 
     async def stop(self, how: signal.Signals, within_s: float) -> None:
         """Asks the process to end, and ends it for good when the time is up. Does nothing when it is gone."""

@@ -7,6 +7,7 @@ from types import TracebackType
 from services.embedded.files import own_secrets, sole_use
 from services.embedded.nats import NatsServer
 from services.embedded.postgres import PostgresServer
+from shared.settings import PREFIX
 
 
 class EmbeddedServers:
@@ -17,14 +18,13 @@ class EmbeddedServers:
     """
 
     def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir.absolute()
+        self.data_dir = data_dir.resolve()
         self._held = ExitStack()
         self.nats: NatsServer
         self.postgres: PostgresServer
 
     async def __aenter__(self) -> "EmbeddedServers":
         self._held.enter_context(sole_use(self.data_dir))
-        self.data_dir = self.data_dir.resolve()
         try:
             self._secrets = own_secrets(self.data_dir)
             self.nats = NatsServer(self.data_dir, self._secrets)
@@ -39,17 +39,21 @@ class EmbeddedServers:
     async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
         await self._stop()
 
-    def settings(self) -> dict[str, str]:
-        """The `MILEPOST_*` variables with which services reach these servers, secrets included."""
+    def fields(self) -> dict[str, str]:
+        """The fields of `shared.settings.Settings` with which services reach these servers, secrets included."""
         return {
-            "MILEPOST_DATABASE_URL": self.postgres.url,
-            "MILEPOST_OWNER_DATABASE_URL": self.postgres.owner_url,
-            "MILEPOST_NATS_URL": self.nats.url,
-            "MILEPOST_NATS_MONITOR_URL": self.nats.monitor_url,
-            "MILEPOST_DATA_DIR": str(self.data_dir),
-            "MILEPOST_PSEUDONYM_KEY": self._secrets.pseudonym_key,
-            "MILEPOST_SECRET_KEY": self._secrets.secret_key,
+            "database_url": self.postgres.url,
+            "owner_database_url": self.postgres.owner_url,
+            "nats_url": self.nats.url,
+            "nats_monitor_url": self.nats.monitor_url,
+            "data_dir": str(self.data_dir),
+            "pseudonym_key": self._secrets.pseudonym_key,
+            "secret_key": self._secrets.secret_key,
         }
+
+    def settings(self) -> dict[str, str]:
+        """The same as `MILEPOST_*` variables, for another process."""
+        return {PREFIX + name.upper(): value for name, value in self.fields().items()}
 
     async def _stop(self) -> None:
         # The bus first: what it acknowledged is on disk, and nothing new should reach the store after it.

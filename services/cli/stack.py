@@ -1,0 +1,262 @@
+"""The whole product as one thing: servers, schema and the services, each of which can be killed and started again.
+
+`milepost up`, the demo, the bench and the end-to-end tests all stand on it.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import psutil
+
+from services.cli.readiness import HttpProbe, LeaseProbe, Probe
+from services.decision.lease import partitions_of
+from services.embedded import EmbeddedServers, ServerFault
+from services.embedded.files import own_port, publish_runtime, sole_use, withdraw_runtime
+from services.embedded.process import POLL_S, Process, leash, stop_remains
+from shared.db import engine, migrate
+from shared.settings import Settings, load, require
+
+READY_WITHIN_S = 60
+STOP_WITHIN_S = 20
+STEADY_AFTER_S = 30
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 10.0
+
+WITH_PORT = ("ingest", "decision", "notify")
+# By stages, so that nothing new comes in while the rest finishes what it has.
+_STOPPING = ("services.ingest", "services.decision.worker", "services.decision", "services.notify")
+
+
+class _Service:
+    """One process of the stack. `wanted` is false while somebody keeps it down on purpose."""
+
+    def __init__(self, name: str, words: list[str], log: Path, is_ready: Probe) -> None:
+        self.name = name
+        self.module = words[words.index("-m") + 1]
+        self.process = Process(name, log)
+        self.wanted = True
+        self._words = words
+        self._is_ready = is_ready
+        self._started = 0.0
+        self._pause = FIRST_PAUSE_S
+
+    def launch(self, environment: Mapping[str, str]) -> None:
+        self.process.start(leash("run", [sys.executable, *self._words], None), environment)
+        self._started = time.monotonic()
+
+    def next_pause(self) -> float:
+        """How long to wait before starting it again: doubles up to 10 s while it keeps ending, and forgets after 30 s of life."""
+        if time.monotonic() - self._started > STEADY_AFTER_S:
+            self._pause = FIRST_PAUSE_S
+        pause, self._pause = self._pause, min(LONGEST_PAUSE_S, 2 * self._pause)
+        return pause
+
+    async def ready(self) -> None:
+        deadline = time.monotonic() + READY_WITHIN_S
+        while self.process.alive():
+            why_not = await self._is_ready(self.process.pid or 0)
+            if not why_not:
+                return
+            if time.monotonic() > deadline:
+                raise ServerFault(f"{self.name} was not ready within {READY_WITHIN_S} s: {why_not}; its log is {self.process.log}")
+            await asyncio.sleep(2 * POLL_S)
+        raise self.process.ended()
+
+
+class Stack:
+    """`async with Stack(overrides, data_dir) as stack`: everything runs and is ready inside, and has stopped after.
+
+    `overrides` are fields of `Settings` and beat the environment; a port of 0 takes a free one and keeps it. Without a database and
+    a bus in the settings, both are embedded in the data directory. Raises `ServerFault`, `SettingsFault` or `DatabaseRefused`, one
+    sentence each. With `watch`, what dies is started again; `tell` hears what happens, one line each.
+
+    The parts are named `ingest`, `decision`, `worker` (with several lanes also `worker-1`, …), `notify`, `nats` and `postgres`.
+    """
+
+    def __init__(
+        self,
+        overrides: Mapping[str, Any] | None = None,
+        data_dir: Path | None = None,
+        *,
+        watch: bool = False,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._overrides = dict(overrides or {}) | ({"data_dir": data_dir} if data_dir else {})
+        self._watching = watch
+        self._tell = tell
+        self._held = AsyncExitStack()
+        self._services: dict[str, _Service] = {}
+        self.settings: Settings
+        self.env: dict[str, str] = {}
+        self.servers: EmbeddedServers | None = None
+
+    @property
+    def ingest_url(self) -> str:
+        return _url(self.settings, "ingest")
+
+    @property
+    def decision_url(self) -> str:
+        return _url(self.settings, "decision")
+
+    @property
+    def notify_url(self) -> str:
+        return _url(self.settings, "notify")
+
+    @property
+    def logs(self) -> Path:
+        """Where every part writes its log, `<part>.log`."""
+        return self.settings.data_dir / "logs"
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        await self._stop()
+
+    async def ready(self, *names: str) -> None:
+        """Waits until the named services, or all, are ready. Raises `ServerFault` when one ends or takes longer than 60 s."""
+        await asyncio.gather(*(self._services[name].ready() for name in names or self._services))
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL to the named part, which stays down until `restart`."""
+        if name in self._services:
+            self._services[name].wanted = False
+            await self._services[name].process.kill()
+        else:
+            await self._server(name).kill()
+
+    async def restart(self, name: str) -> None:
+        """Starts what was killed, or stops and starts what runs, on the same port; returns when it is ready."""
+        if name not in self._services:
+            await self._server(name).restart()
+            return
+        service = self._services[name]
+        service.wanted = False
+        await service.process.stop(signal.SIGTERM, STOP_WITHIN_S)
+        service.launch(self.env)
+        service.wanted = True
+        await service.ready()
+
+    def pid(self, name: str) -> int | None:
+        """The process id of the named part."""
+        return self._services[name].process.pid if name in self._services else self._server(name).pid
+
+    async def _start(self) -> None:
+        asked = load(**self._overrides)
+        data_dir = asked.data_dir.resolve()
+        found: dict[str, Any] = {"data_dir": data_dir}
+        if asked.names_servers:
+            require(asked, "database_url", "nats_url", "nats_monitor_url", "pseudonym_key", "secret_key")
+            self._held.enter_context(sole_use(data_dir))
+        else:
+            self._tell("starting PostgreSQL and NATS")
+            self.servers = await self._held.enter_async_context(EmbeddedServers(data_dir))
+            chosen = {name for name in ("pseudonym_key", "secret_key") if getattr(asked, name)}
+            found |= {name: value for name, value in self.servers.fields().items() if name not in chosen}
+        await stop_remains(lambda process: _is_service_of(process, data_dir), signal.SIGTERM, STOP_WITHIN_S)
+        found |= {f"{name}_port": _port(asked, data_dir, name) for name in WITH_PORT}
+        self.settings = load(**self._overrides | found)
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith("MILEPOST_")} | self.settings.environment()
+        self._tell("bringing the schema up to date")
+        await migrate(self.settings)
+        self._tell("starting the services")
+        await self._provide()
+        for service in self._services.values():
+            service.launch(self.env)
+        await self.ready()
+        publish_runtime(data_dir, self.settings.environment())
+        if self._watching:
+            watcher = asyncio.create_task(self._watch())
+            self._held.callback(watcher.cancel)
+
+    async def _provide(self) -> None:
+        session = await self._held.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)))
+        database = engine(self.settings, pool_size=1)
+        self._held.push_async_callback(database.dispose)
+        probes: list[tuple[str, list[str], Probe]] = []
+        for lane in range(self.settings.lanes):
+            words = ["-m", "services.decision.worker", "--lane", str(lane)]
+            probes.append((f"worker-{lane}" if lane else "worker", words, LeaseProbe(database, partitions_of(lane, self.settings.lanes))))
+        for name in WITH_PORT:
+            probes.append((name, ["-m", f"services.{name}"], HttpProbe(session, _url(self.settings, name))))
+        self._services = {name: _Service(name, words, self.logs / f"{name}.log", probe) for name, words, probe in probes}
+
+    async def _stop(self) -> None:
+        try:
+            for module in _STOPPING:
+                services = [service for service in self._services.values() if service.module == module]
+                for service in services:
+                    service.wanted = False
+                await asyncio.gather(*(service.process.stop(signal.SIGTERM, STOP_WITHIN_S) for service in services))
+            if self._services:
+                withdraw_runtime(self.settings.data_dir)
+        finally:
+            await self._held.aclose()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(FIRST_PAUSE_S)
+            for service in self._services.values():
+                if service.wanted and not service.process.alive():
+                    await self._revive(service)
+            if self.servers is not None:
+                for name, server in (("PostgreSQL", self.servers.postgres), ("NATS", self.servers.nats)):
+                    if not server.alive():
+                        self._tell(f"{name} ended; starting it again")
+                        try:
+                            await server.start()
+                        except ServerFault as fault:
+                            self._tell(str(fault))
+
+    async def _revive(self, service: _Service) -> None:
+        pause = service.next_pause()
+        self._tell(f"{service.name} ended; starting it again in {pause:g} s (its log is {service.process.log})")
+        await asyncio.sleep(pause)
+        if service.wanted:
+            service.launch(self.env)
+
+    def _server(self, name: str) -> Any:
+        if self.servers is None or name not in ("nats", "postgres"):
+            raise ServerFault(f"{name}: not a part of this stack")
+        return getattr(self.servers, name)
+
+
+def _port(settings: Settings, data_dir: Path, name: str) -> int:
+    port: int = getattr(settings, f"{name}_port")
+    if port == 0:
+        return own_port(data_dir, name)
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, port))
+        except OSError as fault:
+            variable = f"MILEPOST_{name.upper()}_PORT"
+            raise ServerFault(f"{settings.host}:{port} cannot be used for {name} ({fault.strerror}); set {variable} (0: any)") from None
+    return port
+
+
+def _url(settings: Settings, name: str) -> str:
+    # A service that listens everywhere is reached from here by loopback.
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    return f"http://{host}:{getattr(settings, f'{name}_port')}"
+
+
+def _is_service_of(process: psutil.Process, data_dir: Path) -> bool:
+    words = process.cmdline()
+    ours = "-m" in words and any(module in words for module in _STOPPING)
+    return ours and process.environ().get("MILEPOST_DATA_DIR") == str(data_dir)
