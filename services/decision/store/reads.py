@@ -1,0 +1,187 @@
+"""What the routes read. Every query names the tenant; what belongs to another tenant is as if it were not there."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from services.decision.store.athletes import History, histories
+from services.decision.store.connection import Connection
+from services.decision.store.rows import OUTSIDE_THE_FOLD
+
+ENDED = "ended"
+RANK = "CASE c.urgency WHEN 'stop_and_refer' THEN 0 WHEN 'review' THEN 1 ELSE 2 END"
+
+
+class CourseRead(NamedTuple):
+    """A course with its latest decision."""
+
+    course: str
+    athlete: str
+    protocol: str
+    status: str
+    seq: int
+    urgency: str
+    answered: bool
+    as_of: datetime
+    as_at: datetime
+    state: str
+    """JSON text."""
+    decision: bytes
+
+
+class DecisionRead(NamedTuple):
+    seq: int
+    event_seq: int
+    body: bytes
+
+
+class EventRead(NamedTuple):
+    """An event, with what became of it last."""
+
+    seq: int
+    source: str
+    id: str
+    type: str
+    athlete: str
+    time: datetime
+    recorded_at: datetime
+    digest: bytes
+    body: bytes
+    status: str
+    path: str | None
+    reason: str | None
+
+
+_COURSE = """
+SELECT c.course, c.athlete, c.protocol, c.status, c.seq, c.urgency, c.answered, c.as_of, c.as_at, c.state::text AS state, d.body AS decision
+FROM courses AS c JOIN decisions AS d ON d.tenant = c.tenant AND d.course = c.course AND d.seq = c.seq
+WHERE c.tenant = $1
+"""
+
+# The outcome with the greatest (seq, n) counts.
+_EVENT = """
+SELECT e.seq, e.source, e.id, e.type, e.athlete, e.time, e.recorded_at, e.digest, e.body, o.status, o.path, o.reason
+FROM events AS e CROSS JOIN LATERAL (
+    SELECT status, path, reason, n FROM event_outcomes AS o
+    WHERE o.tenant = e.tenant AND o.source = e.source AND o.id = e.id ORDER BY o.seq DESC, o.n DESC LIMIT 1
+) AS o
+WHERE e.tenant = $1
+"""
+
+# Only bodies that were read as events may be taken for JSON; CASE keeps the order of evaluation.
+_NAMES_COURSE = f"""
+CASE WHEN o.status IN ('refused', 'parked') AND o.n > {OUTSIDE_THE_FOLD}
+THEN coalesce(convert_from(e.body, 'UTF8')::json ->> 'course', convert_from(e.body, 'UTF8')::json -> 'data' ->> 'course') END
+"""
+
+
+async def course(connection: Connection, tenant: str, course: str) -> CourseRead | None:
+    row = await connection.fetchrow(_COURSE + " AND c.course = $2", tenant, course)
+    return CourseRead(*row) if row else None
+
+
+async def courses_of(connection: Connection, tenant: str, athlete: str) -> list[CourseRead]:
+    """All courses of the athlete, by id."""
+    rows = await connection.fetch(_COURSE + " AND c.athlete = $2 ORDER BY c.course", tenant, athlete)
+    return [CourseRead(*row) for row in rows]
+
+
+async def knows_athlete(connection: Connection, tenant: str, athlete: str) -> bool:
+    """Whether history holds anything of this athlete."""
+    return bool(await connection.fetchval("SELECT EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND athlete = $2)", tenant, athlete))
+
+
+async def worklist(
+    connection: Connection, tenant: str, urgency: str | None, unanswered: bool, after: tuple[int, datetime, str] | None, limit: int
+) -> list[CourseRead]:
+    """Courses that have not ended, the most urgent first, then the one that has waited longest. `after` is (rank of the urgency, as_at,
+    course) of the last one seen.
+    """
+    rank, as_at, course = after or (-1, None, None)
+    rows = await connection.fetch(
+        f"{_COURSE} AND c.status <> $2 AND ($3::text IS NULL OR c.urgency = $3) AND (NOT $4 OR NOT c.answered)"
+        f" AND ($5 < 0 OR ({RANK}, c.as_at, c.course) > ($5, $6::timestamptz, $7::text))"
+        f" ORDER BY {RANK}, c.as_at, c.course LIMIT $8",
+        tenant,
+        ENDED,
+        urgency,
+        unanswered,
+        rank,
+        as_at,
+        course,
+        limit,
+    )
+    return [CourseRead(*row) for row in rows]
+
+
+async def decisions(
+    connection: Connection, tenant: str, course: str, as_of: datetime | None, as_at: datetime | None, after: int, limit: int
+) -> list[DecisionRead]:
+    """Decisions of a course in the order made, behind `after`; those true until `as_of` and known until `as_at`."""
+    rows = await connection.fetch(
+        "SELECT seq, event_seq, body FROM decisions WHERE tenant = $1 AND course = $2 AND seq > $3"
+        " AND ($4::timestamptz IS NULL OR as_of <= $4) AND ($5::timestamptz IS NULL OR as_at <= $5) ORDER BY seq LIMIT $6",
+        tenant,
+        course,
+        after,
+        as_of,
+        as_at,
+        limit,
+    )
+    return [DecisionRead(*row) for row in rows]
+
+
+async def decisions_at(connection: Connection, tenant: str, course: str, event_seqs: Sequence[int]) -> list[DecisionRead]:
+    """Decisions of a course that the arrival of these events brought, in the order made."""
+    rows = await connection.fetch(
+        "SELECT seq, event_seq, body FROM decisions WHERE tenant = $1 AND course = $2 AND event_seq = ANY($3::bigint[]) ORDER BY seq",
+        tenant,
+        course,
+        list(event_seqs),
+    )
+    return [DecisionRead(*row) for row in rows]
+
+
+async def timeline(connection: Connection, tenant: str, athlete: str, course: str, after: int, limit: int) -> list[EventRead]:
+    """Events that made a decision for the course or name it, in the order received, behind partition sequence `after`."""
+    rows = await connection.fetch(
+        _EVENT
+        + " AND e.athlete = $2 AND e.seq > $4 AND (EXISTS (SELECT 1 FROM decisions AS d"
+        + " WHERE d.tenant = e.tenant AND d.course = $3 AND d.cause_source = e.source AND d.cause_id = e.id)"
+        + f" OR {_NAMES_COURSE} = $3) ORDER BY e.seq LIMIT $5",
+        tenant,
+        athlete,
+        course,
+        after,
+        limit,
+    )
+    return [EventRead(*row) for row in rows]
+
+
+async def event(connection: Connection, tenant: str, source: str, id: str) -> EventRead | None:
+    row = await connection.fetchrow(_EVENT + " AND e.source = $2 AND e.id = $3", tenant, source, id)
+    return EventRead(*row) if row else None
+
+
+async def conflicts(connection: Connection, tenant: str, source: str, id: str) -> list[tuple[bytes, datetime]]:
+    """(digest, when) of other contents that were sent under the event's key."""
+    rows = await connection.fetch(
+        "SELECT digest, recorded_at FROM event_conflicts WHERE tenant = $1 AND source = $2 AND id = $3 ORDER BY recorded_at, digest",
+        tenant,
+        source,
+        id,
+    )
+    return [(row["digest"], row["recorded_at"]) for row in rows]
+
+
+async def decisions_by(connection: Connection, tenant: str, source: str, id: str) -> list[bytes]:
+    """The decisions that this event made, by course and order."""
+    rows = await connection.fetch(
+        "SELECT body FROM decisions WHERE tenant = $1 AND cause_source = $2 AND cause_id = $3 ORDER BY course, seq", tenant, source, id
+    )
+    return [row["body"] for row in rows]
+
+
+async def history(connection: Connection, tenant: str, athlete: str) -> History:
+    """Everything the athlete's fold has seen."""
+    return (await histories(connection, [(tenant, athlete)]))[tenant, athlete]
