@@ -35,6 +35,8 @@ class Dose:
     rpe_max: int | None = None
     terrain: str = "flat"
     speed_pct_max: int | None = None
+    easy_run_s: int | None = None
+    """Run time of the step's easy sessions, where it has two kinds."""
     quality: bool = False
     """The step holds faster running; a deload leaves it out."""
     note: str = ""
@@ -156,6 +158,14 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class SecondSetback:
+    """A second regress within so many days goes further back and asks for review."""
+
+    within_days: int
+    steps_back: int
+
+
+@dataclass(frozen=True, slots=True)
 class Population:
     """Whom the pack is for. An injury outside it is accepted, held and sent to review."""
 
@@ -180,13 +190,13 @@ class Protocol:
     rates: tuple[RateCap, ...]
     rest_days: Mapping[str, int]
     """Whole dates without running after a session at the step."""
-    own_break_rule: bool
     deload: Deload | None
     stop_if: tuple[str, ...]
     sources: Mapping[str, str]
     """Citation id to what it is."""
     facts: Mapping[str, FactType]
     disagreement: tuple[str, ...] = ()
+    second_setback: SecondSetback | None = None
     place: Mapping[str, int] = field(default_factory=dict)
     """Step id to rung, `entry` is -1, `complete` is the length of the ladder; filled by the loader."""
 

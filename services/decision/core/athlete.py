@@ -1,0 +1,231 @@
+"""Everything known of one athlete, and what each further event brings: an outcome, decisions, and events that were waiting for it.
+
+Each event that takes effect makes exactly one decision for each course it touches; duplicates, refused and parked events make none.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol as Port
+
+from services.decision.core.days import written
+from services.decision.core.decision import Decision, record
+from services.decision.core.explain import Record, facts_of, reasons
+from services.decision.core.line import Entry, Line
+from services.decision.core.placing import META, Name, Packs, Placing, entries_of
+from services.decision.core.protocol import Protocol
+from services.decision.core.verdict import Judge
+from shared.events import Event
+
+STRUCTURAL = ("milepost.course.started", "milepost.course.ended", *META)
+"""Events that may change the place of others."""
+
+
+class Library(Packs, Port):
+    """The protocols and their judges."""
+
+    def judge(self, protocol: Protocol) -> Judge: ...
+
+
+class CourseMark(NamedTuple):
+    """The latest decision of a course in history."""
+
+    seq: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """An earlier event whose status this arrival changed."""
+
+    source: str
+    id: str
+    status: str
+    path: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    status: Literal["accepted", "duplicate", "conflict", "refused", "parked"]
+    path: str | None = None
+    reason: str | None = None
+    decisions: tuple[Decision, ...] = ()
+    resolved: tuple[Resolution, ...] = ()
+
+
+class Athlete:
+    """Mutable, in memory, rebuilt from history at any time. One thread at a time."""
+
+    def __init__(self, packs: Library) -> None:
+        self._packs = packs
+        self._known: dict[Name, Event] = {}
+        self._digests: dict[Name, bytes] = {}
+        self._pins: dict[str, str] = {}
+        self._marks: dict[str, CourseMark] = {}
+        self._placing = Placing(packs, self._pins)
+        self._lines: dict[str, Line] = {}
+
+    @classmethod
+    def restore(cls, packs: Library, received: Sequence[tuple[Event, bytes, str]], marks: Mapping[str, CourseMark]) -> "Athlete":
+        """From (event, content digest, recordedtime) in arrival order and the latest decision of each course."""
+        athlete = cls(packs)
+        for event, digest, _ in received:
+            athlete._known[event.source, event.id] = event
+            athlete._digests[event.source, event.id] = digest
+        athlete._marks = dict(marks)
+        for course, mark in marks.items():
+            athlete._pins[course] = f"{mark.body['protocol']['id']}@{mark.body['protocol']['version']}"
+        athlete._placing = Placing.of(athlete._known.values(), packs, athlete._pins)
+        athlete._rebuild(athlete._known, ())
+        return athlete
+
+    def receive(self, event: Event, digest: bytes) -> Receipt:
+        """Take in one event. Never raises for what the event says; `event.recordedtime` is its `as_at`."""
+        name = (event.source, event.id)
+        if name in self._known:
+            if self._digests[name] == digest:
+                return Receipt("duplicate")
+            return Receipt("conflict", "id", "an event with this source and id has other content; the first stays: send a correction instead")
+        self._known[name] = event
+        self._digests[name] = digest
+        as_at = event.recordedtime or written(event.time)
+        return self._restructure(event, as_at) if self._structural(event) else self._add(event, as_at)
+
+    def _structural(self, event: Event) -> bool:
+        if event.type in STRUCTURAL:
+            return True
+        return event.type == "milepost.session.completed" and event.data["session"] in self._placing.sessions
+
+    def _add(self, event: Event, as_at: str) -> Receipt:
+        """The common case: the event changes the place of no other, save those that wait for its session."""
+        place = self._placing.add(event)
+        if place.status != "accepted":
+            return Receipt(place.status, place.path, place.reason)
+        decisions = self._take((event.source, event.id), event, as_at)
+        resolved: list[Resolution] = []
+        if event.type == "milepost.session.completed":
+            waiting = [
+                self._known[name]
+                for name, other in self._placing.places.items()
+                if other.status == "parked" and self._known[name].data.get("session") == event.data["session"]
+            ]
+            for other_event in sorted(waiting, key=_order):
+                found = self._placing.add(other_event)
+                if found.status != "parked":
+                    resolved.append(Resolution(other_event.source, other_event.id, found.status, found.path, found.reason))
+                    decisions += self._take((other_event.source, other_event.id), other_event, as_at)
+        return Receipt("accepted", decisions=tuple(decisions), resolved=tuple(resolved))
+
+    def _take(self, name: Name, cause: Event, as_at: str) -> list[Decision]:
+        """Put the event into its folds; one decision for each course it touches."""
+        touched: dict[str, None] = {}
+        for course, key, event, facet in entries_of(self._placing, name):
+            if facet == "start":
+                continue
+            self._lines[course].insert(Entry(key, event, facet))
+            touched[course] = None
+        return [self._decide(course, cause, as_at) for course in sorted(touched)]
+
+    def _restructure(self, event: Event, as_at: str) -> Receipt:
+        """Place everything anew; fold again only from the first difference."""
+        own = (event.source, event.id)
+        before = self._placing.places
+        if event.type == "milepost.course.started":
+            protocol = self._packs.resolve(event.data["protocol"])
+            if protocol is not None and event.data["course"] not in self._pins:
+                self._pins[event.data["course"]] = f"{protocol.id}@{protocol.version}"
+        self._placing = Placing.of(self._known.values(), self._packs, self._pins)
+        after = self._placing.places
+        newly = [
+            name
+            for name, place in after.items()
+            if name != own and place.status == "accepted" and (name not in before or before[name].status != "accepted")
+            and self._known[name].type != "milepost.course.started"
+        ]  # fmt: skip
+        changed = self._rebuild(self._known, newly)
+        place = after.get(own)
+        if place is not None and place.status == "accepted":
+            changed.update(dict.fromkeys(course for course, _ in place.courses))
+        decisions = [self._decide(course, event, as_at) for course in sorted(changed) if course in self._lines]
+        for name in sorted(newly, key=lambda one: _order(self._known[one])):
+            decisions += self._take(name, self._known[name], as_at)
+        resolved = tuple(
+            Resolution(name[0], name[1], now.status, now.path, now.reason)
+            for name, now in sorted(after.items())
+            if name != own and name in before and _differs(before[name], now)
+        )
+        if place is None:
+            return Receipt("accepted", decisions=tuple(decisions), resolved=resolved)
+        return Receipt(place.status, place.path, place.reason, tuple(decisions), resolved)
+
+    def _rebuild(self, names: Mapping[Name, Event], left_out: Sequence[Name]) -> dict[str, None]:
+        """Make every line hold what is placed on it, `left_out` excepted; the courses that changed."""
+        lists: dict[str, list[Entry]] = {course: [] for course in self._placing.spans}
+        out = dict.fromkeys(left_out)
+        for name in names:
+            if name not in out:
+                for course, key, event, facet in entries_of(self._placing, name):
+                    if facet != "start" and course in lists:
+                        lists[course].append(Entry(key, event, facet))
+        for course in [course for course in self._lines if course not in lists]:
+            del self._lines[course]
+        changed: dict[str, None] = {}
+        for course, entries in lists.items():
+            entries.sort(key=lambda entry: entry.place)
+            span = self._placing.spans[course]
+            judge = self._packs.judge(span.protocol)
+            if course not in self._lines:
+                self._lines[course] = Line(span.start, judge)
+                self._lines[course].become(span.start, judge, entries)
+                changed[course] = None
+            elif self._lines[course].become(span.start, judge, entries):
+                changed[course] = None
+        return changed
+
+    def _decide(self, course: str, cause: Event, as_at: str) -> Decision:
+        line = self._lines[course]
+        mark = self._marks.get(course)
+        before = None if mark is None else mark.body
+        seq = 1 if mark is None else mark.seq + 1
+        arrival: dict[str, Any] = {"as_of": written(line.course.as_of), "as_at": as_at, "kind": _kind(cause, before)}
+        decision = record(
+            line.judge, line.course, line.verdict, cause.subject, seq, (cause.source, cause.id, cause.type), arrival, before
+        )
+        self._marks[course] = CourseMark(seq, decision.body)
+        return decision
+
+    @property
+    def courses(self) -> tuple[str, ...]:
+        return tuple(sorted(self._lines))
+
+    @property
+    def parked(self) -> list[tuple[Event, str, str]]:
+        """Events that still wait: (event, path, what for), in the fold's order."""
+        waiting = [(self._known[name], place) for name, place in self._placing.places.items() if place.status == "parked"]
+        return [(event, place.path or "", place.reason or "") for event, place in sorted(waiting, key=lambda one: _order(one[0]))]
+
+    def facts(self, course: str) -> list[Record]:
+        """Every fact the course's protocol reads, as it stands."""
+        line = self._lines[course]
+        return facts_of(line.judge, line.verdict)
+
+    def trace(self, course: str) -> list[Record]:
+        """Every condition of every rule that applies, as it stands."""
+        line = self._lines[course]
+        return reasons(line.judge, line.verdict, full=True)
+
+
+def _order(event: Event) -> tuple[Any, str, str]:
+    return (event.time, event.source, event.id)
+
+
+def _kind(cause: Event, before: Mapping[str, Any] | None) -> str | None:
+    """Why this decision may supersede: its cause is a correction, a retraction, or late."""
+    if cause.type in META:
+        return "correction" if cause.type == META[0] else "retraction"
+    return "late" if before is not None and cause.time < datetime.fromisoformat(before["as_of"]) else None
+
+
+def _differs(before: Any, now: Any) -> bool:
+    return (before.status, before.path, before.reason) != (now.status, now.path, now.reason)

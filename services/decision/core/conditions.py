@@ -1,0 +1,42 @@
+"""One condition over one value, and lists of them: the meaning that every engine must have."""
+
+from collections.abc import Callable, Sequence
+
+from services.decision.core.protocol import AnyOf, Condition, Operator
+from services.decision.core.trivalent import Tri, all_of, any_of
+
+_COMPARE: dict[Operator, Callable[[int, int | tuple[int, ...]], bool]] = {
+    "at_most": lambda found, wanted: found <= wanted,  # type: ignore[operator]
+    "at_least": lambda found, wanted: found >= wanted,  # type: ignore[operator]
+    "below": lambda found, wanted: found < wanted,  # type: ignore[operator]
+    "above": lambda found, wanted: found > wanted,  # type: ignore[operator]
+    "is": lambda found, wanted: found == wanted,
+    "one_of": lambda found, wanted: found in wanted,  # type: ignore[operator]
+    "not_one_of": lambda found, wanted: found not in wanted,  # type: ignore[operator]
+}
+
+
+def holds(condition: Condition, values: Sequence[int | None]) -> Tri:
+    """Met, not met, or unknown where the slot's value is None."""
+    found = values[condition.slot]
+    if found is None:
+        return Tri.UNKNOWN
+    return Tri.MET if _COMPARE[condition.op](found, condition.encoded) else Tri.NOT_MET
+
+
+def each(conditions: Sequence[Condition | AnyOf], values: Sequence[int | None]) -> list[Tri]:
+    """The verdict of every condition; an `AnyOf` counts as one."""
+    return [
+        any_of(holds(one, values) for one in condition.conditions) if isinstance(condition, AnyOf) else holds(condition, values)
+        for condition in conditions
+    ]
+
+
+def together(conditions: Sequence[Condition | AnyOf], values: Sequence[int | None]) -> Tri:
+    """The conjunction of all."""
+    return all_of(each(conditions, values))
+
+
+def flat(conditions: Sequence[Condition | AnyOf]) -> list[Condition]:
+    """Every single condition, those inside `AnyOf` included."""
+    return [one for condition in conditions for one in (condition.conditions if isinstance(condition, AnyOf) else (condition,))]

@@ -1,0 +1,40 @@
+"""Local dates. A course's days are dates of its own zone, taken from the `tzdata` wheel so that every machine agrees."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+Key = tuple[datetime, str, str]
+"""The fold's order: (time as an instant in UTC, source, id)."""
+
+
+@lru_cache(maxsize=1024)
+def zone(name: str) -> ZoneInfo:
+    """The zone of an IANA name, never from the system's own files: those differ from machine to machine."""
+    from importlib.resources import files
+
+    place = files("tzdata.zoneinfo").joinpath(*name.split("/"))
+    with place.open("rb") as stored:
+        return ZoneInfo.from_file(stored, key=name)
+
+
+def local_date(instant: datetime, zone_name: str) -> date:
+    return instant.astimezone(zone(zone_name)).date()
+
+
+def start_of(day: date, zone_name: str, at: time = time(0)) -> datetime:
+    """The instant in UTC at which the local date (or a local hour of it) begins."""
+    return datetime.combine(day, at, tzinfo=zone(zone_name)).astimezone(UTC)
+
+
+def written(instant: datetime) -> str:
+    """RFC 3339 in UTC with `Z`, fractions only where there are any.
+
+    >>> written(datetime(2026, 3, 2, 7, tzinfo=UTC))
+    '2026-03-02T07:00:00Z'
+    """
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def later(day: date, days: int) -> date:
+    return day + timedelta(days=days)

@@ -1,0 +1,180 @@
+"""The decision record: what is recommended about the next session, with its whole explanation, as canonical bytes.
+
+`hash` is the SHA-256 of the RFC 8785 form without `hash`; `id` is a UUIDv5 of course, seq, source and event id.
+"""
+
+import hashlib
+import uuid
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from typing import Any
+
+from services.decision.core.course import Course
+from services.decision.core.days import start_of, written
+from services.decision.core.explain import Record, blocking, missing, reasons
+from services.decision.core.flags import urgent
+from services.decision.core.protocol import Dose
+from services.decision.core.question import Question
+from services.decision.core.summary import due_reports, meanwhile, resume_when, summary
+from services.decision.core.verdict import Judge, Verdict
+from shared.events import canonical
+
+ENGINE = "reference/1"
+NAMESPACE = uuid.UUID("6d696c65-706f-5374-8000-6465636973e1")
+ARRIVAL_FIELDS = ("seq", "id", "as_of", "as_at", "supersedes", "superseded_because", "hash")
+"""What arrival order may decide; everything else is the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    course: str
+    seq: int
+    body: Record
+    encoded: bytes
+    """Canonical JSON with `hash`."""
+    cause: tuple[str, str, str]
+    """Source, id and type of the event that made it."""
+    due: tuple[tuple[str, str], ...]
+    """(kind, instant in UTC) at which time itself makes an event of it; replaces the course's timers."""
+    question: Question
+    state: Record
+    """The course as `GET /v1/courses/{course}` shows it."""
+
+
+def content(judge: Judge, course: Course, verdict: Verdict) -> Record:
+    """Everything that the events alone decide, whatever their arrival."""
+    standing = verdict.standing
+    told = reasons(judge, verdict, full=False)
+    blocks, lacks = blocking(verdict, told), missing(judge, verdict, told)
+    due = due_reports(course)
+    rung = course.protocol.step(standing.to_step)
+    axes = list(rung.raises) if standing.action == "advance" and rung is not None else []
+    referral = urgent(course.flags) if course.flags else None
+    return {
+        "course": course.id,
+        "action": standing.action,
+        "axis": axes[0] if len(axes) == 1 else None,
+        "from_step": standing.from_step,
+        "to_step": standing.to_step,
+        "dose": shown_dose(standing.dose),
+        "axes": axes,
+        "change": change(course, verdict),
+        "modifier": standing.modifier,
+        "running": standing.running,
+        "resume_when": resume_when(verdict),
+        "rest_days": standing.rest_days,
+        "not_before": None if standing.not_before is None else standing.not_before.isoformat(),
+        "eligible_from": None if verdict.eligible_from is None else verdict.eligible_from.isoformat(),
+        "valid_until": None if verdict.valid_until is None else verdict.valid_until.isoformat(),
+        "urgency": standing.urgency,
+        "referral": None if referral is None else {"to": referral.to, "within_h": referral.within_h},
+        "stop_if": list(course.protocol.stop_if),
+        "report_due": [f"{what.replace('_', ' ')} report by {local}" for what, local, _ in due],
+        "meanwhile": meanwhile(verdict),
+        "answer": answer(course, verdict),
+        "disagreement": disagreement(verdict),
+        "summary": summary(verdict, told, blocks, lacks),
+        "reasons": told,
+        "blocking": blocks,
+        "missing": lacks,
+        "protocol": {"id": course.protocol.id, "version": course.protocol.version, "hash": course.protocol.hash},
+        "engine": ENGINE,
+    }
+
+
+def shown_dose(dose: Dose | None) -> Record:
+    """The dose's known measures, and the most sessions a week."""
+    if dose is None:
+        return {}
+    shown = {item.name: getattr(dose, item.name) for item in fields(dose)}
+    return {name: value for name, value in shown.items() if value is not None and value is not False and value != ""}
+
+
+def change(course: Course, verdict: Verdict) -> Record:
+    """Old and new of what a session asks for, where either is known."""
+    here, there = course.protocol.step(verdict.standing.from_step), verdict.standing.dose
+    if here is None or there is None:
+        return {}
+    pairs = {
+        "run_min": (minutes(here.dose.run_s), minutes(there.run_s)),
+        "bout_min": (minutes(here.dose.bout_s), minutes(there.bout_s)),
+        "distance_m": (here.dose.distance_m, there.distance_m),
+        "rpe_max": (here.dose.rpe_max, there.rpe_max),
+        "sessions_per_week": (here.dose.sessions_per_week_max, there.sessions_per_week_max),
+        "terrain": (here.dose.terrain, there.terrain),
+    }
+    return {name: [old, new] for name, (old, new) in pairs.items() if old is not None and new is not None}
+
+
+def minutes(seconds: int | None) -> int | float | None:
+    if seconds is None:
+        return None
+    return seconds // 60 if seconds % 60 == 0 else round(seconds / 60, 1)
+
+
+def answer(course: Course, verdict: Verdict) -> Record | None:
+    """The clinician's answer to what stands, if there is one."""
+    said, standing = course.answered, verdict.standing
+    if said is None:
+        return None
+    stands = said.of == (standing.action, standing.from_step, standing.to_step)
+    declined = said.answer == "declined" and said.of[1] == standing.from_step
+    modified = said.answer == "modified" and standing.from_step == course.step and course.set_at == said.key
+    if not (stands or declined or modified):
+        return None
+    return {"state": said.answer, "by": said.by, "at": written(said.at)}
+
+
+def disagreement(verdict: Verdict) -> list[str]:
+    met = [rule.disagreement for rule, tri in verdict.scoped if rule.disagreement and tri.word != "not_met"]
+    return sorted(dict.fromkeys([*verdict.view.course.protocol.disagreement, *met]))
+
+
+def timers(course: Course, verdict: Verdict) -> tuple[tuple[str, str], ...]:
+    """When time itself will matter: the start of the day after `valid_until`, of `eligible_from`, and the first report due."""
+    if course.status == "ended":
+        return ()
+    moments: list[tuple[str, str]] = []
+    if verdict.valid_until is not None:
+        moments.append(("valid_until", written(start_of(verdict.valid_until + timedelta(days=1), course.zone))))
+    if verdict.eligible_from is not None:
+        moments.append(("eligible_from", written(start_of(verdict.eligible_from, course.zone))))
+    reports = due_reports(course)
+    if reports:
+        moments.append(("report_due", reports[0][2]))
+    return tuple(moment for moment in moments if moment[1] > written(course.as_of))
+
+
+def record(
+    judge: Judge, course: Course, verdict: Verdict, subject: str, seq: int, cause: tuple[str, str, str], arrival: dict[str, Any], before: Record | None
+) -> Decision:
+    """The whole decision. `arrival` brings `as_of`, `as_at` and, where the cause could supersede, `kind`; `before` is the previous record."""
+    body: Record = {"subject": subject, **content(judge, course, verdict)}
+    kind = arrival.get("kind")
+    changed = before is not None and any(before.get(name) != value for name, value in body.items())
+    supersedes = before["id"] if before is not None and kind is not None and changed else None
+    body |= {
+        "seq": seq,
+        "id": str(uuid.uuid5(NAMESPACE, "\n".join((course.id, str(seq), cause[0], cause[1])))),
+        "as_of": arrival["as_of"],
+        "as_at": arrival["as_at"],
+        "supersedes": supersedes,
+        "superseded_because": None if supersedes is None else {"event": cause[1], "kind": kind},
+    }
+    body["hash"] = f"sha256:{hashlib.sha256(canonical(body)).hexdigest()}"
+    return Decision(course.id, seq, body, canonical(body), cause, timers(course, verdict), verdict.question, state(course))
+
+
+def state(course: Course) -> Record:
+    """What the course looks like now; its facts are computed on reading."""
+    return {
+        "course": course.id,
+        "status": course.status,
+        "protocol": f"{course.protocol.id}@{course.protocol.version}",
+        "step": course.step,
+        "injury": dict(course.started["injury"]),
+        "timezone": course.zone,
+        "started": written(course.start_key[0]),
+        "last_run": None if course.last_run_day is None else course.last_run_day.isoformat(),
+        "open_flags": sorted({flag.flag: None for flag in course.flags}),
+    }

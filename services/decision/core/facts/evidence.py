@@ -1,0 +1,162 @@
+"""Facts from tests, clearances, wellness and sensors."""
+
+from statistics import median
+
+from services.decision.core.course import Course, Result
+from services.decision.core.facts.registry import View, fact
+from services.decision.core.sessions import Fact, Session
+from services.decision.core.trivalent import Unknown
+from shared.events.catalogue import GATES, MEASURES, TESTS
+
+_ASSESSORS = ("self", "coach", "clinician")
+_FIELDS = {
+    "lsi_pct": ("number", "%", "lower", "limb symmetry index"),
+    "pain_nrs": ("number", "nrs", "higher", "pain"),
+    "passed": ("boolean", "", "false", "passed"),
+    "value": ("number", "", "lower", "value"),
+}
+_HIGHER_IS_WORSE = ("landing_force_asymmetry",)
+
+
+def results_of(course: Course, test: str, field: str) -> tuple[Result, ...]:
+    """The latest results that speak for the injured side: of the side itself, or sent without a side; of both when bilateral."""
+    sides = ("", course.side) if course.side in ("left", "right") else ("", "left", "right", "bilateral", "midline")
+    both = ("bilateral",) if course.side in ("left", "right") else ()
+    found = [course.results.get((test, side, field), ()) for side in (*sides, *both)]
+    found = [results for results in found if results]
+    if not found:
+        return ()
+    if course.side in ("left", "right"):
+        newest = max(results[0].key[0] for results in found)
+        found = [results for results in found if results[0].key[0] == newest]
+    return tuple(result for results in found for result in results)
+
+
+def milestone(view: View, test: str, field: str, assessor: str | None) -> Fact:
+    """The test's latest result; the worse where several count. Unknown when too lowly assessed, or older than a return to entry."""
+    course = view.course
+    if field == "lsi_pct" and course.side == "bilateral":
+        return Fact(Unknown("a limb symmetry index says nothing when both sides are injured"))
+    results = results_of(course, test, field)
+    if not results:
+        return Fact(Unknown(f"{test} was not assessed"))
+    if assessor is not None and any(_ASSESSORS.index(r.assessor) < _ASSESSORS.index(assessor) for r in results):
+        return Fact(Unknown(f"{test} was not assessed by a {assessor}"), tuple(r.key for r in results))
+    if course.entry_since is not None and any(r.key[0] <= course.entry_since for r in results):
+        return Fact(Unknown(f"{test} was assessed before the setback"), tuple(r.key for r in results))
+    higher_is_worse = field == "pain_nrs" or (field == "value" and test in _HIGHER_IS_WORSE)
+    values = [r.value for r in results]
+    return Fact(max(values) if higher_is_worse else min(values), tuple(r.key for r in results), min(r.key[0] for r in results))
+
+
+for _test in TESTS:
+    for _field, (_kind, _unit, _worse, _words) in _FIELDS.items():
+        if _field == "value" and _test not in MEASURES:
+            continue
+        _name = _test.replace("_", " ")
+        fact(
+            f"milestone.{_test}.{_field}",
+            _kind,  # type: ignore[arg-type]
+            MEASURES[_test].unit if _field == "value" else _unit,
+            "higher" if _test in _HIGHER_IS_WORSE and _field == "value" else _worse,  # type: ignore[arg-type]
+            "pain" if _field == "pain_nrs" else "function",
+            f"{_words} of the latest {_name} test on the injured side",
+            f"{_name} test ({_words})",
+            scale=10 if _kind == "number" else 1,
+        )(lambda view, test=_test, field=_field: milestone(view, test, field, None))  # type: ignore[misc]
+
+for _gate in GATES:
+
+    def _clearance(view: View, gate: str = _gate) -> Fact:
+        clearance = view.course.clearances.get(gate)
+        if clearance is None:
+            return Fact(Unknown(f"{gate} was not recorded"))
+        valid = clearance.granted and (clearance.valid_until is None or view.today.isoformat() <= clearance.valid_until)
+        return Fact(valid, (clearance.key,), clearance.key[0])
+
+    fact(f"clearance.{_gate}", "boolean", "", "false", "clearance", f"a clinician granted {_gate.replace('_', ' ')} and it is still valid",
+         f"clearance {_gate}")(_clearance)  # fmt: skip
+
+
+@fact("illness.now", "choice", "", "higher", "wellness", "the latest word on illness of the last seven days; not asked is none",
+      "illness", choices=("none", "mild", "febrile"))  # fmt: skip
+def _(view: View) -> Fact:
+    for key, data in reversed(view.course.wellness):
+        if "illness" in data and key[0].astimezone(view.as_of.tzinfo).date() >= view.days_ago(7):
+            return Fact(data["illness"], (key,), key[0])
+    return Fact("none")
+
+
+@fact("illness.febrile_since_last_run", "boolean", "", "true", "wellness", "a fever was reported after the last run", "illness")
+def _(view: View) -> Fact:
+    last = view.course.sessions[-1].key if view.course.sessions else None
+    keys = tuple(key for key, data in view.course.wellness if data.get("illness") == "febrile" and (last is None or key > last))
+    return Fact(bool(keys), keys)
+
+
+@fact("sleep.short_nights", "number", "nights", "higher", "wellness", "of the last two nights reported, those under 5 h", "sleep in hours")
+def _(view: View) -> Fact:
+    nights = [(key, data["sleep_h"]) for key, data in view.course.wellness if "sleep_h" in data][-2:]
+    if not nights:
+        return Fact(Unknown("sleep was not reported"))
+    return Fact(sum(1 for _, hours in nights if hours < 5), tuple(key for key, _ in nights))
+
+
+@fact("fatigue.now", "number", "0-10", "higher", "wellness", "the latest fatigue score of the last 15 days", "fatigue (0-10)", scale=10)
+def _(view: View) -> Fact:
+    for key, data in reversed(view.course.wellness):
+        if "fatigue" in data:
+            return Fact(data["fatigue"], (key,), key[0])
+    return Fact(Unknown("fatigue was not reported"))
+
+
+for _scale, _top in (("acl_rsi", 100), ("i_prrs", 60)):
+
+    def _readiness(view: View, scale: str = _scale) -> Fact:
+        for key, data in reversed(view.course.wellness):
+            if data.get("readiness", {}).get("scale") == scale:
+                return Fact(data["readiness"]["score"], (key,), key[0])
+        return Fact(Unknown(f"{scale} was not reported in the last 15 days"))
+
+    fact(f"readiness.{_scale}", "number", f"0-{_top}", "lower", "readiness", f"the latest {_scale.upper().replace('_', '-')} score",
+         f"{_scale.upper().replace('_', '-')} questionnaire", scale=10)(_readiness)  # fmt: skip
+
+
+def _cadence(session: Session) -> tuple[float, str] | None:
+    """Whole-session cadence with the device it came from, native before platform before developer field."""
+    order = ("native", "platform", "developer_field")
+    found = [d for _, d in session.sensors if d.get("segment", "whole") == "whole" and "cadence_spm" in d]
+    if not found:
+        return None
+    best = min(found, key=lambda d: order.index(d["device"]["origin"]))
+    return best["cadence_spm"], f"{best['device'].get('maker', '')} {best['device'].get('model', '')} {best['device']['origin']}"
+
+
+@fact("cadence.off_own_median_pct", "number", "%", "higher", "technique",
+      "how far the last session's cadence lies from the median of up to four sessions before it on the same device",
+      "cadence of the last sessions from one device", scale=10)  # fmt: skip
+def _(view: View) -> Fact:
+    if view.session is None or (last := _cadence(view.session)) is None:
+        return Fact(Unknown("the last session has no cadence"))
+    others: list[tuple[Session, float]] = []
+    for session in view.course.sessions:
+        cadence = _cadence(session)
+        if session.key < view.session.key and cadence is not None and cadence[1] == last[1]:
+            others.append((session, cadence[0]))
+    if len(others) < 2:
+        return Fact(Unknown("fewer than two earlier sessions have a cadence from the same device"))
+    usual = median(value for _, value in others[-4:])
+    keys = (*(session.key for session, _ in others[-4:]), view.session.key)
+    return Fact(round(abs(last[0] - usual) * 100 / usual, 1), keys)
+
+
+@fact("heart_rate.above_own_median", "number", "sessions", "higher", "load",
+      "of the last two sessions at the step, those whose mean heart rate lies more than 10 bpm above the median of the earlier ones",
+      "mean heart rate of the sessions")  # fmt: skip
+def _(view: View) -> Fact:
+    at_step = [s for s in view.course.sessions if s.key in view.course.at_step and "hr_avg_bpm" in s.data]
+    if len(at_step) < 4:
+        return Fact(Unknown("fewer than four sessions at the step have a heart rate"))
+    usual = median(s.data["hr_avg_bpm"] for s in at_step[:-2])
+    above = [s for s in at_step[-2:] if s.data["hr_avg_bpm"] > usual + 10]
+    return Fact(len(above), tuple(s.key for s in at_step[-2:]))

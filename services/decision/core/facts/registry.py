@@ -1,0 +1,101 @@
+"""The catalogue of facts and how each is found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from services.decision.core.course import Course
+from services.decision.core.days import later
+from services.decision.core.protocol import FactType
+from services.decision.core.sessions import Fact, Session
+from services.decision.core.trivalent import Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The course at one moment, as the facts see it."""
+
+    course: Course
+    as_of: datetime
+    today: date
+    session: Session | None
+    """The last running session that speaks for the step in force."""
+    earliest: date
+    """The earliest permitted date of the next session, not before today: caps are judged on it."""
+
+    def days_ago(self, days: int) -> date:
+        return later(self.today, -days)
+
+
+Finder = Callable[[View], Fact]
+SessionFinder = Callable[[Session], Fact]
+
+CATALOGUE: dict[str, FactType] = {}
+_FINDERS: dict[str, Finder] = {}
+_SESSION_FINDERS: dict[str, SessionFinder] = {}
+
+NO_SESSION = Fact(Unknown("no session has been done at this step yet"))
+
+
+def fact(
+    name: str,
+    kind: Literal["number", "boolean", "choice"],
+    unit: str,
+    worse: Literal["higher", "lower", "true", "false", "none"],
+    family: str,
+    meaning: str,
+    ask: str,
+    **more: Any,
+) -> Callable[[Finder], Finder]:
+    """Enter a fact of the course into the catalogue."""
+    CATALOGUE[name] = FactType(name, kind, unit, worse, family, meaning, ask, **more)
+
+    def enter(finder: Finder) -> Finder:
+        _FINDERS[name] = finder
+        return finder
+
+    return enter
+
+
+def session_fact(
+    name: str,
+    kind: Literal["number", "boolean"],
+    unit: str,
+    worse: Literal["higher", "lower", "true", "false", "none"],
+    family: str,
+    meaning: str,
+    ask: str,
+    **more: Any,
+) -> Callable[[SessionFinder], SessionFinder]:
+    """Enter a fact of one session; rules read it of the last running session, `clean` of each."""
+
+    def enter(finder: SessionFinder) -> SessionFinder:
+        _SESSION_FINDERS[name] = finder
+        fact(name, kind, unit, worse, family, meaning, ask, **more)(
+            lambda view: NO_SESSION if view.session is None else finder(view.session)
+        )
+        return finder
+
+    return enter
+
+
+def find(name: str, view: View) -> Fact:
+    return _FINDERS[name](view)
+
+
+def of_session(name: str, session: Session) -> Fact:
+    return _SESSION_FINDERS[name](session)
+
+
+def is_session_fact(name: str) -> bool:
+    return name in _SESSION_FINDERS
+
+
+def encode(kind: FactType, value: int | float | bool | str) -> int:
+    """As the engines compare it: a scaled integer, 0 or 1, or the choice's index."""
+    if kind.kind == "boolean":
+        return int(bool(value))
+    if kind.kind == "choice":
+        return kind.choices.index(str(value))
+    return round(float(value) * kind.scale)

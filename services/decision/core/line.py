@@ -1,0 +1,97 @@
+"""The fold of one course: its events in order, the state after them, and checkpoints to fold again from.
+
+An event in order costs one step. A late one costs its distance to the checkpoint before it.
+"""
+
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+from services.decision.core.course import Course, apply, begin
+from services.decision.core.days import Key
+from services.decision.core.protocol import Protocol
+from services.decision.core.verdict import Judge, Verdict
+from shared.events import Event
+
+EVERY = 32
+"""Events between checkpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    key: Key
+    event: Event
+    facet: str
+
+    @property
+    def place(self) -> tuple[Key, str]:
+        """Total order: one event may stand twice, as itself and as the referral it opened before it was corrected."""
+        return (self.key, self.facet)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    taken: int
+    """How many entries are folded in."""
+    course: Course
+    verdict: Verdict
+
+
+@dataclass(slots=True)
+class Line:
+    start: Event
+    judge: Judge
+    entries: list[Entry] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    course: Course = field(init=False)
+    verdict: Verdict = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._fold_from(0)
+
+    @property
+    def protocol(self) -> Protocol:
+        return self.judge.protocol
+
+    def insert(self, entry: Entry) -> None:
+        """Take in one more event at its place."""
+        at = bisect_left(self.entries, entry.place, key=lambda one: one.place)
+        self.entries.insert(at, entry)
+        if at == len(self.entries) - 1:
+            self._take(entry, len(self.entries))
+        else:
+            self._fold_from(at)
+
+    def become(self, start: Event, judge: Judge, entries: list[Entry]) -> bool:
+        """Hold exactly these entries (sorted); True when that changed anything."""
+        if start is not self.start and (start.data != self.start.data or start.time != self.start.time or judge is not self.judge):
+            self.start, self.judge, self.entries = start, judge, entries
+            self._fold_from(0)
+            return True
+        shared = min(len(entries), len(self.entries))
+        first = next((n for n in range(shared) if not _same(entries[n], self.entries[n])), shared)
+        if first == len(entries) == len(self.entries):
+            return False
+        self.entries = entries
+        self._fold_from(first)
+        return True
+
+    def _fold_from(self, at: int) -> None:
+        while self.checkpoints and self.checkpoints[-1].taken > at:
+            self.checkpoints.pop()
+        if not self.checkpoints:
+            course = begin(self.start, self.protocol)
+            self.checkpoints.append(Checkpoint(0, course, self.judge.decide(course)))
+        last = self.checkpoints[-1]
+        self.course, self.verdict = last.course.copy(), last.verdict
+        for n in range(last.taken, len(self.entries)):
+            self._take(self.entries[n], n + 1)
+
+    def _take(self, entry: Entry, taken: int) -> None:
+        apply(self.course, entry.event, self.verdict.standing, self.judge, entry.facet)
+        self.verdict = self.judge.decide(self.course)
+        if taken % EVERY == 0:
+            self.checkpoints.append(Checkpoint(taken, self.course.copy(), self.verdict))
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return one.place == other.place and (one.event is other.event or one.event.data == other.event.data)

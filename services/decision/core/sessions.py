@@ -1,0 +1,232 @@
+"""One session, the reports that belong to it, and what can be said of it: dose, symptoms, technique.
+
+Every answer is a `Fact`: a value or `Unknown` with its reason, and the events it was read from. Where a word and a number disagree, or
+several reports speak of one moment, the worse counts.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, NamedTuple
+
+from services.decision.core.days import Key
+from services.decision.core.trivalent import Tri, Unknown
+
+Data = Mapping[str, Any]
+Value = int | float | bool | str
+
+SWELLING = ("none", "trace", "1+", "2+", "3+")
+UNLOADED_SURFACES = ("water", "anti_gravity")
+DOSE_BAND_PCT = (90, 110)
+"""A measured quantity inside this band of the dose counts as the dose done (expert default)."""
+
+
+class Fact(NamedTuple):
+    """A value with the events it was read from; `at` is when it was observed, for ages."""
+
+    value: Value | Unknown
+    keys: tuple[Key, ...] = ()
+    at: datetime | None = None
+
+
+class Report(NamedTuple):
+    """A symptom report about the injured place."""
+
+    key: Key
+    time: datetime
+    day: date
+    when: str
+    data: Data
+
+
+class Before(NamedTuple):
+    """The level a session's reports compare with: its `before` report, else the last `daily` of 24 h, else the baseline."""
+
+    pain: float | None
+    swelling: int | None
+    stiffness: float | None
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    key: Key
+    id: str
+    time: datetime
+    day: date
+    runs: bool
+    planned: bool
+    step: str
+    """The step it was done at: as sent, or the one recommended when it started."""
+    rpe_cap: int | None
+    data: Data
+    prescribed: Fact
+    departures: tuple[str, ...]
+    """Why it is not as prescribed."""
+    above: bool
+    """More than the dose, or a step above the one recommended: the step is repeated first."""
+    above_step: bool
+    technique: Fact
+    before: Before
+    reports: tuple[Report, ...] = ()
+    sensors: tuple[tuple[Key, Data], ...] = ()
+    clean: Tri = Tri.UNKNOWN
+
+    @property
+    def end(self) -> datetime:
+        """Start plus measured duration, or plus half an hour where none was sent."""
+        return self.time + timedelta(seconds=self.data.get("duration_s", self.data.get("run_s", 900) + self.data.get("walk_s", 900)))
+
+
+def _reports(session: Session, *whens: str) -> list[Report]:
+    return [report for report in session.reports if report.when in whens]
+
+
+def _number_higher(found: float | None, before: float | None) -> bool | None:
+    if found is None:
+        return None
+    if found == 0:
+        return False
+    return None if before is None else found > before
+
+
+def worse_of(word: str | None, number: bool | None) -> bool | None:
+    """True when either says higher; False when one denies it and none affirms; None when neither speaks."""
+    said = None if word is None else word == "higher"
+    if said or number:
+        return True
+    return None if said is None and number is None else False
+
+
+def pain_higher(report: Report, before: Before) -> bool | None:
+    return worse_of(report.data.get("pain_change"), _number_higher(report.data.get("pain_nrs"), before.pain))
+
+
+def swelling_higher(report: Report, before: Before) -> bool | None:
+    grade = report.data.get("swelling")
+    number = None if grade is None else _number_higher(SWELLING.index(grade), before.swelling)
+    return worse_of(report.data.get("swelling_change"), number)
+
+
+def stiffness_higher(report: Report, before: Before) -> bool | None:
+    return worse_of(report.data.get("stiffness_change"), _number_higher(report.data.get("stiffness_min"), before.stiffness))
+
+
+Higher = Callable[[Report, Before], bool | None]
+
+
+def worst_pain(session: Session, needed: str, *also: str) -> Fact:
+    """The highest pain of the reports `needed` or `also`; unknown unless one `needed` gave a number."""
+    reports = _reports(session, needed, *also)
+    known = [report for report in reports if "pain_nrs" in report.data]
+    keys = tuple(report.key for report in known)
+    if not any(report.when == needed for report in known):
+        return Fact(Unknown(f"no {needed.replace('_', ' ')} report with pain for the session"), keys)
+    return Fact(max(report.data["pain_nrs"] for report in known), keys, known[-1].time)
+
+
+def rose(session: Session, higher: Higher, *whens: str) -> Fact:
+    """True when any of these reports says higher; False when each moment was reported and none says so."""
+    reports = _reports(session, *whens)
+    said = [(report, higher(report, session.before)) for report in reports]
+    keys = tuple(report.key for report, answer in said if answer is not None)
+    if any(answer for _, answer in said):
+        return Fact(True, keys)
+    for when in whens:
+        if not any(answer is False for report, answer in said if report.when == when):
+            return Fact(Unknown(f"no comparable {when.replace('_', ' ')} report for the session"), keys)
+    return Fact(False, keys)
+
+
+def settled_within(session: Session, minutes: int) -> Fact:
+    """Back to the level before within so many minutes of the end. A clean `after` report shows it; an unsettled one denies it."""
+    reports = _reports(session, "after", "next_morning", "next_day")
+    keys = tuple(report.key for report in reports)
+    late = session.end + timedelta(minutes=minutes)
+    clean_by_then = False
+    for report in reports:
+        data = report.data
+        raised = pain_higher(report, session.before)
+        if data.get("settled_min", 0) > minutes:
+            return Fact(False, keys)
+        if report.time >= late and (raised or data.get("settled") is False):
+            return Fact(False, keys)
+        if "settled_min" in data or (raised is False and data.get("settled") is not False and report.when == "after"):
+            clean_by_then = True
+    return Fact(True, keys) if clean_by_then else Fact(Unknown(f"whether it settled within {minutes} min was not reported"), keys)
+
+
+def unsettled_after_a_day(session: Session, higher: Higher) -> Fact:
+    """Still higher 24 h after the session. A morning that is back to the level before denies it; a raised morning alone leaves it open."""
+    reports = [r for r in session.reports if r.when in ("next_morning", "next_day", "two_days_after", "after")]
+    day_later = session.end + timedelta(hours=24)
+    keys = tuple(report.key for report in reports)
+    denied = False
+    for report in reports:
+        answer = higher(report, session.before)
+        full_day = report.time >= day_later or report.when in ("next_day", "two_days_after")
+        if full_day and (answer or (report.data.get("settled") is False and higher is pain_higher)):
+            return Fact(True, keys)
+        if report.data.get("settled_min", 0) > 1440 and higher is pain_higher:
+            return Fact(True, keys)
+        if answer is False and report.when != "after":
+            denied = True
+    return Fact(False, keys) if denied else Fact(Unknown("nothing was reported a day after the session"), keys)
+
+
+def rise_next_morning(session: Session) -> Fact:
+    """Pain next morning minus the level before, in NRS points."""
+    reports = [r for r in _reports(session, "next_morning") if "pain_nrs" in r.data]
+    keys = (*session.before.keys, *(report.key for report in reports))
+    if not reports:
+        return Fact(Unknown("no next-morning pain was reported"))
+    worst = max(report.data["pain_nrs"] for report in reports)
+    if session.before.pain is None:
+        return Fact(0, keys) if worst == 0 else Fact(Unknown("the level before the session is not known"), keys)
+    return Fact(max(worst - session.before.pain, 0), keys)
+
+
+def masked(session: Session) -> Fact:
+    """A report under an analgesic can hold or regress, it never supports an advance. Not asked is not masked."""
+    keys = tuple(r.key for r in session.reports if r.data.get("analgesic", "none") != "none")
+    return Fact(bool(keys), keys)
+
+
+def from_data(session: Session, field: str, what: str) -> Fact:
+    value = session.data.get(field)
+    return Fact(Unknown(f"{what} was not reported"), (session.key,)) if value is None else Fact(value, (session.key,))
+
+
+def stopped_for_pain(session: Session) -> Fact:
+    reason = session.data.get("stopped_for")
+    if reason is None and session.prescribed.value is not True and session.data.get("completed") is not True:
+        return Fact(Unknown("why the session was not completed was not reported"), (session.key,))
+    return Fact(reason == "pain", (session.key,))
+
+
+def rpe_over_step(session: Session) -> Fact:
+    """Session RPE minus the step's cap: above zero is harder than prescribed."""
+    rpe = session.data.get("rpe")
+    if rpe is None:
+        return Fact(Unknown("RPE was not reported"), (session.key,))
+    return Fact(0 if session.rpe_cap is None else rpe - session.rpe_cap, (session.key,))
+
+
+def with_report(session: Session, report: Report) -> tuple[Report, ...]:
+    """The session's reports in the fold's order with one more."""
+    return tuple(sorted((*session.reports, report), key=lambda one: one.key))
+
+
+def before_level(reports: Iterable[Report], daily: Report | None, baseline_pain: float | None) -> Before:
+    """What a session's reports compare with, field by field: `before`, else `daily`, else the baseline."""
+    sources = [report for report in reports if report.when == "before"]
+    if daily is not None:
+        sources.append(daily)
+    pain = swelling = stiffness = None
+    for report in sources:
+        data = report.data
+        pain = data.get("pain_nrs") if pain is None else pain
+        stiffness = data.get("stiffness_min") if stiffness is None else stiffness
+        if swelling is None and "swelling" in data:
+            swelling = SWELLING.index(data["swelling"])
+    return Before(baseline_pain if pain is None else pain, swelling, stiffness, tuple(report.key for report in sources))

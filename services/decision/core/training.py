@@ -1,0 +1,112 @@
+"""From `session.completed` to a `Session`: which step it was done at, and whether it was done as prescribed.
+
+Not as prescribed (another dose, unplanned, too early, too high a step, in water or unweighted) loads: recovery, caps and symptoms count it.
+It never counts towards an advance.
+"""
+
+from datetime import date
+
+from services.decision.core.days import Key
+from services.decision.core.protocol import TERRAIN_ORDER, Dose, Protocol
+from services.decision.core.sessions import DOSE_BAND_PCT, UNLOADED_SURFACES, Before, Data, Fact, Session
+from services.decision.core.standing import Standing
+from services.decision.core.trivalent import Unknown
+from shared.events import Event
+
+RUNS = ("run", "run_walk")
+
+
+def record_session(
+    event: Event,
+    key: Key,
+    day: date,
+    protocol: Protocol,
+    standing: Standing | None,
+    step_in_force: str,
+    before: Before,
+    technique: Fact,
+) -> Session:
+    data = event.data
+    allowed = standing.to_step if standing is not None else step_in_force
+    step = data.get("step", allowed)
+    if step not in protocol.place:
+        step = allowed
+    above_step = protocol.place[step] > protocol.place[allowed]
+    dose = _dose(protocol, standing, step)
+    off = () if dose is None else _measured_off(data, dose)
+    departures = (*_departures(data, day, standing, dose), *(f"a step above {allowed}",) * above_step, *(text for text, _ in off))
+    return Session(
+        key=key,
+        id=data["session"],
+        time=event.time,
+        day=day,
+        runs=data["kind"] in RUNS,
+        planned=data.get("planned", True),
+        step=step,
+        rpe_cap=None if dose is None else dose.rpe_max,
+        data=data,
+        prescribed=_prescribed(data, dose, departures, key),
+        departures=departures,
+        above=above_step or any(over for _, over in off),
+        above_step=above_step,
+        technique=technique,
+        before=before,
+    )
+
+
+def _dose(protocol: Protocol, standing: Standing | None, step: str) -> Dose | None:
+    if standing is not None and standing.to_step == step:
+        return standing.dose
+    rung = protocol.step(step)
+    return None if rung is None else rung.dose
+
+
+def _prescribed(data: Data, dose: Dose | None, departures: tuple[str, ...], key: Key) -> Fact:
+    if departures or dose is None:
+        return Fact(False, (key,))
+    if "completed" in data:
+        return Fact(data["completed"], (key,))
+    if not any(name in data for name, _ in _quantities(dose)):
+        return Fact(Unknown("whether the whole dose was done was neither said nor measured"), (key,))
+    return Fact(True, (key,))
+
+
+def _departures(data: Data, day: date, standing: Standing | None, dose: Dose | None) -> tuple[str, ...]:
+    found: list[str] = []
+    if not data.get("planned", True):
+        found.append("unplanned")
+    if dose is None:
+        found.append("no step of the ladder was in force")
+    if data.get("surface") in UNLOADED_SURFACES:
+        found.append(f"on {data['surface'].replace('_', ' ')}, not at full weight")
+    elif data.get("body_weight_pct", 100) < 100:
+        found.append(f"at {data['body_weight_pct']} % of body weight")
+    if standing is not None and standing.not_before is not None and day < standing.not_before:
+        found.append(f"before {standing.not_before.isoformat()}")
+    if standing is not None and standing.modifier == "deload":
+        found.append("in a lighter week")
+    if standing is not None and standing.running in ("withheld", "walk_only"):
+        found.append("while running was not advised")
+    if dose is not None and "terrain" in data and TERRAIN_ORDER.index(data["terrain"]) > TERRAIN_ORDER.index(dose.terrain):
+        found.append(f"{data['terrain']} terrain, the step asks for {dose.terrain}")
+    if dose is not None and dose.speed_pct_max is not None and data.get("speed_pct_max", 0) > dose.speed_pct_max:
+        found.append(f"faster than {dose.speed_pct_max} % of maximum")
+    return tuple(found)
+
+
+def _quantities(dose: Dose) -> tuple[tuple[str, int], ...]:
+    """What of a dose can be measured; walking is left out, for watches count warm-up and cool-down too."""
+    named = (("run_s", dose.run_s), ("reps", dose.reps), ("distance_m", dose.distance_m), ("run_distance_m", dose.run_m))
+    return tuple((name, value) for name, value in named if value is not None)
+
+
+def _measured_off(data: Data, dose: Dose) -> tuple[tuple[str, bool], ...]:
+    """Measured quantities outside the band, each with whether it was more."""
+    low, high = DOSE_BAND_PCT
+    off: list[tuple[str, bool]] = []
+    for name, asked in _quantities(dose):
+        easy = dose.easy_run_s if name == "run_s" else None
+        if name in data and not any(one * low <= data[name] * 100 <= one * high for one in (asked, easy) if one is not None):
+            over = data[name] > asked
+            off.append((f"{name} {data[name]} where the step asks for {asked}", over))
+    return tuple(off)

@@ -1,0 +1,201 @@
+"""From a course to a verdict: facts into slots, slots to the engine, the most conservative answer into what stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import TypeVar
+
+from services.decision.core.conditions import flat, together
+from services.decision.core.course import Course
+from services.decision.core.facts.evidence import milestone
+from services.decision.core.facts.registry import View, encode, find, is_session_fact, of_session
+from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running, Slot, Urgency
+from services.decision.core.question import Answer, Engine, Question, applies
+from services.decision.core.recovery import base_rest, eligible_from, lighter, limited, limits_at, next_step, not_before, steps_back
+from services.decision.core.sessions import Fact, Session
+from services.decision.core.standing import Modifier, Standing
+from services.decision.core.trivalent import Tri, Unknown
+
+T = TypeVar("T", bound=str)
+
+UNRUN_VALID_DAYS = 7
+"""Dates without running that end an advance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from a course at one moment, with what it was read from."""
+
+    standing: Standing
+    question: Question
+    facts: tuple[Fact, ...]
+    """One per slot."""
+    view: View
+    eligible_from: date | None
+    valid_until: date | None
+
+    @property
+    def scoped(self) -> list[tuple[Rule, Tri]]:
+        """The rules that apply here, each with its verdict."""
+        course = self.view.course
+        rules = course.protocol.rules
+        return [
+            (rule, verdict)
+            for rule, verdict in zip(rules, self.question.answer.verdicts, strict=True)
+            if applies(rule, course.step, course.tissue)
+        ]
+
+
+def read(slot: Slot, view: View, known: dict[str, Fact]) -> Fact:
+    """The slot's fact, unknown where it is older or more lowly assessed than the slot allows."""
+    if slot.assessor is not None:
+        _, test, field = slot.fact.split(".")
+        found = milestone(view, test, field, slot.assessor)
+    else:
+        if slot.fact not in known:
+            known[slot.fact] = find(slot.fact, view)
+        found = known[slot.fact]
+    if slot.max_age_days is not None and found.at is not None and view.as_of - found.at > timedelta(days=slot.max_age_days):
+        return Fact(Unknown(f"older than {slot.max_age_days} days"), found.keys, found.at)
+    return found
+
+
+def encoded(protocol: Protocol, facts: Sequence[Fact]) -> tuple[int | None, ...]:
+    """The facts as the engines want them."""
+    return tuple(
+        None if isinstance(fact.value, Unknown) else encode(protocol.facts[slot.fact], fact.value)
+        for slot, fact in zip(protocol.slots, facts, strict=True)
+    )
+
+
+class Judge:
+    """One protocol and the engine that is the record."""
+
+    def __init__(self, protocol: Protocol, engine: Engine) -> None:
+        self.protocol = protocol
+        self.engine = engine
+        self._clean_slots = sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
+
+    def cleaned(self, session: Session) -> Session:
+        """The session with `clean` judged anew."""
+        values: list[int | None] = [None] * len(self.protocol.slots)
+        for slot, fact in self.session_facts(session).items():
+            if not isinstance(fact.value, Unknown):
+                values[slot] = encode(self.protocol.facts[self.protocol.slots[slot].fact], fact.value)
+        clean = together(self.protocol.clean, values)
+        return session if clean is session.clean else replace(session, clean=clean)
+
+    def session_facts(self, session: Session) -> dict[int, Fact]:
+        """The facts that `clean` reads, by slot."""
+        return {slot: of_session(self.protocol.slots[slot].fact, session) for slot in self._clean_slots}
+
+    def decide(self, course: Course) -> Verdict:
+        """A pure function of the course: the same course, the same verdict."""
+        today = course.day(course.as_of)
+        first = not_before(course, next_step(course), base_rest(course, course.step, next_step(course)))
+        view = View(course, course.as_of, today, course.last_session, today if first is None else max(first, today))
+        known: dict[str, Fact] = {}
+        facts = tuple(read(slot, view, known) for slot in self.protocol.slots)
+        values = encoded(self.protocol, facts)
+        rung, tissue = self.protocol.place[course.step], TISSUES.index(course.tissue)
+        answer = self.engine.judge(self.protocol, values, rung, tissue)
+        question = Question(self.protocol.hash, values, rung, tissue, answer)
+        met = [
+            rule
+            for rule, verdict in zip(self.protocol.rules, answer.verdicts, strict=True)
+            if verdict is Tri.MET and rule.kind != "advance"
+        ]
+        standing = self._standing(view, answer, met)
+        return Verdict(
+            standing,
+            question,
+            facts,
+            view,
+            eligible_from(course, view.earliest) if standing.action == "hold" else None,
+            self._valid_until(view, facts) if standing.action == "advance" else None,
+        )
+
+    def _standing(self, view: View, answer: Answer, met: list[Rule]) -> Standing:
+        course = view.course
+        regressing = [rule for rule in met if rule.kind == "regress"]
+        by_break = bool(regressing) and all(self._reads_breaks_only(rule) for rule in regressing)
+        urgency = _most(URGENCY_ORDER, [rule.then.urgency for rule in met])
+        to_step = course.step
+        action = "hold" if answer.action == "refer" and not regressing else answer.action
+        if regressing:
+            action = "regress"
+            rungs = max((rule.then.steps_back for rule in regressing), default=1)
+            if not by_break and self._second_setback(course):
+                assert self.protocol.second_setback is not None
+                rungs = max(rungs, self.protocol.second_setback.steps_back)
+                urgency = _most(URGENCY_ORDER, [urgency, "review"])
+            to_step = ENTRY if any(rule.then.to_entry for rule in regressing) else steps_back(course, max(rungs, 1))
+            if to_step == course.step:
+                action = "hold"
+        elif action == "advance":
+            to_step = next_step(course)
+        if answer.action == "refer":
+            urgency = "stop_and_refer"
+        modifier = self._modifier(view, action)
+        running = _most(RUNNING_ORDER, [_default_running(course, action, to_step, modifier), *(r.then.running for r in met if r.then.running)])
+        rest = max([base_rest(course, course.step, to_step), *(r.then.rest_days for r in met if r.then.rest_days is not None)])
+        first = not_before(course, to_step, rest)
+        rung = self.protocol.step(to_step)
+        dose = None
+        if rung is not None:
+            dose = limited(lighter(course, rung.dose) if modifier == "deload" else rung.dose, limits_at(course, view.earliest))
+        assert action != "refer"
+        return Standing(
+            action=action,
+            from_step=course.step,
+            to_step=to_step,
+            running=running,
+            urgency=urgency,
+            rest_days=rest,
+            not_before=first,
+            dose=dose,
+            modifier=modifier,
+            by_break=by_break and action == "regress",
+        )
+
+    def _reads_breaks_only(self, rule: Rule) -> bool:
+        return all(self.protocol.slots[condition.slot].fact == "break.days" for condition in flat(rule.when))
+
+    def _second_setback(self, course: Course) -> bool:
+        rule = self.protocol.second_setback
+        if rule is None or course.last_run_day is None:
+            return False
+        return any((course.last_run_day - setback.day).days < rule.within_days for setback in course.setbacks)
+
+    def _modifier(self, view: View, action: str) -> Modifier:
+        course = view.course
+        if action == "hold" and course.step not in (ENTRY, COMPLETE) and find("deload.due", view).value is True:
+            return "deload"
+        return "rebuild" if course.rebuild_to > self.protocol.place[course.step] else "none"
+
+    def _valid_until(self, view: View, facts: tuple[Fact, ...]) -> date | None:
+        """The last date of an advance: 7 dates without running end it, and so does the first of its tests to grow old."""
+        course = view.course
+        ends = [] if course.last_run_day is None else [course.last_run_day + timedelta(days=UNRUN_VALID_DAYS)]
+        for rule in self.protocol.rules:
+            if rule.kind == "advance" and applies(rule, course.step, course.tissue):
+                for condition in flat(rule.when):
+                    slot, fact = self.protocol.slots[condition.slot], facts[condition.slot]
+                    if slot.max_age_days is not None and fact.at is not None and not isinstance(fact.value, Unknown):
+                        ends.append(course.day(fact.at + timedelta(days=slot.max_age_days)) - timedelta(days=1))
+        return max(min(ends), view.today) if ends else None
+
+
+def _most(order: tuple[T, ...], found: Sequence[T]) -> T:
+    return max(found, key=order.index, default=order[0])
+
+
+def _default_running(course: Course, action: str, to_step: str, modifier: Modifier) -> Running:
+    if to_step == ENTRY:
+        return "walk_only"
+    if action != "hold" or modifier == "deload" or course.last_session is None or not course.at_step:
+        return "as_dosed"
+    return "repeat"
+
+
+__all__ = ["Judge", "Urgency", "Verdict", "encoded", "is_session_fact", "read"]
