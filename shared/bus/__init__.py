@@ -6,14 +6,14 @@ Touches the NATS server only; what the messages mean is their senders' and reade
 from shared.bus.bus import Bus
 from shared.bus.consumer import Delivered, PullConsumer
 from shared.bus.errors import BusError, BusFull, BusRefused, BusUnavailable
-from shared.bus.publishing import BATCH_LIMIT, PubAck
-from shared.bus.streams import DECISIONS, EVENTS, MESSAGE_LIMIT, decision_subject, event_subject
+from shared.bus.publishing import BATCH_LIMIT, PAYLOAD_LIMIT, PubAck
+from shared.bus.streams import DECISIONS, EVENTS, decision_subject, event_subject
 
 __all__ = [
     "BATCH_LIMIT",
     "DECISIONS",
     "EVENTS",
-    "MESSAGE_LIMIT",
+    "PAYLOAD_LIMIT",
     "Bus",
     "BusError",
     "BusFull",

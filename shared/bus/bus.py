@@ -112,9 +112,11 @@ class Bus:
 
     async def connected(self, wait_s: float) -> None:
         """Wait for the connection to be there. Raises `BusUnavailable` after `wait_s`."""
-        with translated("not connected to the bus"):
+        try:
             async with asyncio.timeout(wait_s):
                 await self._up.wait()
+        except TimeoutError:
+            raise BusUnavailable("not connected to the bus; the client keeps trying") from None
 
     async def ensure_streams(self) -> None:
         """Create the streams that are missing; raises `BusRefused` naming the first difference of one that exists."""
@@ -191,4 +193,6 @@ class Bus:
         self._up.clear()
 
     async def _on_error(self, fault: Exception) -> None:
-        _log.warning("bus client fault", error=type(fault).__name__)
+        # Every failed try to reconnect comes here as well, five a second; that the connection is lost was said once.
+        write = _log.warning if self._up.is_set() else _log.debug
+        write("bus client fault", error=type(fault).__name__)

@@ -17,8 +17,8 @@ from shared.bus.streams import MESSAGE_LIMIT, stream_of
 BATCH_LIMIT: Final = 1000
 """Messages in one atomic batch; the server's limit."""
 
-# What the batch headers may take of MESSAGE_LIMIT.
-_HEADERS: Final = 160
+PAYLOAD_LIMIT: Final = MESSAGE_LIMIT - 160
+"""Bytes of one payload: the rest is for the headers of a batch."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ async def publish_batch(client: Client, replies: Replies, messages: Sequence[tup
 
 
 def _fits(payload: bytes) -> None:
-    if len(payload) > MESSAGE_LIMIT - _HEADERS:
-        raise BusRefused(f"a message of {len(payload)} bytes; expected at most {MESSAGE_LIMIT - _HEADERS}")
+    if len(payload) > PAYLOAD_LIMIT:
+        raise BusRefused(f"a message of {len(payload)} bytes; expected at most {PAYLOAD_LIMIT}")
 
 
 def _connected(client: Client) -> None:

@@ -1,0 +1,145 @@
+"""A NATS server that could lose what it confirmed, or is full, is told apart from one that keeps the contract."""
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import pytest
+
+from shared.bus import EVENTS, Bus, BusFull, BusRefused, BusUnavailable, event_subject
+from shared.bus.streams import STREAMS
+from shared.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A server with JetStream as it comes: it confirms before it syncs."""
+    home = tmp_path_factory.mktemp("nats")
+    words = [
+        Path(sys.executable).with_name("nats-server"),
+        "-a",
+        "127.0.0.1",
+        "-p",
+        "-1",
+        "-m",
+        "-1",
+        "-js",
+        "-sd",
+        home,
+        "--ports_file_dir",
+        home,
+    ]
+    with subprocess.Popen(list(map(str, words)), stderr=subprocess.DEVNULL) as server:
+        try:
+            ports = home / f"nats-server_{server.pid}.ports"
+            deadline = monotonic() + 20
+            while not (ports.exists() and ports.read_text().endswith("}")):
+                assert monotonic() < deadline and server.poll() is None, "nats-server did not start"
+                sleep(0.02)
+            listening = json.loads(ports.read_text())
+            yield Settings(nats_url=listening["nats"][0], nats_monitor_url=listening["monitoring"][0])
+        finally:
+            server.terminate()
+
+
+@pytest.fixture
+async def bus(careless: Settings) -> AsyncIterator[Bus]:
+    bus = await Bus.connect(careless)
+    yield bus
+    for stream in STREAMS:
+        await bus.api(f"STREAM.DELETE.{stream.name}", missing=10059)
+    await bus.close()
+
+
+async def declared(bus: Bus, **changes: Any) -> None:
+    await bus.api(f"STREAM.CREATE.{EVENTS}", STREAMS[0].configuration(1, 1_000_000) | changes)
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_server_that_confirms_before_it_syncs_is_refused(bus: Bus):
+    await bus.ensure_streams()
+    with pytest.raises(BusRefused, match="sync_interval: always"):
+        await bus.verify()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("discard", "old"),
+        ("storage", "memory"),
+        ("max_age", 3_600_000_000_000),
+        ("max_msgs", 10),
+        ("max_msgs_per_subject", 1),
+        ("max_bytes", -1),
+        ("max_msg_size", 100),
+        ("allow_atomic", False),
+        ("deny_purge", False),
+        ("deny_delete", True),
+        ("retention", "interest"),
+        ("subjects", ["ev.*.*", "other.>"]),
+        ("no_ack", True),
+    ],
+)
+async def test_a_stream_that_differs_is_refused_by_the_name_of_the_difference(bus: Bus, field: str, value: Any):
+    await declared(bus, **{"allow_direct": True, field: value})
+    with pytest.raises(BusRefused, match=rf"stream EVENTS: {field} is .*, expected "):
+        await bus.ensure_streams()
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_full_stream_says_so_and_keeps_what_it_has(bus: Bus):
+    await declared(bus, max_bytes=50_000)
+    stored = 0
+    with pytest.raises(BusFull):
+        for _ in range(100):
+            stored = (await bus.publish(event_subject(1, "a"), bytes(1000))).seq
+    with pytest.raises(BusFull):
+        await bus.publish_batch([(event_subject(1, "a"), bytes(1000))] * 10)
+    state = (await bus.api(f"STREAM.INFO.{EVENTS}"))["state"]
+    assert (state["first_seq"], state["last_seq"], state["messages"]) == (1, stored, stored)
+
+
+async def test_a_missing_stream_is_not_there_now_rather_than_refused_for_ever(bus: Bus):
+    with pytest.raises(BusUnavailable, match="no stream takes this subject"):
+        await bus.publish(event_subject(1, "a"), b"")
+
+
+async def test_an_answer_from_another_stream_is_not_taken_for_a_confirmation(bus: Bus):
+    await bus.api("STREAM.CREATE.OTHER", {"name": "OTHER", "subjects": ["ev.*.*"], "allow_atomic": True})
+    try:
+        for messages in ([(event_subject(1, "a"), b"")], [(event_subject(1, "a"), b"")] * 3):
+            with pytest.raises(BusRefused, match="another stream takes these subjects"):
+                await bus.publish_batch(messages)
+    finally:
+        await bus.api("STREAM.DELETE.OTHER")
+
+
+async def test_more_batches_at_once_than_the_server_takes_may_be_repeated(bus: Bus):
+    await declared(bus, max_bytes=10_000_000)
+    for number in range(50):
+        # Begun and never committed; the server forgets them after ten seconds.
+        headers = {"Nats-Batch-Id": f"left-{number}", "Nats-Batch-Sequence": "1"}
+        await bus.client.publish(event_subject(1, "a"), b"", headers=headers)
+    with pytest.raises(BusUnavailable, match="too many inflight"):
+        await bus.publish_batch([(event_subject(1, "a"), b"")] * 3)
+
+
+async def test_a_server_that_is_not_there_is_named_within_the_time_limit(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shared.bus.bus.CONNECT_LIMIT_S", 0.5)
+    begin = monotonic()
+    with pytest.raises(BusUnavailable, match="connect to the bus"):
+        await Bus.connect(Settings(nats_url="nats://127.0.0.1:1"))
+    assert monotonic() - begin < 5
+
+
+async def test_without_a_monitor_nobody_can_tell_and_the_server_is_refused(bus: Bus, careless: Settings):
+    blind = await Bus.connect(Settings(nats_url=careless.nats_url))
+    try:
+        with pytest.raises(BusRefused, match="MILEPOST_NATS_MONITOR_URL"):
+            await blind.verify()
+    finally:
+        await blind.close()
