@@ -15,6 +15,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.auth.keytext import KeyText
 from shared.auth.roles import SCOPES
 from shared.auth.store import KeyRefused, Principal, find_principal
 from shared.problems import Problem
@@ -57,6 +58,10 @@ class _Remembered:
 
 async def _known(state: Any, text: str) -> Principal:
     """The key's principal, from memory or by one look-up that all who wait for the same key share."""
+    try:
+        KeyText.parse(text)
+    except ValueError as fault:
+        raise _unauthorized(str(fault)) from None
     memory: OrderedDict[bytes, _Remembered] = state._state.setdefault("keys_remembered", OrderedDict())
     digest = hashlib.sha256(text.encode()).digest()
     entry = memory.get(digest)

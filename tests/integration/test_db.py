@@ -1,0 +1,117 @@
+"""The services run only on a database that keeps what it confirms and whose history they cannot change."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shared import db
+from shared.settings import Settings
+
+
+@pytest.fixture
+async def pretending(settings: Settings, owner: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    """The database, with `current_setting` answering from the table `pretend.said` first."""
+    async with owner.begin() as conn:
+        await conn.execute(text("CREATE SCHEMA pretend"))
+        await conn.execute(text("CREATE TABLE pretend.said (name text PRIMARY KEY, value text NOT NULL)"))
+        await conn.execute(
+            text(
+                "CREATE FUNCTION pretend.current_setting(text) RETURNS text LANGUAGE sql RETURN "
+                "coalesce((SELECT value FROM pretend.said WHERE name = $1), pg_catalog.current_setting($1))"
+            )
+        )
+        await conn.execute(text("GRANT USAGE ON SCHEMA pretend TO PUBLIC"))
+        await conn.execute(text("GRANT SELECT ON pretend.said TO PUBLIC"))
+    path = {"server_settings": {"search_path": "pretend, pg_catalog, public"}}
+    engine = create_async_engine(settings.database_url, connect_args=path)
+    yield engine
+    await engine.dispose()
+    async with owner.begin() as conn:
+        await conn.execute(text("DROP SCHEMA pretend CASCADE"))
+
+
+async def test_a_database_that_keeps_the_contract_is_accepted(engine: AsyncEngine, pretending: AsyncEngine):
+    await db.verify(engine)
+    await db.verify(pretending)
+
+
+@pytest.mark.law("nothing-lost")
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("fsync", "off", "set fsync = on"),
+        ("full_page_writes", "off", "set full_page_writes = on"),
+        ("synchronous_commit", "off", "set synchronous_commit = on"),
+        ("synchronous_commit", "local", "set synchronous_commit = on"),
+        ("server_version_num", "140019", "PostgreSQL 14 is too old; 15 or newer is expected"),
+    ],
+)
+async def test_a_database_that_could_lose_what_it_confirmed_is_refused(
+    pretending: AsyncEngine, owner: AsyncEngine, name: str, value: str, expected: str
+):
+    async with owner.begin() as conn:
+        await conn.execute(text("INSERT INTO pretend.said VALUES (:name, :value)"), {"name": name, "value": value})
+    with pytest.raises(db.DatabaseRefused, match=expected) as refused:
+        await db.verify(pretending)
+    assert "\n" not in str(refused.value)
+
+
+async def test_a_session_that_commits_without_syncing_is_refused(settings: Settings):
+    lazy = create_async_engine(settings.database_url, connect_args={"server_settings": {"synchronous_commit": "off"}})
+    with pytest.raises(db.DatabaseRefused, match="synchronous_commit = off"):
+        await db.verify(lazy)
+    await lazy.dispose()
+
+
+async def test_another_revision_of_the_schema_is_refused(engine: AsyncEngine, owner: AsyncEngine):
+    async with owner.begin() as conn:
+        await conn.execute(text("UPDATE alembic_version SET version_num = 'elsewhere'"))
+    try:
+        with pytest.raises(db.DatabaseRefused, match=f"revision elsewhere, expected {db.newest_revision()}"):
+            await db.verify(engine)
+    finally:
+        async with owner.begin() as conn:
+            await conn.execute(text("UPDATE alembic_version SET version_num = :new"), {"new": db.newest_revision()})
+
+
+async def test_a_role_that_may_change_history_is_refused(owner: AsyncEngine):
+    with pytest.raises(db.DatabaseRefused, match="may change history"):
+        await db.verify(owner)
+
+
+async def test_a_database_that_is_not_there_is_named_in_one_line(settings: Settings):
+    nowhere = settings.model_copy(update={"database_url": "postgresql+asyncpg://u:secret@127.0.0.1:1/d"})
+    nowhere = nowhere.model_copy(update={"owner_database_url": nowhere.database_url})
+    engine = db.engine(nowhere)
+    with pytest.raises(db.DatabaseRefused, match="^PostgreSQL cannot be used: ") as refused:
+        await db.verify(engine)
+    with pytest.raises(db.DatabaseRefused, match="^the schema cannot be brought up to date: ") as not_migrated:
+        await db.migrate(nowhere)
+    for fault in (refused, not_migrated):
+        assert "\n" not in str(fault.value) and "secret" not in str(fault.value)
+
+
+@pytest.mark.law("once")
+async def test_what_is_done_on_the_bare_connection_belongs_to_the_transaction(engine: AsyncEngine):
+    row = "INSERT INTO outbox (partition, tenant, athlete, body) VALUES (1, 'bare', 'a', '')"
+    async with engine.connect() as conn:
+        await (await db.raw(conn)).execute(row)
+        await conn.rollback()
+    async with engine.begin() as conn:
+        count = text("SELECT count(*) FROM outbox WHERE tenant = 'bare'")
+        assert (await conn.execute(count)).scalar_one() == 0
+        bare = await db.raw(conn)
+        assert await db.raw(conn) is bare
+        await bare.execute(row)
+    async with engine.connect() as conn:
+        assert (await conn.execute(count)).scalar_one() == 1
+
+
+async def test_a_failed_statement_does_not_quote_its_values(engine: AsyncEngine):
+    with pytest.raises(SQLAlchemyError) as failed:
+        async with engine.begin() as conn:
+            await conn.execute(text("SELECT cast(:value AS text) FROM nowhere"), {"value": "athlete-7"})
+    assert "athlete-7" not in str(failed.value)
