@@ -1,0 +1,119 @@
+"""Reads DECISIONS in order and keeps what is to be told: one transaction per fetched batch, acknowledged only once committed."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.notify import measures, messages
+from services.notify.messages import DECISION, Message, Unreadable
+from services.notify.notices import Course, Notice, consider
+from services.notify.store import telling
+from services.notify.store.connection import transaction
+from services.notify.store.telling import CourseKey, Kept, Telling
+from shared.bus import DECISIONS, Bus, Delivered
+from shared.settings import Settings
+
+CONSUMER: Final = "notify"
+SUBJECTS: Final = ("dec.*.*",)
+FETCHED_TOGETHER: Final = 256
+WAIT_S: Final = 2.0
+_NO_CONSUMER: Final = 10014
+
+_log = structlog.get_logger("milepost.notify.consume")
+
+
+class Consumer:
+    """The one reader of DECISIONS. `kept` is called after each commit with what came of it, `waits` when a course has begun to wait."""
+
+    def __init__(
+        self,
+        database: AsyncEngine,
+        bus: Bus,
+        settings: Settings,
+        clock: Callable[[], datetime],
+        kept: Callable[[Kept], None],
+        waits: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._bus = bus
+        self._window_s = settings.notice_coalesce_s
+        self._clock = clock
+        self._kept = kept
+        self._waits = waits
+
+    async def run(self) -> None:
+        """Reads until cancelled. A fault ends it: begun anew, it reads again what was not acknowledged."""
+        start = await self._acknowledged() + 1
+        consumer = await self._bus.pull_consumer(DECISIONS, CONSUMER, SUBJECTS, start, FETCHED_TOGETHER)
+        try:
+            while True:
+                batch = await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
+                if batch:
+                    await self.tell(_readable(batch))
+                    await consumer.ack_all(batch[-1])
+        finally:
+            await consumer.close()
+
+    async def tell(self, batch: Sequence[Message]) -> None:
+        """Takes messages in order; those taken before change nothing."""
+        now = self._clock()
+        async with transaction(self._database) as connection:
+            decided = {(message.tenant, message.body["course"]) for message in batch if message.kind == DECISION}
+            courses = await telling.courses(connection, decided) if decided else {}
+            changed: dict[CourseKey, Course] = {}
+            tellings: list[Telling] = []
+            for message in batch:
+                if message.kind == DECISION:
+                    key = (message.tenant, str(message.body["course"]))
+                    before = changed.get(key) or courses.get(key) or Course()
+                    after, notices = consider(before, message.body, message.outbox, message.athlete, now, self._window_s)
+                    if after is not before:
+                        changed[key] = after
+                    tellings += tellings_of(message.tenant, notices)
+                else:
+                    tellings.append(_passed_on(message, now))
+            await telling.save_courses(connection, changed)
+            kept = await telling.keep(connection, tellings, now)
+        count(kept)
+        self._kept(kept)
+        if any(course.waiting is not None for course in changed.values()):
+            self._waits()
+
+    async def _acknowledged(self) -> int:
+        """How far the bus knows that we read. Nothing is lost when it forgot: what is read again changes nothing."""
+        found: Any = await self._bus.api(f"CONSUMER.INFO.{DECISIONS}.{CONSUMER}", missing=_NO_CONSUMER)
+        return int(found["ack_floor"]["stream_seq"]) if found is not None else 0
+
+
+def tellings_of(tenant: str, notices: Iterable[Notice]) -> list[Telling]:
+    """Notices made from decisions, each with the moment its decision was made known."""
+    return [Telling(tenant, notice, str(notice.body["as_at"]), notice.outbox or 0) for notice in notices]
+
+
+def count(kept: Kept) -> None:
+    """Counts what was kept."""
+    for kind in kept.types:
+        measures.NOTICES.labels(kind).inc()
+    if kept.cancelled:
+        measures.DELIVERIES.labels("cancelled").inc(kept.cancelled)
+
+
+def _passed_on(message: Message, now: datetime) -> Telling:
+    notice = Notice(message.kind, message.outbox, message.athlete, message.body, message.course)
+    # The row itself names no moment; the first reading counts, and is kept with the notice.
+    return Telling(message.tenant, notice, now.isoformat(), message.outbox)
+
+
+def _readable(batch: Sequence[Delivered]) -> list[Message]:
+    found = []
+    for delivered in batch:
+        try:
+            found.append(messages.read(delivered.data))
+        except Unreadable as fault:
+            # Waiting would not mend it, and everybody behind it would wait too.
+            measures.UNREADABLE.inc()
+            _log.error("a message cannot be read and is passed over", stream_seq=delivered.stream_seq, reason=str(fault))
+    return found

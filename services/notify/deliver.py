@@ -1,0 +1,248 @@
+"""Delivers what is due: to many endpoints at once, to each course in order, and to no endpoint at another's expense.
+
+The store says what is due; this process holds only what is under way and, per endpoint, when to look again. So a restart loses
+nothing: an attempt whose outcome was not recorded is due still, and is made again with the same id and bytes.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import asyncpg
+import structlog
+from aiohttp import ClientSession
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.notify import measures
+from services.notify.attempt import Answer, attempt
+from services.notify.guard import Rules, guarded_session
+from services.notify.lanes import Lane
+from services.notify.notices import DISABLED, Notice
+from services.notify.payloads import rendered
+from services.notify.settle import attempt_row, settle
+from services.notify.sign import SecretFault, read_secret
+from services.notify.store import sending, telling
+from services.notify.store.connection import Connection, reading, transaction
+from services.notify.store.sending import Attempt, Due, Settled
+from services.notify.store.telling import Telling
+from services.notify.vault import Vault, VaultFault
+from shared.settings import Settings
+
+MOST_UNDER_WAY: Final = 1024
+RECORDED_TOGETHER: Final = 500
+DRAIN_S: Final = 5.0
+MEASURE_EVERY_S: Final = 5.0
+_STORE_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError, TimeoutError)
+
+_log = structlog.get_logger("milepost.notify.deliver")
+
+
+class _Done(NamedTuple):
+    due: Due
+    answer: Answer
+    attempt: Attempt
+    settled: Settled
+
+
+def utc_now() -> datetime:
+    """The clock of this service."""
+    return datetime.now(UTC)
+
+
+class Deliverer:
+    """Everything that is under way. `hint` tells it where something is due; `run` works until cancelled, then lets attempts end for 5 s."""
+
+    def __init__(self, database: AsyncEngine, settings: Settings, vault: Vault, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._waits = settings.retry_schedule_s
+        self._timeout_s = settings.delivery_timeout_s
+        self._rules = Rules(settings.webhook_ports, settings.allow_loopback_webhooks)
+        self._vault = vault
+        self._clock = clock
+        self._lanes: dict[str, Lane] = {}
+        self._busy: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._done: asyncio.Queue[_Done] = asyncio.Queue()
+        self._wake = asyncio.Event()
+
+    def hint(self, endpoints: Iterable[str]) -> None:
+        """Something is due now for these endpoints."""
+        now = self._clock()
+        for endpoint in endpoints:
+            self._lane(endpoint).hint(now)
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Delivers until cancelled. Raises what the store raises when it cannot be asked."""
+        self._lanes.clear()
+        self._busy.clear()
+        async with reading(self._database) as connection:
+            self.hint(await sending.endpoints_with_pending(connection))
+        async with guarded_session(self._rules, self._timeout_s) as session:
+            recorder = asyncio.create_task(self._record(), name="recorder")
+            measurer = asyncio.create_task(self._measure(), name="measurer")
+            recorder.add_done_callback(lambda _: self._wake.set())
+            try:
+                while not recorder.done():
+                    await self._begin_due(session)
+                    await self._rest()
+                recorder.result()
+            finally:
+                await self._drain(recorder, measurer)
+
+    async def _begin_due(self, session: ClientSession) -> None:
+        self._wake.clear()
+        now = self._clock()
+        asked = self._room(now)
+        if not asked:
+            return
+        for endpoint in asked:
+            # From here on, hints and ended attempts set it anew; what the store says is merged below.
+            self._lanes[endpoint].look_at = None
+        try:
+            async with reading(self._database) as connection:
+                found = await sending.due(connection, asked, sorted(self._busy), now)
+                counts = {endpoint: sum(1 for due in found if due.endpoint == endpoint) for endpoint in asked}
+                short = [endpoint for endpoint, most in asked.items() if counts[endpoint] < most]
+                upcoming = await sending.next_due(connection, short, now) if short else {}
+        except BaseException:
+            self.hint(asked)
+            raise
+        for endpoint, most in asked.items():
+            if counts[endpoint] >= most:
+                self._lanes[endpoint].hint(now)
+            elif endpoint in upcoming:
+                self._lanes[endpoint].hint(upcoming[endpoint])
+        for due in found:
+            if due.key not in self._busy:
+                self._begin(session, due)
+        for endpoint in asked:
+            if self._lanes[endpoint].is_idle:
+                del self._lanes[endpoint]
+
+    def _room(self, now: datetime) -> dict[str, int]:
+        """How many attempts each endpoint may begin; whoever was served goes to the end of the line."""
+        room, granted = MOST_UNDER_WAY - len(self._tasks), dict[str, int]()
+        for endpoint, lane in list(self._lanes.items()):
+            free = min(lane.free(now), room)
+            if free > 0:
+                granted[endpoint] = free
+                room -= free
+                self._lanes[endpoint] = self._lanes.pop(endpoint)
+        return granted
+
+    def _begin(self, session: ClientSession, due: Due) -> None:
+        self._busy.add(due.key)
+        self._lane(due.endpoint).under_way += 1
+        task = asyncio.create_task(self._attempt(session, due), name=f"delivery {due.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attempt(self, session: ClientSession, due: Due) -> None:
+        body = b""
+        try:
+            body = rendered(due.body, due.payload, due.role)
+            key = read_secret(self._vault.open(due.secret, due.tenant, due.endpoint))
+            answer = await attempt(session, self._rules, due.url, due.notice, (key,), body, self._clock)
+        except (VaultFault, SecretFault) as fault:
+            _log.error("a webhook secret cannot be read", tenant=due.tenant, endpoint_id=due.endpoint, reason=str(fault))
+            answer = Answer(
+                "refused", self._clock(), 0, {}, error="not sent: the endpoint's secret cannot be read; create the endpoint anew"
+            )
+        except Exception:
+            # Whatever it was: the delivery keeps its place in the schedule, and the others go on.
+            _log.exception("an attempt could not be made", tenant=due.tenant, delivery=due.id)
+            answer = Answer("failed", self._clock(), 0, {}, error="not sent: a fault of the sender")
+        measures.ATTEMPTS.labels(answer.outcome).inc()
+        measures.ATTEMPT_SECONDS.observe(answer.duration_ms / 1000)
+        self._done.put_nowait(_Done(due, answer, attempt_row(due, answer, body), settle(due, answer, self._clock(), self._waits)))
+
+    async def _record(self) -> None:
+        """Writes outcomes down, as many together as have come; only then does an endpoint's place become free."""
+        while True:
+            batch = [await self._done.get()]
+            while len(batch) < RECORDED_TOGETHER and not self._done.empty():
+                batch.append(self._done.get_nowait())
+            told = await self._write(batch)
+            for done in batch:
+                self._settled(done)
+                self._done.task_done()
+            self.hint(told)
+
+    async def _write(self, batch: list[_Done]) -> set[str]:
+        """One transaction, repeated until the store takes it: an outcome is known here only. Returns endpoints with something new."""
+        wait_s = 0.1
+        while True:
+            try:
+                async with transaction(self._database) as connection:
+                    await sending.record(connection, [done.attempt for done in batch], [done.settled for done in batch])
+                    told = set[str]()
+                    for endpoint in sorted({done.due.endpoint for done in batch if done.answer.outcome == "gone"}):
+                        told |= await self._disable(connection, endpoint)
+                    return told
+            except _STORE_FAULTS as fault:
+                _log.warning("outcomes cannot be recorded yet", count=len(batch), error=type(fault).__name__, retry_in_s=wait_s)
+                await asyncio.sleep(wait_s)
+                wait_s = min(wait_s * 2, 5.0)
+
+    async def _disable(self, connection: Connection, endpoint: str) -> set[str]:
+        now, because = self._clock(), "answered 410 Gone"
+        tenant = await sending.disable(connection, endpoint, because, now)
+        if tenant is None:
+            return set()
+        _log.info("endpoint disabled", tenant=tenant, endpoint_id=endpoint, reason=because)
+        moment = now.isoformat()
+        notice = Notice(DISABLED, None, None, {"endpoint": endpoint, "disabled_at": moment, "because": because})
+        kept = await telling.keep(connection, [Telling(tenant, notice, moment, f"{endpoint} {moment}")], now)
+        return kept.endpoints
+
+    def _settled(self, done: _Done) -> None:
+        now, lane = self._clock(), self._lane(done.due.endpoint)
+        self._busy.discard(done.due.key)
+        lane.under_way -= 1
+        lane.hint(now)
+        if done.settled.next_at is not None:
+            lane.hint(done.settled.next_at)
+        if done.answer.outcome == "delivered":
+            lane.succeeded()
+        elif done.answer.blames_endpoint:
+            lane.failed(done.answer.started_at, now, self._waits, done.answer.asked_s if done.answer.outcome == "throttled" else None)
+        if done.settled.state != "pending":
+            measures.DELIVERIES.labels(done.settled.state).inc()
+
+    async def _rest(self) -> None:
+        """Until something happens, or until the next moment at which something may be due."""
+        looks = [moment for lane in self._lanes.values() if (moment := lane.next_look()) is not None]
+        wait_s = max(0.0, (min(looks) - self._clock()).total_seconds()) if looks and len(self._tasks) < MOST_UNDER_WAY else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+
+    async def _measure(self) -> None:
+        while True:
+            with suppress(*_STORE_FAULTS):
+                async with reading(self._database) as connection:
+                    backlog = await sending.backlog(connection)
+                measures.PENDING.labels("untried").set(backlog.untried)
+                measures.PENDING.labels("retrying").set(backlog.retrying)
+                measures.OLDEST_SECONDS.set((self._clock() - backlog.oldest).total_seconds() if backlog.oldest else 0)
+            await asyncio.sleep(MEASURE_EVERY_S)
+
+    async def _drain(self, recorder: asyncio.Task[None], measurer: asyncio.Task[None]) -> None:
+        measurer.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=DRAIN_S)
+        for task in self._tasks:
+            task.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                if not recorder.done():
+                    await self._done.join()
+        recorder.cancel()
+        await asyncio.gather(recorder, measurer, *self._tasks, return_exceptions=True)
+
+    def _lane(self, endpoint: str) -> Lane:
+        return self._lanes.setdefault(endpoint, Lane())
