@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -50,7 +51,7 @@ def configure_logs(service: str, level: str = "INFO") -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _StandardError()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.add_log_level, _foreign],
@@ -70,6 +71,20 @@ def configure_logs(service: str, level: str = "INFO") -> None:
     logging.getLogger("uvicorn.access").disabled = True
     for name in ("asyncio", "sqlalchemy", "nats", "alembic", "aiohttp"):
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
+
+
+class _StandardError(logging.Handler):
+    """Writes to standard error as it is at that moment; a line that fails is replaced, because logging's own report would quote it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record)
+        except Exception:
+            line = '{"event":"a log line could not be written","level":"error"}'
+        # A closed or full standard error must not stop the work that is being told about.
+        with suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
 
 
 def only_allowed(_: Any, __: str, line: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -86,9 +86,9 @@ async def test_a_database_that_is_not_there_is_named_in_one_line(settings: Setti
     nowhere = settings.model_copy(update={"database_url": "postgresql+asyncpg://u:secret@127.0.0.1:1/d"})
     nowhere = nowhere.model_copy(update={"owner_database_url": nowhere.database_url})
     engine = db.engine(nowhere)
-    with pytest.raises(db.DatabaseRefused, match="^PostgreSQL cannot be used: ") as refused:
+    with pytest.raises(db.DatabaseRefused, match="PostgreSQL cannot be used: ") as refused:
         await db.verify(engine)
-    with pytest.raises(db.DatabaseRefused, match="^the schema cannot be brought up to date: ") as not_migrated:
+    with pytest.raises(db.DatabaseRefused, match="the schema cannot be brought up to date: ") as not_migrated:
         await db.migrate(nowhere)
     for fault in (refused, not_migrated):
         assert "\n" not in str(fault.value) and "secret" not in str(fault.value)
