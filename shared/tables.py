@@ -112,7 +112,7 @@ decisions = Table(
     Column("tenant", Text, nullable=False),
     Column("course", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Column("id", UUID(as_uuid=True), nullable=False, unique=True),
+    Column("id", UUID(as_uuid=True), nullable=False),
     Column("athlete", Text, nullable=False),
     Column("partition", Integer, nullable=False),
     Column("event_seq", BigInteger, nullable=False),
@@ -122,6 +122,8 @@ decisions = Table(
     _instant("as_at"),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("tenant", "course", "seq"),
+    # Ids are made of course, seq, source and event id: two tenants may have the same.
+    UniqueConstraint("tenant", "id"),
     Index("decisions_cause", "tenant", "cause_source", "cause_id"),
     Index("decisions_history", "partition", "event_seq"),
 )

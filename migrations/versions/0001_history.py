@@ -74,7 +74,7 @@ TABLES = (
         tenant text NOT NULL,
         course text NOT NULL,
         seq bigint NOT NULL,
-        id uuid NOT NULL UNIQUE,
+        id uuid NOT NULL,
         athlete text NOT NULL,
         partition integer NOT NULL,
         event_seq bigint NOT NULL,
@@ -83,7 +83,8 @@ TABLES = (
         as_of timestamptz NOT NULL,
         as_at timestamptz NOT NULL,
         body bytea NOT NULL,
-        PRIMARY KEY (tenant, course, seq)
+        PRIMARY KEY (tenant, course, seq),
+        UNIQUE (tenant, id)
     )""",
     "CREATE INDEX decisions_cause ON decisions (tenant, cause_source, cause_id)",
     "CREATE INDEX decisions_history ON decisions (partition, event_seq)",
