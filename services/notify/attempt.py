@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import ClientResponse, ClientSession
 
 from services.notify import sign
-from services.notify.guard import Refused, Rules, UrlFault, check_url
+from services.notify.guard import Rules, UrlFault, check_url, refusal_in
 from services.notify.schedule import retry_after
 
 Outcome = Literal["delivered", "gone", "redirected", "rejected", "throttled", "failed", "timeout", "unreachable", "refused"]
@@ -118,9 +118,8 @@ async def _beginning(response: ClientResponse) -> bytes:
 
 def _in_words(fault: Exception) -> tuple[Outcome, str]:
     # Words of our own: the client's texts name the addresses that a host resolves to.
-    cause = getattr(fault, "os_error", fault)
-    if isinstance(cause, Refused):
-        return "refused", str(cause)
+    if (refused := refusal_in(fault)) is not None:
+        return "refused", str(refused)
     if isinstance(fault, aiohttp.ClientConnectorDNSError):
         return "unreachable", "the host name is not known"
     if isinstance(fault, aiohttp.ClientConnectorCertificateError):
@@ -128,7 +127,8 @@ def _in_words(fault: Exception) -> tuple[Outcome, str]:
     if isinstance(fault, aiohttp.ClientSSLError):
         return "unreachable", "no TLS connection could be agreed on"
     if isinstance(fault, aiohttp.ClientConnectorError | socket.gaierror):
-        return "unreachable", "connection refused" if isinstance(cause, ConnectionRefusedError) else "no connection"
+        refusing = isinstance(getattr(fault, "os_error", None), ConnectionRefusedError)
+        return "unreachable", "connection refused" if refusing else "no connection"
     if isinstance(fault, aiohttp.ServerDisconnectedError | ConnectionError):
         return "unreachable", "the connection ended before an answer"
     if isinstance(fault, aiohttp.InvalidURL | ValueError):

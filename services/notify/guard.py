@@ -41,6 +41,13 @@ class Refused(OSError):
     """A connection the guard did not let happen. An OSError, because that is what the client expects of a failed connection and wraps."""
 
 
+def refusal_in(fault: BaseException | None) -> Refused | None:
+    """The guard's refusal that a client's error wraps, if it does."""
+    while fault is not None and not isinstance(fault, Refused):
+        fault = getattr(fault, "os_error", None) or fault.__cause__
+    return fault
+
+
 @dataclass(frozen=True)
 class Rules:
     """What the operator allows: TCP ports, and whether loopback (over plain http as well, at any port) is reachable."""

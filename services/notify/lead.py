@@ -32,8 +32,10 @@ async def lead(database: AsyncEngine, work: Callable[[], Awaitable[None]], woken
     async with database.connect() as session:
         driver = cast(Connection, (await session.get_raw_connection()).driver_connection)
         try:
-            # A waiting `pg_advisory_lock` would be ended by the statement limit; so it is asked for.
-            while not await driver.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+            while True:
+                # A waiting `pg_advisory_lock` would be ended by the statement limit; so it is asked for.
+                if await driver.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                    break
                 await asyncio.sleep(ASK_EVERY_S)
             _log.info("this process tells and delivers")
             measures.LEADING.set(1)

@@ -22,7 +22,7 @@ def wait_before(
     `waits_s[0]` comes before the first attempt. `asked_s` is the receiver's Retry-After: it lengthens the wait, up to twice the
     scheduled one and never beyond a day; it never shortens it. `draw` yields numbers in [0, 1).
 
-    >>> wait_before(1, (0, 5, 300), draw=lambda: 0.5), wait_before(1, (0, 5, 300), 60, lambda: 0.5), wait_before(3, (0, 5, 300))
+    >>> wait_before(1, (0, 5.0), draw=lambda: 0.5), wait_before(1, (0, 5.0), 60, lambda: 0.5), wait_before(2, (0, 5.0))
     (5.0, 10.0, None)
     """
     if tries >= len(waits_s):
