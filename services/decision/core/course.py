@@ -383,6 +383,8 @@ def _answered(course: Course, event: Event, standing: Standing | None, judging: 
         return
     data = event.data
     course.answered = Answered(key_of(event), data["answer"], stood, data["by"]["id"], event.time)
+    if data["answer"] != "declined":
+        course.failures = {}
     if data["answer"] == "modified" and "step" in data:
         _set_step(course, event, data["step"])
 
@@ -399,6 +401,7 @@ def _set_step(course: Course, event: Event, step: str) -> None:
     course.step = step
     course.set_at = key_of(event)
     course.at_step = ()
+    course.failures = {}
     if step == ENTRY:
         course.entry_since = event.time
 

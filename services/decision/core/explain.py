@@ -5,7 +5,7 @@ from typing import Any
 
 from services.decision.core.conditions import each, holds
 from services.decision.core.facts.registry import find
-from services.decision.core.protocol import AnyOf, Condition, Rule
+from services.decision.core.protocol import AnyOf, Condition, FactType, Rule
 from services.decision.core.sessions import Fact, Session
 from services.decision.core.trivalent import Tri, Unknown
 from services.decision.core.verdict import Judge, Verdict
@@ -107,20 +107,22 @@ def unclean(judge: Judge, verdict: Verdict, session: Session, full: bool) -> lis
     return found
 
 
-def sentence(found: Record) -> str:
+def sentence(kind: FactType, found: Record) -> str:
     """One condition in words: what it is, what it is now, what it has to be."""
+    if kind.lacking:
+        return kind.lacking.format(value=found["value"])
     op = next(name for name, symbol in SYMBOLS.items() if symbol == found["op"])
     threshold = found["threshold"]
     if isinstance(threshold, bool):
         wanted, now = ("yes" if threshold else "no"), ("yes" if found["value"] else "no")
-        return f"{found['fact']}: {now}, needed {wanted}"
+        return f"{kind.meaning}: {now}, needed {wanted}"
     if isinstance(threshold, list):
         threshold = ", ".join(str(one) for one in threshold)
     unit = f" {found['unit']}" if found["unit"] else ""
-    return f"{found['fact']}: {found['value']}{unit}, needed {WORDS[op]} {threshold}"
+    return f"{kind.meaning}: {found['value']}{unit}, needed {WORDS[op]} {threshold}"
 
 
-def blocking(verdict: Verdict, told: Sequence[Record]) -> list[str]:
+def blocking(judge: Judge, verdict: Verdict, told: Sequence[Record]) -> list[str]:
     """What is known and still stands in the way: protective rules that are met, advance conditions that are not."""
     if verdict.standing.action == "advance":
         return []
@@ -129,7 +131,7 @@ def blocking(verdict: Verdict, told: Sequence[Record]) -> list[str]:
         if reason["outcome"] in ("hold", "regress", "refer"):
             ways.append(reason["text"])
         elif reason["outcome"] in ("not_met", "unknown"):
-            ways += [sentence(found) for found in reason["evidence"] if found["verdict"] == "not_met"]
+            ways += [sentence(judge.protocol.facts[found["fact"]], found) for found in reason["evidence"] if found["verdict"] == "not_met"]
     return sorted(dict.fromkeys(ways))
 
 

@@ -66,6 +66,8 @@ class FactType:
     """A number times this is an integer, as the second engine wants it."""
     choices: tuple[str, ...] = ()
     instrument: str = ""
+    lacking: str = ""
+    """How to say in words that the fact stands in the way, with `{value}` for what it is."""
 
 
 @dataclass(frozen=True, slots=True)

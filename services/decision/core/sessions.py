@@ -176,14 +176,17 @@ def unsettled_after_a_day(session: Session, higher: Higher) -> Fact:
 
 def rise_next_morning(session: Session) -> Fact:
     """Pain next morning minus the level before, in NRS points."""
-    reports = [r for r in _reports(session, "next_morning") if "pain_nrs" in r.data]
-    keys = (*session.before.keys, *(report.key for report in reports))
+    mornings = _reports(session, "next_morning")
+    reports = [r for r in mornings if "pain_nrs" in r.data]
+    keys = (*session.before.keys, *(report.key for report in mornings))
     if not reports:
-        return Fact(Unknown("no next-morning pain was reported"))
+        if rose(session, pain_higher, "next_morning").value is False:
+            return Fact(0, keys)
+        return Fact(Unknown("no next-morning pain was reported as a number"), keys)
     worst = max(report.data["pain_nrs"] for report in reports)
-    if session.before.pain is None:
-        return Fact(0, keys) if worst == 0 else Fact(Unknown("the level before the session is not known"), keys)
-    return Fact(max(worst - session.before.pain, 0), keys)
+    if worst == 0 or session.before.pain is not None:
+        return Fact(max(worst - (session.before.pain or 0), 0), keys)
+    return Fact(Unknown("the level before the session is not known"), keys)
 
 
 def masked(session: Session) -> Fact:
@@ -225,7 +228,8 @@ def before_level(reports: Iterable[Report], daily: Report | None, baseline_pain:
     pain = swelling = stiffness = None
     for report in sources:
         data = report.data
-        pain = data.get("pain_nrs") if pain is None else pain
+        # Of several reports of one moment the lower level counts here: it is the one that makes a later rise visible.
+        pain = data.get("pain_nrs") if pain is None or (report.when == "before" and data.get("pain_nrs", pain) < pain) else pain
         stiffness = data.get("stiffness_min") if stiffness is None else stiffness
         if swelling is None and "swelling" in data:
             swelling = SWELLING.index(data["swelling"])

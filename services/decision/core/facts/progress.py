@@ -4,10 +4,11 @@ from datetime import timedelta
 
 from services.decision.core.course import Course
 from services.decision.core.facts.registry import View, fact
-from services.decision.core.protocol import ENTRY, Progress
-from services.decision.core.recovery import break_days, deload_due, room, spike_pct
+from services.decision.core.protocol import ENTRY, TISSUES, Progress
+from services.decision.core.recovery import break_days, deload_due, exceeds, limits_at, room, spike_pct
 from services.decision.core.sessions import SWELLING, Fact, Report, Session
 from services.decision.core.trivalent import Tri, Unknown
+from shared.events.catalogue import SITES
 
 
 def clean_sessions(course: Course, progress: Progress) -> tuple[Session, ...]:
@@ -38,7 +39,7 @@ def clean_needed(course: Course) -> int:
 
 
 @fact("step.clean_sessions_short", "number", "sessions", "higher", "load", "clean sessions still to be done at the step before it may be left",
-      "further clean sessions at the step")  # fmt: skip
+      "further clean sessions at the step", lacking="clean sessions still needed at the step: {value}")  # fmt: skip
 def _(view: View) -> Fact:
     counted = clean_sessions(view.course, view.course.protocol.progress)
     return Fact(max(clean_needed(view.course) - len(counted), 0), tuple(session.key for session in counted))
@@ -61,12 +62,13 @@ def _(view: View) -> Fact:
 
 
 @fact("rate.room", "number", "steps", "lower", "load", "steps that may still be gained by the rate caps on the earliest permitted date",
-      "when steps were gained")  # fmt: skip
+      "when steps were gained", lacking="no step may be gained yet under the rate cap")  # fmt: skip
 def _(view: View) -> Fact:
     return Fact(room(view.course, view.earliest), tuple(s.key for s in view.course.sessions[-3:]))
 
 
-@fact("deload.due", "boolean", "", "true", "load", "the earliest permitted date lies in a lighter week", "the weeks of loading so far")
+@fact("deload.due", "boolean", "", "true", "load", "the earliest permitted date lies in a lighter week", "the weeks of loading so far",
+      lacking="a lighter week is due")  # fmt: skip
 def _(view: View) -> Fact:
     return Fact(deload_due(view.course, view.earliest), () if view.session is None else (view.session.key,))
 
@@ -181,8 +183,6 @@ def _(view: View) -> Fact:
 
 @fact("limit.passed_by_next_step", "boolean", "", "true", "standing", "the next step asks for more than a clinician's limit allows", "the limits in force")
 def _(view: View) -> Fact:
-    from services.decision.core.recovery import exceeds, limits_at
-
     limits = limits_at(view.course, view.today)
     rung = view.course.protocol.place[view.course.step] + 1
     if limits is None or rung >= len(view.course.protocol.ladder):
@@ -205,6 +205,16 @@ def _(view: View) -> Fact:
         return Fact("not_bone", (view.course.start_key,))
     stated = view.course.started["injury"].get("high_risk")
     return Fact("not_stated" if stated is None else ("high" if stated else "low"), (view.course.start_key,))
+
+
+@fact("injury.site", "choice", "", "none", "population", "the injured site", "the injured site", choices=SITES)
+def _(view: View) -> Fact:
+    return Fact(view.course.started["injury"]["site"], (view.course.start_key,))
+
+
+@fact("injury.tissue", "choice", "", "none", "population", "the injured tissue", "the injured tissue", choices=TISSUES)
+def _(view: View) -> Fact:
+    return Fact(view.course.tissue, (view.course.start_key,))
 
 
 @fact("athlete.adult_or_reviewed", "boolean", "", "false", "population", "18 or older, or a clinician has reviewed the first advance",
