@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     database_url: str = Field("", repr=False, description="PostgreSQL as the service role, `postgresql+asyncpg://…`. Empty: embedded.")
     owner_database_url: str = Field("", repr=False, description="PostgreSQL as the role that owns the schema; used by migrations only.")
     nats_url: str = Field("", repr=False, description="NATS with JetStream, `nats://…`, several with commas. Empty: embedded.")
-    nats_monitor_url: str = Field("", description="The server's HTTP monitor, read at start to check that every write is fsynced.")
+    nats_monitor_url: str = Field(
+        "", description="The HTTP monitor of each NATS server, with commas; asked whether it syncs what it confirms."
+    )
     data_dir: Path = Field(Path(".milepost"), description="Where the embedded servers keep their data, and the generated secrets.")
 
     # Addresses
@@ -123,8 +125,8 @@ class Settings(BaseSettings):
     @field_validator("nats_monitor_url")
     @classmethod
     def _monitor(cls, value: str) -> str:
-        if value and not value.startswith(("http://", "https://")):
-            raise ValueError("expected http://HOST:PORT, the server's monitoring address")
+        if value and not all(part.strip().startswith(("http://", "https://")) for part in value.split(",")):
+            raise ValueError("expected http://HOST:PORT, the server's monitoring address, several with commas between")
         return value
 
     @field_validator("pseudonym_key", "secret_key")

@@ -9,7 +9,6 @@ EXIT_FAULT = 1
 EXIT_BAD_INPUT = 2
 
 out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def is_interactive() -> bool:
@@ -18,13 +17,13 @@ def is_interactive() -> bool:
 
 
 def say(text: str) -> None:
-    """One line on standard output; square brackets are taken as text."""
-    out.print(text, markup=False)
+    """One line on standard output, as it stands."""
+    print(text, flush=True)
 
 
 def complain(text: str) -> None:
     """A fault or a warning, on standard error, as it stands."""
-    err.print(text, markup=False)
+    print(text, file=sys.stderr, flush=True)
 
 
 def stop(text: str, code: int = EXIT_BAD_INPUT) -> NoReturn:

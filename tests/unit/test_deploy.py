@@ -1,0 +1,94 @@
+"""What the deployment files name exists: settings, modules, ports, configuration."""
+
+import importlib.util
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from services.cli.app import COMMANDS
+from shared.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+MANIFESTS = sorted((ROOT / "deploy" / "kubernetes").glob("*.yaml"))
+
+
+def manifests() -> list[dict[str, Any]]:
+    return [document for path in MANIFESTS for document in yaml.safe_load_all(path.read_text("utf-8"))]
+
+
+def compose() -> dict[str, Any]:
+    return dict(yaml.safe_load(COMPOSE.read_text("utf-8")))
+
+
+def pods() -> Iterator[tuple[str, dict[str, Any]]]:
+    for document in manifests():
+        if document["kind"] in ("Deployment", "StatefulSet", "Job"):
+            yield document["metadata"]["name"], document["spec"]["template"]["spec"]
+
+
+def commands() -> Iterator[list[str]]:
+    for service in compose()["services"].values():
+        if service.get("image") == "milepost":
+            yield service["command"]
+    for name, pod in pods():
+        if name != "nats":
+            yield pod["containers"][0]["command"]
+
+
+@pytest.mark.parametrize(
+    "path", [COMPOSE, *MANIFESTS, ROOT / "deploy/README.md", ROOT / "deploy/Containerfile"], ids=lambda path: str(path.name)
+)
+def test_every_variable_is_a_setting(path):
+    named = set(re.findall(rf"\b{PREFIX}[A-Z][A-Z_]*[A-Z]\b", path.read_text("utf-8")))
+    assert named <= {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("command", list(commands()), ids=" ".join)
+def test_every_command_can_be_run(command):
+    if command[0] == "milepost":
+        assert command[1] in COMMANDS
+    else:
+        assert command[:2] == ["python", "-m"]
+        found = importlib.util.find_spec(command[2])
+        assert found is not None
+        assert found.submodule_search_locations is None or importlib.util.find_spec(f"{command[2]}.__main__")
+
+
+@pytest.mark.parametrize("name", ["ingest", "decision", "notify"])
+def test_every_port_is_the_service_s_own(name):
+    port = Settings.model_fields[f"{name}_port"].default
+    assert compose()["services"][name]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    pod = dict(pods())[name]
+    assert pod["containers"][0]["ports"] == [{"name": "http", "containerPort": port}]
+
+
+def test_kubernetes_adds_no_variables_of_its_own():
+    assert all(pod["enableServiceLinks"] is False for _, pod in pods())
+
+
+def test_the_compose_file_asks_for_every_variable_of_the_example():
+    asked = set(re.findall(r"\$\{([A-Z_]+):\?", COMPOSE.read_text("utf-8")))
+    given = set(re.findall(r"^([A-Z_]+)=$", (ROOT / "deploy/example.env").read_text("utf-8"), re.MULTILINE))
+    assert asked == given
+
+
+def test_every_file_that_compose_mounts_exists():
+    mounts = [volume.split(":")[0] for service in compose()["services"].values() for volume in service.get("volumes", [])]
+    assert all((ROOT / mount).is_file() for mount in mounts if mount.startswith("./"))
+
+
+@pytest.mark.law("nothing-lost")
+@pytest.mark.parametrize("name", ["single.conf", "cluster.conf"])
+def test_every_nats_server_syncs_what_it_confirms(name):
+    assert "sync_interval: always" in (ROOT / "deploy/nats" / name).read_text("utf-8")
+
+
+@pytest.mark.law("nothing-lost")
+def test_postgres_syncs_what_it_confirms():
+    text = (ROOT / "deploy/postgres/postgresql.conf").read_text("utf-8")
+    assert all(f"{name} = on" in text for name in ("fsync", "full_page_writes", "synchronous_commit"))
