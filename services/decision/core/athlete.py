@@ -12,7 +12,7 @@ from services.decision.core.days import written
 from services.decision.core.decision import Decision, record
 from services.decision.core.explain import Record, facts_of, reasons
 from services.decision.core.line import Entry, Line
-from services.decision.core.placing import META, Name, Packs, Placing, entries_of
+from services.decision.core.placing import META, Name, Packs, Placing, entries_of, target_of
 from services.decision.core.protocol import Protocol
 from services.decision.core.verdict import Judge
 from shared.events import Event
@@ -31,7 +31,7 @@ class CourseMark(NamedTuple):
     """The latest decision of a course in history."""
 
     seq: int
-    body: Mapping[str, Any]
+    body: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,10 @@ class Athlete:
         self._marks: dict[str, CourseMark] = {}
         self._placing = Placing(packs, self._pins)
         self._lines: dict[str, Line] = {}
+        self._for_session: dict[str, list[Name]] = {}
+        """Parked events by the session they wait for."""
+        self._spoken_of: dict[Name, None] = {}
+        """Events that a parked correction or retraction waits for."""
 
     @classmethod
     def restore(cls, packs: Library, received: Sequence[tuple[Event, bytes, str]], marks: Mapping[str, CourseMark]) -> "Athlete":
@@ -78,6 +82,7 @@ class Athlete:
             athlete._pins[course] = f"{mark.body['protocol']['id']}@{mark.body['protocol']['version']}"
         athlete._placing = Placing.of(athlete._known.values(), packs, athlete._pins)
         athlete._rebuild(athlete._known, ())
+        athlete._index_parked()
         return athlete
 
     def receive(self, event: Event, digest: bytes) -> Receipt:
@@ -86,36 +91,50 @@ class Athlete:
         if name in self._known:
             if self._digests[name] == digest:
                 return Receipt("duplicate")
-            return Receipt("conflict", "id", "an event with this source and id has other content; the first stays: send a correction instead")
+            return Receipt(
+                "conflict", "id", "an event with this source and id has other content; the first stays: send a correction instead"
+            )
         self._known[name] = event
         self._digests[name] = digest
         as_at = event.recordedtime or written(event.time)
         return self._restructure(event, as_at) if self._structural(event) else self._add(event, as_at)
 
     def _structural(self, event: Event) -> bool:
-        if event.type in STRUCTURAL:
+        if event.type in STRUCTURAL or (event.source, event.id) in self._spoken_of:
             return True
         return event.type == "milepost.session.completed" and event.data["session"] in self._placing.sessions
 
     def _add(self, event: Event, as_at: str) -> Receipt:
         """The common case: the event changes the place of no other, save those that wait for its session."""
         place = self._placing.add(event)
+        if place.status == "parked":
+            self._park(event)
         if place.status != "accepted":
             return Receipt(place.status, place.path, place.reason)
         decisions = self._take((event.source, event.id), event, as_at)
         resolved: list[Resolution] = []
         if event.type == "milepost.session.completed":
-            waiting = [
-                self._known[name]
-                for name, other in self._placing.places.items()
-                if other.status == "parked" and self._known[name].data.get("session") == event.data["session"]
-            ]
-            for other_event in sorted(waiting, key=_order):
-                found = self._placing.add(other_event)
-                if found.status != "parked":
-                    resolved.append(Resolution(other_event.source, other_event.id, found.status, found.path, found.reason))
-                    decisions += self._take((other_event.source, other_event.id), other_event, as_at)
+            waiting = [self._known[name] for name in self._for_session.pop(event.data["session"], ())]
+            for other in sorted(waiting, key=_order):
+                found = self._placing.add(other)
+                if found.status == "parked":
+                    self._park(other)
+                    continue
+                resolved.append(Resolution(other.source, other.id, found.status, found.path, found.reason))
+                decisions += self._take((other.source, other.id), other, as_at)
         return Receipt("accepted", decisions=tuple(decisions), resolved=tuple(resolved))
+
+    def _park(self, event: Event) -> None:
+        if event.type in META:
+            self._spoken_of[target_of(event)] = None
+        elif "session" in event.data:
+            self._for_session.setdefault(event.data["session"], []).append((event.source, event.id))
+
+    def _index_parked(self) -> None:
+        self._for_session, self._spoken_of = {}, {}
+        for name, place in self._placing.places.items():
+            if place.status == "parked":
+                self._park(self._known[name])
 
     def _take(self, name: Name, cause: Event, as_at: str) -> list[Decision]:
         """Put the event into its folds; one decision for each course it touches."""
@@ -140,10 +159,13 @@ class Athlete:
         newly = [
             name
             for name, place in after.items()
-            if name != own and place.status == "accepted" and (name not in before or before[name].status != "accepted")
+            if name != own
+            and place.status == "accepted"
+            and (name not in before or before[name].status != "accepted")
             and self._known[name].type != "milepost.course.started"
-        ]  # fmt: skip
+        ]
         changed = self._rebuild(self._known, newly)
+        self._index_parked()
         place = after.get(own)
         if place is not None and place.status == "accepted":
             changed.update(dict.fromkeys(course for course, _ in place.courses))
@@ -189,9 +211,7 @@ class Athlete:
         before = None if mark is None else mark.body
         seq = 1 if mark is None else mark.seq + 1
         arrival: dict[str, Any] = {"as_of": written(line.course.as_of), "as_at": as_at, "kind": _kind(cause, before)}
-        decision = record(
-            line.judge, line.course, line.verdict, cause.subject, seq, (cause.source, cause.id, cause.type), arrival, before
-        )
+        decision = record(line.judge, line.course, line.verdict, cause.subject, seq, (cause.source, cause.id, cause.type), arrival, before)
         self._marks[course] = CourseMark(seq, decision.body)
         return decision
 

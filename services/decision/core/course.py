@@ -60,7 +60,7 @@ class Setback(NamedTuple):
 
 @dataclass(slots=True)
 class Course:
-    """Mutable while folding; `copy` before keeping. Collections are replaced, never changed in place."""
+    """Mutable while folding; `copy` before keeping. Collections are replaced, never changed in place, so copies may share them."""
 
     id: str
     protocol: Protocol
@@ -96,6 +96,8 @@ class Course:
     """Rung at which a break began; below it fewer clean sessions may suffice."""
     results: dict[tuple[str, str, str], tuple[Result, ...]] = field(default_factory=dict)
     """(test, side or '', field) to the latest results, several where they bear one time."""
+    tested: dict[tuple[str, str, str | None], Fact] = field(default_factory=dict)
+    """Milestone facts already found of these results; emptied when they, or the return to entry, change."""
     clearances: dict[str, Clearance] = field(default_factory=dict)
     flags: tuple[OpenFlag, ...] = ()
     reviews: tuple[OpenFlag, ...] = ()
@@ -109,7 +111,7 @@ class Course:
 
     def copy(self) -> "Course":
         """A copy that folding on does not change."""
-        return replace(self, failures=dict(self.failures), results=dict(self.results), clearances=dict(self.clearances))
+        return replace(self)
 
     def day(self, instant: datetime) -> date:
         return local_date(instant, self.zone)
@@ -176,6 +178,7 @@ def _to_entry(course: Course) -> None:
     """From here on the entry gates decide, on evidence newer than the session that led back."""
     course.step = ENTRY
     course.entry_since = course.sessions[-1].time if course.sessions else course.as_of
+    course.tested = {}
     course.at_step = ()
 
 
@@ -194,7 +197,7 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
         session = replace(session, reports=with_report(session, report))
     session = judging.cleaned(session)
     if not session.runs:
-        course.others = tuple(s for s in course.others if s.day >= day - timedelta(days=7)) + (session,)
+        course.others = (*tuple(s for s in course.others if s.day >= day - timedelta(days=7)), session)
         return
     _move_step(course, session, standing)
     if course.block_start is None or (course.last_run_day is not None and (day - course.last_run_day).days > 7):
@@ -203,7 +206,7 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
     while deload is not None and (day - course.block_start).days >= deload.after_days + deload.days:
         course.block_start += timedelta(days=deload.after_days + deload.days)
     kept = day - timedelta(days=KEEP_DAYS)
-    course.sessions = tuple(s for s in course.sessions if s.day >= kept) + (session,)
+    course.sessions = (*tuple(s for s in course.sessions if s.day >= kept), session)
     course.skipped = ()
     course.answered = None
 
@@ -245,7 +248,7 @@ def _move_step(course: Course, session: Session, standing: Standing | None) -> N
         _to_entry(course)
     else:
         if rung > now:
-            course.gained = tuple(g for g in course.gained if (session.day - g[0]).days <= KEEP_DAYS) + ((session.day, step),)
+            course.gained = (*tuple(g for g in course.gained if (session.day - g[0]).days <= KEEP_DAYS), (session.day, step))
         course.step = step
         course.at_step = (session.key,)
     if place[course.step] >= course.rebuild_to:
@@ -282,9 +285,9 @@ def _symptom(course: Course, event: Event, standing: Standing | None, judging: J
     course.flags += tuple(OpenFlag(flag, key) for flag in flags)
     kept = report.day - timedelta(days=KEEP_REPORT_DAYS)
     if elsewhere:
-        course.elsewhere = tuple(r for r in course.elsewhere if r.day >= kept) + (report,)
+        course.elsewhere = (*tuple(r for r in course.elsewhere if r.day >= kept), report)
         return
-    course.reports = tuple(r for r in course.reports if r.day >= kept) + (report,)
+    course.reports = (*tuple(r for r in course.reports if r.day >= kept), report)
     _link(course, report, judging)
 
 
@@ -321,7 +324,7 @@ def _link(course: Course, report: Report, judging: Judging) -> None:
 
 def _wait(course: Course, report: Report) -> None:
     kept = report.day - timedelta(days=7)
-    course.waiting = tuple(r for r in course.waiting if r.day >= kept) + (report,)
+    course.waiting = (*tuple(r for r in course.waiting if r.day >= kept), report)
 
 
 def _attach(course: Course, report: Report, mine: Callable[[Session], bool], judging: Judging) -> None:
@@ -336,9 +339,7 @@ def _attach(course: Course, report: Report, mine: Callable[[Session], bool], jud
 
 def _sensor(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
     summary = (key_of(event), event.data)
-    course.sessions = tuple(
-        replace(s, sensors=(*s.sensors, summary)) if s.id == event.data["session"] else s for s in course.sessions
-    )
+    course.sessions = tuple(replace(s, sensors=(*s.sensors, summary)) if s.id == event.data["session"] else s for s in course.sessions)
 
 
 def _milestone(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
@@ -352,11 +353,12 @@ def _milestone(course: Course, event: Event, standing: Standing | None, judging:
             same_time = tuple(r for r in results.get(place, ()) if r.key[0] == key[0])
             results[place] = (*same_time, Result(key, data[name], data["assessor"]))
     course.results = results
+    course.tested = {}
 
 
 def _wellness(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
     kept = event.time - timedelta(days=KEEP_REPORT_DAYS)
-    course.wellness = tuple(w for w in course.wellness if w[0][0] >= kept) + ((key_of(event), event.data),)
+    course.wellness = (*tuple(w for w in course.wellness if w[0][0] >= kept), (key_of(event), event.data))
 
 
 def _clearance(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
@@ -404,6 +406,7 @@ def _set_step(course: Course, event: Event, step: str) -> None:
     course.failures = {}
     if step == ENTRY:
         course.entry_since = event.time
+        course.tested = {}
 
 
 def _status(to: str) -> Callable[[Course, Event, Standing | None, Judging, str], None]:

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import json
 import uuid
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -17,7 +18,6 @@ from services.decision.core.protocol import Dose
 from services.decision.core.question import Question
 from services.decision.core.summary import due_reports, meanwhile, resume_when, summary
 from services.decision.core.verdict import Judge, Verdict
-from shared.events import canonical
 
 ENGINE = "reference/1"
 NAMESPACE = uuid.UUID("6d696c65-706f-5374-8000-6465636973e1")
@@ -146,9 +146,16 @@ def timers(course: Course, verdict: Verdict) -> tuple[tuple[str, str], ...]:
 
 
 def record(
-    judge: Judge, course: Course, verdict: Verdict, subject: str, seq: int, cause: tuple[str, str, str], arrival: dict[str, Any], before: Record | None
+    judge: Judge,
+    course: Course,
+    verdict: Verdict,
+    subject: str,
+    seq: int,
+    cause: tuple[str, str, str],
+    arrival: dict[str, Any],
+    before: Record | None,
 ) -> Decision:
-    """The whole decision. `arrival` brings `as_of`, `as_at` and, where the cause could supersede, `kind`; `before` is the previous record."""
+    """The whole decision. `arrival` brings `as_of`, `as_at` and, where the cause could supersede, `kind`; `before` is the last record."""
     body: Record = {"subject": subject, **content(judge, course, verdict)}
     kind = arrival.get("kind")
     changed = before is not None and any(before.get(name) != value for name, value in body.items())
@@ -161,8 +168,20 @@ def record(
         "supersedes": supersedes,
         "superseded_because": None if supersedes is None else {"event": cause[1], "kind": kind},
     }
-    body["hash"] = f"sha256:{hashlib.sha256(canonical(body)).hexdigest()}"
-    return Decision(course.id, seq, body, canonical(body), cause, timers(course, verdict), verdict.question, state(course))
+    body["hash"], encoded = sealed(body)
+    return Decision(course.id, seq, body, encoded, cause, timers(course, verdict), verdict.question, state(course))
+
+
+def sealed(body: Record) -> tuple[str, bytes]:
+    """The hash of the record without it, and the canonical bytes with it. Written once: the hash goes in at its place among the keys."""
+    before = _write({name: value for name, value in body.items() if name < "hash"})[:-1]
+    after = _write({name: value for name, value in body.items() if name > "hash"})[1:]
+    digest = f"sha256:{hashlib.sha256(f'{before},{after}'.encode()).hexdigest()}"
+    return digest, f'{before},"hash":"{digest}",{after}'.encode()
+
+
+# RFC 8785 for what a record holds: ASCII keys, whole numbers, and fractions in a range where Python and ECMAScript write alike.
+_write = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 
 def state(course: Course) -> Record:

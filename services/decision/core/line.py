@@ -14,6 +14,8 @@ from shared.events import Event
 
 EVERY = 32
 """Events between checkpoints."""
+RECENT = 8
+"""The last so many events each have a checkpoint: most late events are only a little late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,9 @@ class Line:
     def _take(self, entry: Entry, taken: int) -> None:
         apply(self.course, entry.event, self.verdict.standing, self.judge, entry.facet)
         self.verdict = self.judge.decide(self.course)
-        if taken % EVERY == 0:
-            self.checkpoints.append(Checkpoint(taken, self.course.copy(), self.verdict))
+        self.checkpoints.append(Checkpoint(taken, self.course.copy(), self.verdict))
+        if len(self.checkpoints) > RECENT and self.checkpoints[-RECENT].taken % EVERY:
+            del self.checkpoints[-RECENT]
 
 
 def _same(one: Entry, other: Entry) -> bool:

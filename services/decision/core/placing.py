@@ -147,7 +147,9 @@ class Placing:
         course = data["course"]
         taken = self.spans.get(course)
         if taken is not None:
-            return refused("data.course", f"course was already started by event {taken.start.id} of {taken.start.source}; choose another course id")
+            return refused(
+                "data.course", f"course was already started by event {taken.start.id} of {taken.start.source}; choose another course id"
+            )
         protocol = self._packs.resolve(self._pins.get(course, data["protocol"]))
         if protocol is None:
             return refused("data.protocol", f"expected one of {', '.join(self._packs.names())}")
@@ -188,8 +190,10 @@ class Placing:
         if not running:
             running = sorted(course for course, span in self.spans.items() if event.time < span.since)
             if len(running) != 1:
-                return parked("course", "no course had started by then") if not self.spans else refused(
-                    "course", "no course of the athlete was open then; name the course"
+                return (
+                    parked("course", "no course had started by then")
+                    if not self.spans
+                    else refused("course", "no course of the athlete was open then; name the course")
                 )
         if len(running) == 1 or event.type in SHARED or event.type == "milepost.sensor.summarised":
             return Place("accepted", courses=tuple((course, "whole") for course in running), event=event)
@@ -227,7 +231,9 @@ class Placing:
         if event.type == "milepost.session.completed":
             holder = self.sessions.get(data["session"])
             if holder is not None and holder[0] != (event.source, event.id):
-                return refused("data.session", f"session was already completed by event {holder[0][1]} of {holder[0][0]}; give each its own id")
+                return refused(
+                    "data.session", f"session was already completed by event {holder[0][1]} of {holder[0][0]}; give each its own id"
+                )
         elif session is not None:
             holder = self.sessions.get(session)
             if holder is None:

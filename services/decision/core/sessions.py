@@ -5,7 +5,7 @@ several reports speak of one moment, the worse counts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -71,6 +71,8 @@ class Session:
     reports: tuple[Report, ...] = ()
     sensors: tuple[tuple[Key, Data], ...] = ()
     clean: Tri = Tri.UNKNOWN
+    memo: dict[str, Fact] = field(init=False, compare=False, repr=False, default_factory=dict)
+    """Facts already found of this very session; a session with one more report is another object with an empty memo."""
 
     @property
     def end(self) -> datetime:

@@ -1,6 +1,6 @@
 """From a course to a verdict: facts into slots, slots to the engine, the most conservative answer into what stands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TypeVar
@@ -8,8 +8,8 @@ from typing import TypeVar
 from services.decision.core.conditions import flat, together
 from services.decision.core.course import Course
 from services.decision.core.facts.evidence import milestone
-from services.decision.core.facts.registry import View, encode, find, is_session_fact, of_session
-from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running, Slot, Urgency
+from services.decision.core.facts.registry import View, encode, find, finder_of, of_session
+from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running, Slot
 from services.decision.core.question import Answer, Engine, Question, applies
 from services.decision.core.recovery import base_rest, eligible_from, lighter, limited, limits_at, next_step, not_before, steps_back
 from services.decision.core.sessions import Fact, Session
@@ -46,26 +46,28 @@ class Verdict:
         ]
 
 
-def read(slot: Slot, view: View, known: dict[str, Fact]) -> Fact:
-    """The slot's fact, unknown where it is older or more lowly assessed than the slot allows."""
-    if slot.assessor is not None:
-        _, test, field = slot.fact.split(".")
-        found = milestone(view, test, field, slot.assessor)
-    else:
-        if slot.fact not in known:
-            known[slot.fact] = find(slot.fact, view)
-        found = known[slot.fact]
-    if slot.max_age_days is not None and found.at is not None and view.as_of - found.at > timedelta(days=slot.max_age_days):
-        return Fact(Unknown(f"older than {slot.max_age_days} days"), found.keys, found.at)
-    return found
+Reading = Callable[[View], Fact]
 
 
-def encoded(protocol: Protocol, facts: Sequence[Fact]) -> tuple[int | None, ...]:
-    """The facts as the engines want them."""
-    return tuple(
-        None if isinstance(fact.value, Unknown) else encode(protocol.facts[slot.fact], fact.value)
-        for slot, fact in zip(protocol.slots, facts, strict=True)
-    )
+def reading(slot: Slot) -> Reading:
+    """How the slot's fact is found: unknown where it is older or more lowly assessed than the slot allows."""
+    find_it = finder_of(slot.fact) if slot.assessor is None else _assessed(slot.fact, slot.assessor)
+    if slot.max_age_days is None:
+        return find_it
+    days, limit = slot.max_age_days, timedelta(days=slot.max_age_days)
+
+    def not_too_old(view: View) -> Fact:
+        found = find_it(view)
+        if found.at is not None and view.as_of - found.at > limit:
+            return Fact(Unknown(f"older than {days} days"), found.keys, found.at)
+        return found
+
+    return not_too_old
+
+
+def _assessed(name: str, assessor: str) -> Reading:
+    _, test, part = name.split(".")
+    return lambda view: milestone(view, test, part, assessor)
 
 
 class Judge:
@@ -75,6 +77,7 @@ class Judge:
         self.protocol = protocol
         self.engine = engine
         self._clean_slots = sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
+        self._readings = [(reading(slot), protocol.facts[slot.fact]) for slot in protocol.slots]
 
     def cleaned(self, session: Session) -> Session:
         """The session with `clean` judged anew."""
@@ -83,7 +86,11 @@ class Judge:
             if not isinstance(fact.value, Unknown):
                 values[slot] = encode(self.protocol.facts[self.protocol.slots[slot].fact], fact.value)
         clean = together(self.protocol.clean, values)
-        return session if clean is session.clean else replace(session, clean=clean)
+        if clean is session.clean:
+            return session
+        judged = replace(session, clean=clean)
+        judged.memo.update(session.memo)
+        return judged
 
     def session_facts(self, session: Session) -> dict[int, Fact]:
         """The facts that `clean` reads, by slot."""
@@ -94,9 +101,10 @@ class Judge:
         today = course.day(course.as_of)
         first = not_before(course, next_step(course), base_rest(course, course.step, next_step(course)))
         view = View(course, course.as_of, today, course.last_session, today if first is None else max(first, today))
-        known: dict[str, Fact] = {}
-        facts = tuple(read(slot, view, known) for slot in self.protocol.slots)
-        values = encoded(self.protocol, facts)
+        facts = tuple([read(view) for read, _ in self._readings])
+        values = tuple(
+            [None if isinstance(f.value, Unknown) else encode(k, f.value) for f, (_, k) in zip(facts, self._readings, strict=True)]
+        )
         rung, tissue = self.protocol.place[course.step], TISSUES.index(course.tissue)
         answer = self.engine.judge(self.protocol, values, rung, tissue)
         question = Question(self.protocol.hash, values, rung, tissue, answer)
@@ -137,7 +145,8 @@ class Judge:
         if answer.action == "refer":
             urgency = "stop_and_refer"
         modifier = self._modifier(view, action)
-        running = _most(RUNNING_ORDER, [_default_running(course, action, to_step, modifier), *(r.then.running for r in met if r.then.running)])
+        said = [rule.then.running for rule in met if rule.then.running]
+        running = _most(RUNNING_ORDER, [_default_running(course, action, to_step, modifier), *said])
         rest = max([base_rest(course, course.step, to_step), *(r.then.rest_days for r in met if r.then.rest_days is not None)])
         first = not_before(course, to_step, rest)
         rung = self.protocol.step(to_step)
@@ -196,6 +205,3 @@ def _default_running(course: Course, action: str, to_step: str, modifier: Modifi
     if action != "hold" or modifier == "deload" or course.last_session is None or not course.at_step:
         return "as_dosed"
     return "repeat"
-
-
-__all__ = ["Judge", "Urgency", "Verdict", "encoded", "is_session_fact", "read"]

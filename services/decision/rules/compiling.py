@@ -43,8 +43,9 @@ class Compiler:
         self.faults: list[PackFault] = []
         self.slots: dict[Slot, int] = {}
         self.sources: dict[str, SourceText] = {}
-        for one in (*floors, pack):
-            self.sources |= one.sources
+        for floor in floors:
+            self.sources |= floor.sources
+        self.sources |= pack.sources
         self.ladder_ids = [step.step for step in pack.ladder]
 
     def compile(self) -> Protocol:

@@ -41,7 +41,8 @@ def _tree(name: str, raw: bytes) -> Any:
         for token in yaml.scan(text):
             if type(token).__name__ in ("AnchorToken", "AliasToken", "TagToken"):
                 mark = token.start_mark
-                raise FaultyPack([PackFault(name, mark.line + 1, mark.column + 1, "", "anchors, aliases and tags are not allowed; write it out")])
+                told = "anchors, aliases and tags are not allowed; write it out"
+                raise FaultyPack([PackFault(name, mark.line + 1, mark.column + 1, "", told)])
         return yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -34,7 +34,14 @@ def results_of(course: Course, test: str, field: str) -> tuple[Result, ...]:
 
 def milestone(view: View, test: str, field: str, assessor: str | None) -> Fact:
     """The test's latest result; the worse where several count. Unknown when too lowly assessed, or older than a return to entry."""
-    course = view.course
+    place = (test, field, assessor)
+    found = view.course.tested.get(place)
+    if found is None:
+        found = view.course.tested[place] = _milestone(view.course, test, field, assessor)
+    return found
+
+
+def _milestone(course: Course, test: str, field: str, assessor: str | None) -> Fact:
     if field == "lsi_pct" and course.side == "bilateral":
         return Fact(Unknown("a limb symmetry index says nothing when both sides are injured"))
     results = results_of(course, test, field)
@@ -74,12 +81,27 @@ for _gate in GATES:
         valid = clearance.granted and (clearance.valid_until is None or view.today.isoformat() <= clearance.valid_until)
         return Fact(valid, (clearance.key,), clearance.key[0])
 
-    fact(f"clearance.{_gate}", "boolean", "", "false", "clearance", f"a clinician granted {_gate.replace('_', ' ')} and it is still valid",
-         f"clearance {_gate}")(_clearance)  # fmt: skip
+    fact(
+        f"clearance.{_gate}",
+        "boolean",
+        "",
+        "false",
+        "clearance",
+        f"a clinician granted {_gate.replace('_', ' ')} and it is still valid",
+        f"clearance {_gate}",
+    )(_clearance)
 
 
-@fact("illness.now", "choice", "", "higher", "wellness", "the latest word on illness of the last seven days; not asked is none",
-      "illness", choices=("none", "mild", "febrile"))  # fmt: skip
+@fact(
+    "illness.now",
+    "choice",
+    "",
+    "higher",
+    "wellness",
+    "the latest word on illness of the last seven days; not asked is none",
+    "illness",
+    choices=("none", "mild", "febrile"),
+)
 def _(view: View) -> Fact:
     for key, data in reversed(view.course.wellness):
         if "illness" in data and key[0].astimezone(view.as_of.tzinfo).date() >= view.days_ago(7):
@@ -118,8 +140,16 @@ for _scale, _top in (("acl_rsi", 100), ("i_prrs", 60)):
                 return Fact(data["readiness"]["score"], (key,), key[0])
         return Fact(Unknown(f"{scale} was not reported in the last 15 days"))
 
-    fact(f"readiness.{_scale}", "number", f"0-{_top}", "lower", "readiness", f"the latest {_scale.upper().replace('_', '-')} score",
-         f"{_scale.upper().replace('_', '-')} questionnaire", scale=10)(_readiness)  # fmt: skip
+    fact(
+        f"readiness.{_scale}",
+        "number",
+        f"0-{_top}",
+        "lower",
+        "readiness",
+        f"the latest {_scale.upper().replace('_', '-')} score",
+        f"{_scale.upper().replace('_', '-')} questionnaire",
+        scale=10,
+    )(_readiness)
 
 
 def _cadence(session: Session) -> tuple[float, str] | None:
@@ -132,9 +162,16 @@ def _cadence(session: Session) -> tuple[float, str] | None:
     return best["cadence_spm"], f"{best['device'].get('maker', '')} {best['device'].get('model', '')} {best['device']['origin']}"
 
 
-@fact("cadence.off_own_median_pct", "number", "%", "higher", "technique",
-      "how far the last session's cadence lies from the median of up to four sessions before it on the same device",
-      "cadence of the last sessions from one device", scale=10)  # fmt: skip
+@fact(
+    "cadence.off_own_median_pct",
+    "number",
+    "%",
+    "higher",
+    "technique",
+    "how far the last session's cadence lies from the median of up to four sessions before it on the same device",
+    "cadence of the last sessions from one device",
+    scale=10,
+)
 def _(view: View) -> Fact:
     if view.session is None or (last := _cadence(view.session)) is None:
         return Fact(Unknown("the last session has no cadence"))
@@ -150,9 +187,15 @@ def _(view: View) -> Fact:
     return Fact(round(abs(last[0] - usual) * 100 / usual, 1), keys)
 
 
-@fact("heart_rate.above_own_median", "number", "sessions", "higher", "load",
-      "of the last two sessions at the step, those whose mean heart rate lies more than 10 bpm above the median of the earlier ones",
-      "mean heart rate of the sessions")  # fmt: skip
+@fact(
+    "heart_rate.above_own_median",
+    "number",
+    "sessions",
+    "higher",
+    "load",
+    "of the last two sessions at the step, those whose mean heart rate lies more than 10 bpm above the median of the earlier ones",
+    "mean heart rate of the sessions",
+)
 def _(view: View) -> Fact:
     at_step = [s for s in view.course.sessions if s.key in view.course.at_step and "hr_avg_bpm" in s.data]
     if len(at_step) < 4:

@@ -38,15 +38,30 @@ def clean_needed(course: Course) -> int:
     return progress.clean_sessions
 
 
-@fact("step.clean_sessions_short", "number", "sessions", "higher", "load", "clean sessions still to be done at the step before it may be left",
-      "further clean sessions at the step", lacking="clean sessions still needed at the step: {value}")  # fmt: skip
+@fact(
+    "step.clean_sessions_short",
+    "number",
+    "sessions",
+    "higher",
+    "load",
+    "clean sessions still to be done at the step before it may be left",
+    "further clean sessions at the step",
+    lacking="clean sessions still needed at the step: {value}",
+)
 def _(view: View) -> Fact:
     counted = clean_sessions(view.course, view.course.protocol.progress)
     return Fact(max(clean_needed(view.course) - len(counted), 0), tuple(session.key for session in counted))
 
 
-@fact("step.unclean_in_a_row", "number", "sessions", "higher", "load", "sessions at the step, latest first, that were known not to be clean",
-      "sessions at the step")  # fmt: skip
+@fact(
+    "step.unclean_in_a_row",
+    "number",
+    "sessions",
+    "higher",
+    "load",
+    "sessions at the step, latest first, that were known not to be clean",
+    "sessions at the step",
+)
 def _(view: View) -> Fact:
     row: list[Session] = []
     for session in reversed(view.course.sessions):
@@ -56,19 +71,37 @@ def _(view: View) -> Fact:
     return Fact(len(row), tuple(session.key for session in reversed(row)))
 
 
-@fact("step.failures", "number", "times", "higher", "load", "how often a session at this step led back to an earlier one", "the course so far")
+@fact(
+    "step.failures", "number", "times", "higher", "load", "how often a session at this step led back to an earlier one", "the course so far"
+)
 def _(view: View) -> Fact:
     return Fact(view.course.failures.get(view.course.step, 0))
 
 
-@fact("rate.room", "number", "steps", "lower", "load", "steps that may still be gained by the rate caps on the earliest permitted date",
-      "when steps were gained", lacking="no step may be gained yet under the rate cap")  # fmt: skip
+@fact(
+    "rate.room",
+    "number",
+    "steps",
+    "lower",
+    "load",
+    "steps that may still be gained by the rate caps on the earliest permitted date",
+    "when steps were gained",
+    lacking="no step may be gained yet under the rate cap",
+)
 def _(view: View) -> Fact:
     return Fact(room(view.course, view.earliest), tuple(s.key for s in view.course.sessions[-3:]))
 
 
-@fact("deload.due", "boolean", "", "true", "load", "the earliest permitted date lies in a lighter week", "the weeks of loading so far",
-      lacking="a lighter week is due")  # fmt: skip
+@fact(
+    "deload.due",
+    "boolean",
+    "",
+    "true",
+    "load",
+    "the earliest permitted date lies in a lighter week",
+    "the weeks of loading so far",
+    lacking="a lighter week is due",
+)
 def _(view: View) -> Fact:
     return Fact(deload_due(view.course, view.earliest), () if view.session is None else (view.session.key,))
 
@@ -79,8 +112,16 @@ def _(view: View) -> Fact:
     return Fact(break_days(view.course, view.today), tuple(session.key for session in last))
 
 
-@fact("load.spike_pct", "number", "%", "higher", "load", "distance of the last run against the longest of the 30 days before it",
-      "run distances of the last 30 days", scale=10)  # fmt: skip
+@fact(
+    "load.spike_pct",
+    "number",
+    "%",
+    "higher",
+    "load",
+    "distance of the last run against the longest of the 30 days before it",
+    "run distances of the last 30 days",
+    scale=10,
+)
 def _(view: View) -> Fact:
     return spike_pct(view.course)
 
@@ -94,8 +135,17 @@ def current(reports: tuple[Report, ...], name: str) -> tuple[Report, ...]:
     return tuple(report for report in naming if report.day >= newest - timedelta(days=1))
 
 
-@fact("pain.now", "number", "nrs", "higher", "pain", "highest pain at the injured place on the latest date it was reported and the date before",
-      "pain at the injured place (0-10)", scale=10, instrument="NRS 0-10")  # fmt: skip
+@fact(
+    "pain.now",
+    "number",
+    "nrs",
+    "higher",
+    "pain",
+    "highest pain at the injured place on the latest date it was reported and the date before",
+    "pain at the injured place (0-10)",
+    scale=10,
+    instrument="NRS 0-10",
+)
 def _(view: View) -> Fact:
     reports = current(view.course.reports, "pain_nrs")
     if not reports:
@@ -103,8 +153,17 @@ def _(view: View) -> Fact:
     return Fact(max(r.data["pain_nrs"] for r in reports), tuple(r.key for r in reports), reports[-1].time)
 
 
-@fact("swelling.now", "choice", "grade", "higher", "swelling", "highest swelling grade on the latest date it was reported and the date before",
-      "swelling grade", choices=SWELLING, instrument="sweep test grade")  # fmt: skip
+@fact(
+    "swelling.now",
+    "choice",
+    "grade",
+    "higher",
+    "swelling",
+    "highest swelling grade on the latest date it was reported and the date before",
+    "swelling grade",
+    choices=SWELLING,
+    instrument="sweep test grade",
+)
 def _(view: View) -> Fact:
     reports = current(view.course.reports, "swelling")
     if not reports:
@@ -118,14 +177,31 @@ def _daily(view: View) -> list[Report]:
     return [r for r in view.course.reports if r.when == "daily" and r.day >= since and "pain_nrs" in r.data]
 
 
-@fact("daily.dates_of_7", "number", "dates", "lower", "pain", "dates of the last seven with a daily pain report", "a daily report on each of 7 days")
+@fact(
+    "daily.dates_of_7",
+    "number",
+    "dates",
+    "lower",
+    "pain",
+    "dates of the last seven with a daily pain report",
+    "a daily report on each of 7 days",
+)
 def _(view: View) -> Fact:
     reports = _daily(view)
     return Fact(len({r.day: r for r in reports}), tuple(r.key for r in reports))
 
 
-@fact("daily.worst_of_7", "number", "nrs", "higher", "pain", "highest daily pain of the last seven dates", "daily pain (0-10)",
-      scale=10, instrument="NRS 0-10")  # fmt: skip
+@fact(
+    "daily.worst_of_7",
+    "number",
+    "nrs",
+    "higher",
+    "pain",
+    "highest daily pain of the last seven dates",
+    "daily pain (0-10)",
+    scale=10,
+    instrument="NRS 0-10",
+)
 def _(view: View) -> Fact:
     reports = _daily(view)
     if not reports:
@@ -133,15 +209,32 @@ def _(view: View) -> Fact:
     return Fact(max(r.data["pain_nrs"] for r in reports), tuple(r.key for r in reports), reports[-1].time)
 
 
-@fact("elsewhere.worst", "number", "nrs", "higher", "pain", "highest pain away from the injured place in the last seven dates",
-      "pain elsewhere (0-10)", scale=10, instrument="NRS 0-10")  # fmt: skip
+@fact(
+    "elsewhere.worst",
+    "number",
+    "nrs",
+    "higher",
+    "pain",
+    "highest pain away from the injured place in the last seven dates",
+    "pain elsewhere (0-10)",
+    scale=10,
+    instrument="NRS 0-10",
+)
 def _(view: View) -> Fact:
     reports = [r for r in view.course.elsewhere if r.day >= view.days_ago(6)]
     worst = max((r.data.get("pain_nrs", 0) for r in reports), default=0)
     return Fact(worst, tuple(r.key for r in reports))
 
 
-@fact("elsewhere.times", "number", "reports", "higher", "pain", "reports of pain away from the injured place in the last seven dates", "pain elsewhere")
+@fact(
+    "elsewhere.times",
+    "number",
+    "reports",
+    "higher",
+    "pain",
+    "reports of pain away from the injured place in the last seven dates",
+    "pain elsewhere",
+)
 def _(view: View) -> Fact:
     reports = [r for r in view.course.elsewhere if r.day >= view.days_ago(6) and r.data.get("pain_nrs", 0) > 0]
     return Fact(len(reports), tuple(r.key for r in reports))
@@ -158,7 +251,15 @@ def _(view: View) -> Fact:
     return Fact(bool(view.course.flags), tuple(flag.key for flag in view.course.flags))
 
 
-@fact("review.rest_or_night_pain", "boolean", "", "true", "flag", "rest or night pain was reported that is neither new nor rising", "rest and night pain")
+@fact(
+    "review.rest_or_night_pain",
+    "boolean",
+    "",
+    "true",
+    "flag",
+    "rest or night pain was reported that is neither new nor rising",
+    "rest and night pain",
+)
 def _(view: View) -> Fact:
     return Fact(bool(view.course.reviews), tuple(flag.key for flag in view.course.reviews))
 
@@ -175,13 +276,29 @@ def _(view: View) -> Fact:
     return Fact(declined, (answered.key,) if declined and answered is not None else ())
 
 
-@fact("engine.faulted", "boolean", "", "true", "standing", "the second engine failed or differed, and no clinician has reviewed it", "an engine review")
+@fact(
+    "engine.faulted",
+    "boolean",
+    "",
+    "true",
+    "standing",
+    "the second engine failed or differed, and no clinician has reviewed it",
+    "an engine review",
+)
 def _(view: View) -> Fact:
     fault = view.course.fault
     return Fact(fault is not None, () if fault is None else (fault,))
 
 
-@fact("limit.passed_by_next_step", "boolean", "", "true", "standing", "the next step asks for more than a clinician's limit allows", "the limits in force")
+@fact(
+    "limit.passed_by_next_step",
+    "boolean",
+    "",
+    "true",
+    "standing",
+    "the next step asks for more than a clinician's limit allows",
+    "the limits in force",
+)
 def _(view: View) -> Fact:
     limits = limits_at(view.course, view.today)
     rung = view.course.protocol.place[view.course.step] + 1
@@ -190,7 +307,15 @@ def _(view: View) -> Fact:
     return Fact(exceeds(view.course.protocol.ladder[rung].dose, limits.values), (limits.key,))
 
 
-@fact("injury.suits_protocol", "boolean", "", "false", "population", "the injury is one the protocol is for", "an injury of the protocol's population")
+@fact(
+    "injury.suits_protocol",
+    "boolean",
+    "",
+    "false",
+    "population",
+    "the injury is one the protocol is for",
+    "an injury of the protocol's population",
+)
 def _(view: View) -> Fact:
     population = view.course.protocol.population
     site = view.course.started["injury"]["site"]
@@ -198,8 +323,16 @@ def _(view: View) -> Fact:
     return Fact(suits, (view.course.start_key,))
 
 
-@fact("injury.bone_risk", "choice", "", "higher", "population", "risk class of a bone injury, as a clinician stated it", "`injury.high_risk` of the bone injury",
-      choices=("not_bone", "low", "not_stated", "high"))  # fmt: skip
+@fact(
+    "injury.bone_risk",
+    "choice",
+    "",
+    "higher",
+    "population",
+    "risk class of a bone injury, as a clinician stated it",
+    "`injury.high_risk` of the bone injury",
+    choices=("not_bone", "low", "not_stated", "high"),
+)
 def _(view: View) -> Fact:
     if view.course.tissue != "bone":
         return Fact("not_bone", (view.course.start_key,))
@@ -217,15 +350,26 @@ def _(view: View) -> Fact:
     return Fact(view.course.tissue, (view.course.start_key,))
 
 
-@fact("athlete.adult_or_reviewed", "boolean", "", "false", "population", "18 or older, or a clinician has reviewed the first advance",
-      "the birth year, or a `minor_review`")  # fmt: skip
+@fact(
+    "athlete.adult_or_reviewed",
+    "boolean",
+    "",
+    "false",
+    "population",
+    "18 or older, or a clinician has reviewed the first advance",
+    "the birth year, or a `minor_review`",
+)
 def _(view: View) -> Fact:
     course = view.course
     if course.gained:
         return Fact(True, (course.start_key,))
     for gate in ("minor_review", "physician_clearance"):
         clearance = course.clearances.get(gate)
-        if clearance is not None and clearance.granted and (clearance.valid_until is None or view.today.isoformat() <= clearance.valid_until):
+        if (
+            clearance is not None
+            and clearance.granted
+            and (clearance.valid_until is None or view.today.isoformat() <= clearance.valid_until)
+        ):
             return Fact(True, (clearance.key,))
     born = course.started.get("birth_year")
     # Only the year is known: an athlete is certainly 18 from the 19th calendar year on.

@@ -73,7 +73,7 @@ def session_fact(
     def enter(finder: SessionFinder) -> SessionFinder:
         _SESSION_FINDERS[name] = finder
         fact(name, kind, unit, worse, family, meaning, ask, **more)(
-            lambda view: NO_SESSION if view.session is None else finder(view.session)
+            lambda view: NO_SESSION if view.session is None else of_session(name, view.session)
         )
         return finder
 
@@ -84,8 +84,15 @@ def find(name: str, view: View) -> Fact:
     return _FINDERS[name](view)
 
 
+def finder_of(name: str) -> Finder:
+    return _FINDERS[name]
+
+
 def of_session(name: str, session: Session) -> Fact:
-    return _SESSION_FINDERS[name](session)
+    found = session.memo.get(name)
+    if found is None:
+        found = session.memo[name] = _SESSION_FINDERS[name](session)
+    return found
 
 
 def is_session_fact(name: str) -> bool:
