@@ -58,6 +58,17 @@ async def repeated(bus: Bus, messages: list[tuple[str, bytes]]) -> None:
                 return
 
 
+async def lost(settings: Settings, consumer: str, count: int) -> None:
+    """Sends the consumer's next `count` deliveries to a connection that ends without confirming them."""
+    thief = await nats.connect(settings.nats_url)
+    stolen = await thief.subscribe("stolen")
+    ask = orjson.dumps({"batch": count, "no_wait": True})
+    await thief.publish(f"$JS.API.CONSUMER.MSG.NEXT.EVENTS.{consumer}", ask, reply="stolen")
+    for _ in range(count):
+        await stolen.next_msg(5)
+    await thief.close()
+
+
 @pytest.fixture(autouse=True)
 async def settled(bus: Bus) -> None:
     await bus.connected(10)
@@ -174,14 +185,21 @@ async def test_a_delivery_that_got_lost_on_the_way_is_read_again_before_anything
     confirmed = await bus.publish_batch(batch(24, 20))
     consumer = await bus.pull_consumer(EVENTS, "gap", ["ev.24.*"], confirmed.first_seq, 100)
     got = await consumer.fetch(5, 1)
-    # Five deliveries go to a connection that ends without confirming them.
-    thief = await nats.connect(settings.nats_url)
-    stolen = await thief.subscribe("stolen")
-    await thief.publish("$JS.API.CONSUMER.MSG.NEXT.EVENTS.gap", orjson.dumps({"batch": 5, "no_wait": True}), reply="stolen")
-    for _ in range(5):
-        await stolen.next_msg(5)
-    await thief.close()
+    await lost(settings, "gap", 5)
     got += await all_of(consumer, 15)
+    assert [message.stream_seq for message in got] == list(range(confirmed.first_seq, confirmed.seq + 1))
+
+
+@pytest.mark.law("nothing-lost")
+async def test_deliveries_lost_with_the_connection_are_read_again_at_once_and_not_after_the_servers_patience(bus: Bus, settings: Settings):
+    confirmed = await bus.publish_batch(batch(26, 10))
+    consumer = await bus.pull_consumer(EVENTS, "cut", ["ev.26.*"], confirmed.first_seq, 100)
+    got = await consumer.fetch(5, 1)
+    await lost(settings, "cut", 5)
+    before = bus.connections
+    await bus.client.force_reconnect()
+    got += await all_of(consumer, 5, within_s=10)
+    assert bus.connections > before
     assert [message.stream_seq for message in got] == list(range(confirmed.first_seq, confirmed.seq + 1))
 
 
