@@ -20,7 +20,7 @@ COMMANDS = {
     "demo": ("services.cli.demo", "Plays athletes through the whole chain and shows decisions and webhooks."),
     "simulate": ("services.cli.simulate", "Decides over a file of events, without any server."),
     "keys": ("services.cli.keys", "Creates, lists and revokes API keys."),
-    "migrate": ("services.cli.migrate", "Brings the schema of your own PostgreSQL up to date."),
+    "migrate": ("services.cli.migrate", "Brings schema and streams of your own servers up to date."),
     "protocol": ("services.cli.protocol", "Shows the rule packs."),
 }
 

@@ -1,20 +1,31 @@
-"""`milepost migrate`: the schema of a database that `milepost up` does not look after."""
+"""`milepost migrate`: schema and streams of servers that `milepost up` does not look after."""
 
 import asyncio
 
 import typer
 
 from services.cli.terminal import say
-from shared.db import migrate as bring_up_to_date, newest_revision
-from shared.settings import load, require
+from shared import db
+from shared.bus import Bus
+from shared.settings import Settings, load, require
 
 app = typer.Typer()
 
 
 @app.command()
 def migrate() -> None:
-    """Brings the schema up to date, as the role that owns it. `milepost up` does so by itself."""
+    """Brings schema and streams up to date, the schema as the role that owns it. `milepost up` does so by itself."""
     settings = load()
-    require(settings, "database_url", "owner_database_url")
+    require(settings, "database_url", "owner_database_url", "nats_url", "nats_monitor_url")
     asyncio.run(bring_up_to_date(settings))
-    say(f"The schema is at revision {newest_revision()}.")
+    say(f"The schema is at revision {db.newest_revision()}, and the streams are there.")
+
+
+async def bring_up_to_date(settings: Settings) -> None:
+    """Before the services, of which some only look: raises `DatabaseRefused`, `BusRefused` or `BusUnavailable`."""
+    await db.migrate(settings)
+    bus = await Bus.connect(settings, "milepost-migrate")
+    try:
+        await bus.ensure_streams()
+    finally:
+        await bus.close()

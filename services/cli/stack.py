@@ -18,12 +18,13 @@ from typing import Any, Self
 import aiohttp
 import psutil
 
+from services.cli.migrate import bring_up_to_date
 from services.cli.readiness import HttpProbe, LeaseProbe, Probe
 from services.decision.lease import partitions_of
 from services.embedded import EmbeddedServers, ServerFault
 from services.embedded.files import own_port, publish_runtime, sole_use, withdraw_runtime
 from services.embedded.process import POLL_S, Process, leash, stop_remains
-from shared.db import engine, migrate
+from shared.db import engine
 from shared.settings import Settings, load, require
 
 READY_WITHIN_S = 60
@@ -45,6 +46,7 @@ class _Service:
         self.module = words[words.index("-m") + 1]
         self.process = Process(name, log)
         self.wanted = True
+        self.due: float | None = None
         self._words = words
         self._is_ready = is_ready
         self._started = 0.0
@@ -53,6 +55,7 @@ class _Service:
     def launch(self, environment: Mapping[str, str]) -> None:
         self.process.start(leash("run", [sys.executable, *self._words], None), environment)
         self._started = time.monotonic()
+        self.due = None
 
     def next_pause(self) -> float:
         """How long to wait before starting it again: doubles up to 10 s while it keeps ending, and forgets after 30 s of life."""
@@ -172,8 +175,8 @@ class Stack:
         found |= {f"{name}_port": _port(asked, data_dir, name) for name in WITH_PORT}
         self.settings = load(**self._overrides | found)
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("MILEPOST_")} | self.settings.environment()
-        self._tell("bringing the schema up to date")
-        await migrate(self.settings)
+        self._tell("bringing the schema and the streams up to date")
+        await bring_up_to_date(self.settings)
         self._tell("starting the services")
         await self._provide()
         for service in self._services.values():
@@ -213,7 +216,7 @@ class Stack:
             await asyncio.sleep(FIRST_PAUSE_S)
             for service in self._services.values():
                 if service.wanted and not service.process.alive():
-                    await self._revive(service)
+                    self._revive(service)
             if self.servers is not None:
                 for name, server in (("PostgreSQL", self.servers.postgres), ("NATS", self.servers.nats)):
                     if not server.alive():
@@ -222,12 +225,15 @@ class Stack:
                             await server.start()
                         except ServerFault as fault:
                             self._tell(str(fault))
+                            await asyncio.sleep(LONGEST_PAUSE_S / 2)
 
-    async def _revive(self, service: _Service) -> None:
-        pause = service.next_pause()
-        self._tell(f"{service.name} ended; starting it again in {pause:g} s (its log is {service.process.log})")
-        await asyncio.sleep(pause)
-        if service.wanted:
+    def _revive(self, service: _Service) -> None:
+        now = time.monotonic()
+        if service.due is None:
+            pause = service.next_pause()
+            service.due = now + pause
+            self._tell(f"{service.name} ended; starting it again in {pause:g} s (its log is {service.process.log})")
+        elif now >= service.due:
             service.launch(self.env)
 
     def _server(self, name: str) -> Any:

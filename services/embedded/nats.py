@@ -79,8 +79,8 @@ class NatsServer:
         program = _program()
         self._home.mkdir(mode=0o700, exist_ok=True)
         await stop_remains(self._is_ours, signal.SIGTERM, STOP_WITHIN_S)
-        self.port = own_port(self._data_dir, "nats")
-        self.monitor_port = own_port(self._data_dir, "nats_monitor")
+        self.port = self.port or own_port(self._data_dir, "nats")
+        self.monitor_port = self.monitor_port or own_port(self._data_dir, "nats_monitor")
         keep(self._configuration, self._rendered())
         words = [program, "-c", str(self._configuration)]
         self._process.start(leash("run", words, None), {"PATH": os.defpath, "TZ": "UTC"}, self._home)

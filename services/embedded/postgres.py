@@ -98,7 +98,7 @@ class PostgresServer:
         self._check_version()
         # Nothing runs on this cluster any more, so a pid file only names a process that has since become another.
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
-        self.port = own_port(self._data_dir, "postgres")
+        self.port = self.port or own_port(self._data_dir, "postgres")
         self._write("postgresql.conf", _CONFIGURATION.format(port=self.port))
         self._write("pg_hba.conf", _ACCESS)
         place, directory = self._addressed(self.cluster)
