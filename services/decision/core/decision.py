@@ -45,7 +45,7 @@ def content(judge: Judge, course: Course, verdict: Verdict) -> Record:
     """Everything that the events alone decide, whatever their arrival."""
     standing = verdict.standing
     told = reasons(judge, verdict, full=False)
-    blocks, lacks = blocking(judge, verdict, told), missing(judge, verdict, told)
+    blocks, lacks = blocking(verdict, told), missing(verdict, told)
     due = due_reports(course)
     rung = course.protocol.step(standing.to_step)
     axes = list(rung.raises) if standing.action == "advance" and rung is not None else []

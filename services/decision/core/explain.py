@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from services.decision.core.conditions import each, holds
-from services.decision.core.facts.registry import find
+from services.decision.core.conditions import each, flat, holds
+from services.decision.core.facts.registry import CATALOGUE, find
 from services.decision.core.protocol import AnyOf, Condition, FactType, Rule
 from services.decision.core.sessions import Fact, Session
 from services.decision.core.trivalent import Tri, Unknown
@@ -22,6 +22,8 @@ WORDS = {
 }
 
 Record = dict[str, Any]
+SESSIONS_TOLD = 3
+"""Of the sessions at a step, so many are explained."""
 
 
 def evidence(judge: Judge, condition: Condition, fact: Fact, verdict: Tri) -> Record:
@@ -86,25 +88,40 @@ def reasons(judge: Judge, verdict: Verdict, full: bool) -> list[Record]:
             "grade": rule.grade,
             "evidence": read_conditions(judge, verdict, rule, wanted),
         }
-        if rule.kind == "advance" and tri is not Tri.MET and verdict.view.session is not None:
-            outcome["evidence"] += unclean(judge, verdict, verdict.view.session, full)
+        if any(found["fact"] == "step.clean_sessions_short" and found["verdict"] == "not_met" for found in outcome["evidence"]):
+            outcome["evidence"] += unclean(judge, verdict, full)
         told.append(outcome)
     return sorted(told, key=lambda reason: reason["rule"])
 
 
-def unclean(judge: Judge, verdict: Verdict, session: Session, full: bool) -> list[Record]:
-    """What the last session lacked to count, where sessions are still missing."""
-    if session.clean is Tri.MET and not full:
-        return []
-    facts = judge.session_facts(session)
+def unclean(judge: Judge, verdict: Verdict, full: bool) -> list[Record]:
+    """What the last sessions at the step lacked to count, where sessions are still missing."""
+    course = verdict.view.course
     found: list[Record] = []
-    for condition in judge.protocol.clean:
-        for one in condition.conditions if isinstance(condition, AnyOf) else (condition,):
-            fact = facts[one.slot]
-            tri = holds(one, verdict.question.values) if session is verdict.view.session else Tri.UNKNOWN
+    for session in [session for session in course.sessions if session.key in course.at_step][-SESSIONS_TOLD:]:
+        if session.prescribed.value is not True:
+            found.append(_prescribed(session))
+        facts, values = judge.session_facts(session), judge.session_values(session)
+        for condition in flat(judge.protocol.clean):
+            tri = holds(condition, values)
             if full or tri is not Tri.MET:
-                found.append(evidence(judge, one, fact, tri))
-    return found
+                found.append(evidence(judge, condition, facts[condition.slot], tri))
+    return [one for n, one in enumerate(found) if one not in found[:n]]
+
+
+def _prescribed(session: Session) -> Record:
+    unknown = isinstance(session.prescribed.value, Unknown)
+    told: Record = {
+        "fact": "session.as_prescribed",
+        "value": None if unknown else False,
+        "unit": "",
+        "op": "=",
+        "threshold": True,
+        "verdict": "unknown" if unknown else "not_met",
+        "events": [session.key[2]],
+        "why": session.prescribed.value.reason if isinstance(session.prescribed.value, Unknown) else "; ".join(session.departures),
+    }
+    return told
 
 
 def sentence(kind: FactType, found: Record) -> str:
@@ -115,14 +132,15 @@ def sentence(kind: FactType, found: Record) -> str:
     threshold = found["threshold"]
     if isinstance(threshold, bool):
         wanted, now = ("yes" if threshold else "no"), ("yes" if found["value"] else "no")
-        return f"{kind.meaning}: {now}, needed {wanted}"
+        why = f" ({found['why']})" if found.get("why") else ""
+        return f"{kind.meaning}: {now}, needed {wanted}{why}"
     if isinstance(threshold, list):
         threshold = ", ".join(str(one) for one in threshold)
     unit = f" {found['unit']}" if found["unit"] else ""
     return f"{kind.meaning}: {found['value']}{unit}, needed {WORDS[op]} {threshold}"
 
 
-def blocking(judge: Judge, verdict: Verdict, told: Sequence[Record]) -> list[str]:
+def blocking(verdict: Verdict, told: Sequence[Record]) -> list[str]:
     """What is known and still stands in the way: protective rules that are met, advance conditions that are not."""
     if verdict.standing.action == "advance":
         return []
@@ -131,11 +149,11 @@ def blocking(judge: Judge, verdict: Verdict, told: Sequence[Record]) -> list[str
         if reason["outcome"] in ("hold", "regress", "refer"):
             ways.append(reason["text"])
         elif reason["outcome"] in ("not_met", "unknown"):
-            ways += [sentence(judge.protocol.facts[found["fact"]], found) for found in reason["evidence"] if found["verdict"] == "not_met"]
+            ways += [sentence(CATALOGUE[found["fact"]], found) for found in reason["evidence"] if found["verdict"] == "not_met"]
     return sorted(dict.fromkeys(ways))
 
 
-def missing(judge: Judge, verdict: Verdict, told: Sequence[Record]) -> list[str]:
+def missing(verdict: Verdict, told: Sequence[Record]) -> list[str]:
     """What is not known and would be needed to advance, as what somebody has to report."""
     if verdict.standing.action == "advance":
         return []
@@ -143,7 +161,7 @@ def missing(judge: Judge, verdict: Verdict, told: Sequence[Record]) -> list[str]
     for reason in told:
         for found in reason["evidence"]:
             if found["verdict"] == "unknown":
-                asks.append(f"{judge.protocol.facts[found['fact']].ask}: {found['why']}")
+                asks.append(f"{CATALOGUE[found['fact']].ask}: {found['why']}")
     return sorted(dict.fromkeys(asks))
 
 

@@ -81,11 +81,7 @@ class Judge:
 
     def cleaned(self, session: Session) -> Session:
         """The session with `clean` judged anew."""
-        values: list[int | None] = [None] * len(self.protocol.slots)
-        for slot, fact in self.session_facts(session).items():
-            if not isinstance(fact.value, Unknown):
-                values[slot] = encode(self.protocol.facts[self.protocol.slots[slot].fact], fact.value)
-        clean = together(self.protocol.clean, values)
+        clean = together(self.protocol.clean, self.session_values(session))
         if clean is session.clean:
             return session
         judged = replace(session, clean=clean)
@@ -95,6 +91,14 @@ class Judge:
     def session_facts(self, session: Session) -> dict[int, Fact]:
         """The facts that `clean` reads, by slot."""
         return {slot: of_session(self.protocol.slots[slot].fact, session) for slot in self._clean_slots}
+
+    def session_values(self, session: Session) -> list[int | None]:
+        """The same, as the engines want them; other slots are None."""
+        values: list[int | None] = [None] * len(self.protocol.slots)
+        for slot, fact in self.session_facts(session).items():
+            if not isinstance(fact.value, Unknown):
+                values[slot] = encode(self.protocol.facts[self.protocol.slots[slot].fact], fact.value)
+        return values
 
     def decide(self, course: Course) -> Verdict:
         """A pure function of the course: the same course, the same verdict."""
