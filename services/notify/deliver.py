@@ -22,6 +22,7 @@ from services.notify.guard import Rules, guarded_session
 from services.notify.lanes import Lane
 from services.notify.notices import DISABLED, Notice
 from services.notify.payloads import rendered
+from services.notify.schedule import honoured
 from services.notify.settle import attempt_row, settle
 from services.notify.sign import SecretFault, read_secret
 from services.notify.store import sending, telling
@@ -209,7 +210,8 @@ class Deliverer:
         if done.answer.outcome == "delivered":
             lane.succeeded()
         elif done.answer.blames_endpoint:
-            lane.failed(done.answer.started_at, now, self._waits, done.answer.asked_s if done.answer.outcome == "throttled" else None)
+            asked = done.answer.asked_s if done.answer.outcome == "throttled" else None
+            lane.failed(done.answer.started_at, now, self._waits, honoured(done.settled.tries, self._waits, asked))
         if done.settled.state != "pending":
             measures.DELIVERIES.labels(done.settled.state).inc()
 

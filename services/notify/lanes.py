@@ -43,16 +43,16 @@ class Lane:
         self.failures, self.failed_at, self.rests_until = 0, None, None
         self.limit = min(self.limit * 2, MOST_LIMIT)
 
-    def failed(self, began: datetime, now: datetime, waits_s: tuple[float, ...], asked_s: float | None = None) -> None:
+    def failed(self, began: datetime, now: datetime, waits_s: tuple[float, ...], asked_s: float = 0.0) -> None:
         """The endpoint is unwell: half as much, and after some failures in a row a rest. Attempts that were under way together count once.
 
-        `waits_s` is the retry schedule, `asked_s` the receiver's Retry-After.
+        `waits_s` is the retry schedule, `asked_s` what is heeded of the receiver's Retry-After.
         """
         if self.failed_at is None or began >= self.failed_at:
             self.failures, self.failed_at = self.failures + 1, now
             self.limit = max(1, self.limit // 2)
         pause_s = pause_after(self.failures, waits_s, asked_s)
-        if pause_s > 0 and (self.rests_until is None or began >= self.rests_until or asked_s is not None):
+        if pause_s > 0 and (self.rests_until is None or began >= self.rests_until or asked_s > 0):
             self.limit, self.rests_until = 1, max(self.rests_until or now, now + timedelta(seconds=pause_s))
 
     @property

@@ -29,9 +29,18 @@ def wait_before(
         return None
     scheduled = waits_s[tries]
     wait = scheduled * (1 + JITTER * (2 * draw() - 1))
-    if asked_s is not None:
-        wait = max(wait, min(asked_s, 2 * scheduled, RETRY_AFTER_MOST_S))
-    return wait
+    return max(wait, honoured(tries, waits_s, asked_s))
+
+
+def honoured(tries: int, waits_s: tuple[float, ...], asked_s: float | None) -> float:
+    """How much of a Retry-After is heeded after that many tries: up to twice the scheduled wait and a day; 0 when none was asked.
+
+    >>> honoured(1, (0, 5.0), 3600), honoured(1, (0, 5.0), 7), honoured(1, (0, 5.0), None)
+    (10.0, 7, 0.0)
+    """
+    if asked_s is None or tries >= len(waits_s):
+        return 0.0
+    return min(asked_s, 2 * waits_s[tries], RETRY_AFTER_MOST_S)
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
@@ -53,16 +62,17 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     return min(asked, RETRY_AFTER_MOST_S) if asked > 0 else None
 
 
-def pause_after(failures: int, waits_s: tuple[float, ...], asked_s: float | None = None) -> float:
+def pause_after(failures: int, waits_s: tuple[float, ...], asked_s: float = 0.0) -> float:
     """Seconds an endpoint rests after that many failures in a row, so that a dead one costs little; 0 for the first two.
 
     Half the wait that the schedule gives for as many failures, at most 30 s: whatever waits for a recovered endpoint leaves soon. The
-    receiver's Retry-After, given with 429, 502, 503 or 504, speaks for the whole endpoint and is honoured at once, up to 300 s.
+    receiver's Retry-After, given with 429, 502, 503 or 504, speaks for the whole endpoint: what is heeded of it rests it at once, up
+    to 300 s.
 
     >>> [pause_after(failures, (0, 5, 300, 1800)) for failures in (1, 2, 3, 4, 9)]
     [0.0, 0.0, 2.5, 30.0, 30.0]
     """
-    asked = 0.0 if asked_s is None else min(asked_s, PAUSE_ASKED_MOST_S)
+    asked = min(asked_s, PAUSE_ASKED_MOST_S)
     if failures < FAILURES_BEFORE_PAUSE:
         return asked
     step = min(failures - FAILURES_BEFORE_PAUSE + 1, len(waits_s) - 1)

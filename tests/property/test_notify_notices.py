@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, strategies as st
 
@@ -84,7 +85,8 @@ def reread(course: Course) -> Course:
     """The course as another process would read it from its row."""
     names = ("told", "told_seq", "told_at", "waiting", "waiting_outbox", "waiting_until")
     row: Any = dict(zip(names, _columns(course), strict=True))
-    return _course(row)
+    parsed = {name: orjson.loads(row[name]) if row[name] is not None else None for name in ("told", "waiting")}
+    return _course({**row, **parsed})  # type: ignore[arg-type]
 
 
 def advised(told: list[tuple[datetime, Notice]]) -> list[tuple[datetime, Notice]]:

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-import asyncpg
-import orjson
-
 from services.notify.store.connection import Connection
 from services.notify.store.sending import Attempt, end_pending
 
@@ -183,10 +180,5 @@ async def _attempts(connection: Connection, tenant: str, deliveries: Sequence[st
     )
     found: dict[str, list[Attempt]] = {}
     for row in rows:
-        found.setdefault(row["delivery"], []).append(_attempt(row))
+        found.setdefault(row["delivery"], []).append(Attempt(**row))
     return found
-
-
-def _attempt(row: asyncpg.Record) -> Attempt:
-    columns = dict(row)
-    return Attempt(**{**columns, "request_headers": orjson.loads(columns["request_headers"])})

@@ -201,7 +201,8 @@ def _wants(subscriber: Subscriber, notice: Notice) -> bool:
 
 
 def _course(row: asyncpg.Record) -> Course:
-    told, waiting = orjson.loads(row["told"]) if row["told"] else None, orjson.loads(row["waiting"]) if row["waiting"] else None
+    # SQLAlchemy's connections read JSONB into objects, and take it as text.
+    told, waiting = row["told"], row["waiting"]
     return Course(
         seen=told["seen"] if told else 0,
         told=Told(Advice(**told["advice"]), told["released"], told["decision"], told["same"], told["seq"]) if told else None,

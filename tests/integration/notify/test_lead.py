@@ -1,0 +1,129 @@
+"""Deaths, take-overs and two processes at once."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.notify.supervise import Supervised
+from shared.settings import Settings
+from shared.telemetry import NotReady
+
+pytestmark = pytest.mark.law("nothing-lost")
+
+
+@asynccontextmanager
+async def process(settings: Settings, port: int) -> AsyncIterator["asyncio.subprocess.Process"]:
+    """`python -m services.notify` on these settings; killed, not stopped, at the end."""
+    named = {
+        "MILEPOST_DATABASE_URL": settings.database_url,
+        "MILEPOST_NATS_URL": settings.nats_url,
+        "MILEPOST_NATS_MONITOR_URL": settings.nats_monitor_url,
+        "MILEPOST_SECRET_KEY": settings.secret_key,
+        "MILEPOST_NOTIFY_PORT": str(port),
+        "MILEPOST_ALLOW_LOOPBACK_WEBHOOKS": "true",
+        "MILEPOST_RETRY_SCHEDULE_S": ",".join(map(str, settings.retry_schedule_s)),
+        "MILEPOST_DELIVERY_TIMEOUT_S": "60",
+        "MILEPOST_LOG_LEVEL": "error",
+    }
+    running = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.notify", env={**os.environ, **named})
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.send_signal(signal.SIGKILL)
+        await running.wait()
+
+
+async def test_an_attempt_cut_off_by_kill_9_is_made_again_with_the_same_id_and_bytes(
+    notify: Any, trial: Settings, receiver: Any, publish: Any, until: Any, made: Any, unused_tcp_port: int
+) -> None:
+    async with notify() as site:
+        clinic = await site.clinic()
+        endpoint = await clinic.endpoint(f"{receiver.url}/in")
+    receiver.answers["/in"] += ["hang"]
+    await publish(clinic.tenant, made(1))
+    async with process(trial, unused_tcp_port):
+        await until(lambda: receiver.heard, within=30)
+    async with process(trial, unused_tcp_port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as client:
+        await until(lambda: len(receiver.heard) == 2, within=30)
+        first, second = receiver.heard
+        assert (first.id, first.body) == (second.id, second.body)
+        clinic.client = client
+        (kept,) = await until(lambda: clinic.deliveries(endpoint, state="delivered"))
+        assert [attempt["n"] for attempt in kept["attempts"]] == [1]
+
+
+async def test_of_two_processes_one_tells_and_the_other_takes_over(notify: Any, receiver: Any, publish: Any, until: Any, made: Any) -> None:
+    async with notify() as second_site:
+        async with notify() as first_site:
+            clinic = await first_site.clinic()
+            await clinic.endpoint(f"{receiver.url}/in")
+            for number in range(20):
+                await publish(clinic.tenant, made(1, course=f"c-{number}"))
+            await until(lambda: len(receiver.heard) == 20)
+            for site in (first_site, second_site):
+                assert (await site.client.get("/readyz")).status_code == 200
+        clinic.client = second_site.client
+        for number in range(20, 40):
+            await publish(clinic.tenant, made(1, course=f"c-{number}"))
+        await until(lambda: len(receiver.heard) == 40)
+        assert {heard.json["data"]["course"] for heard in receiver.heard} == {f"c-{number}" for number in range(40)}
+
+
+async def test_a_lead_whose_connection_is_cut_is_taken_again_and_nothing_is_missed(
+    notify: Any, receiver: Any, publish: Any, until: Any, made: Any, engine: AsyncEngine
+) -> None:
+    async with notify() as site:
+        clinic = await site.clinic()
+        await clinic.endpoint(f"{receiver.url}/in")
+        await publish(clinic.tenant, made(1))
+        await until(lambda: len(receiver.heard) == 1)
+        async with engine.begin() as conn:
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+            assert (await conn.execute(text(cut))).rowcount == 1
+        await publish(clinic.tenant, made(2))
+        await until(lambda: len(receiver.heard) == 2, within=30)
+
+        async def ready() -> bool:
+            return bool((await site.client.get("/readyz")).status_code == 200)
+
+        await until(ready)
+
+
+async def test_the_task_that_fails_is_begun_anew_and_readiness_says_so(until: Any) -> None:
+    tries = 0
+
+    async def work() -> None:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise ValueError("no")
+        await asyncio.Event().wait()
+
+    task = Supervised("trial", work)
+    running = asyncio.create_task(task.run())
+    with pytest.raises(NotReady, match="trial failed"):
+        while True:
+            await task.check()
+            await asyncio.sleep(0)
+    await until(lambda: tries == 3)
+
+    async def well() -> bool:
+        try:
+            await task.check()
+        except NotReady:
+            return False
+        return True
+
+    await until(well)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
