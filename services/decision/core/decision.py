@@ -68,7 +68,7 @@ def content(judge: Judge, course: Course, verdict: Verdict) -> Record:
         "valid_until": None if verdict.valid_until is None else verdict.valid_until.isoformat(),
         "urgency": standing.urgency,
         "referral": None if referral is None else {"to": referral.to, "within_h": referral.within_h},
-        "stop_if": list(course.protocol.stop_if),
+        "stop_if": sorted(course.protocol.stop_if),
         "report_due": [f"{what.replace('_', ' ')} report by {local}" for what, local, _ in due],
         "meanwhile": meanwhile(verdict),
         "answer": answer(course, verdict),

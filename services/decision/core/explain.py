@@ -84,12 +84,13 @@ def reasons(judge: Judge, verdict: Verdict, full: bool) -> list[Record]:
             "rule": rule.id,
             "outcome": rule.kind if tri is Tri.MET else tri.word,
             "text": rule.text,
-            "citation": list(rule.cite),
+            "citation": sorted(rule.cite),
             "grade": rule.grade,
             "evidence": read_conditions(judge, verdict, rule, wanted),
         }
         if any(found["fact"] == "step.clean_sessions_short" and found["verdict"] == "not_met" for found in outcome["evidence"]):
             outcome["evidence"] += unclean(judge, verdict, full)
+        outcome["evidence"].sort(key=lambda found: (found["fact"], found["op"], str(found["threshold"]), found["events"]))
         told.append(outcome)
     return sorted(told, key=lambda reason: reason["rule"])
 

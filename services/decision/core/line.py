@@ -6,9 +6,10 @@ An event in order costs one step. A late one costs its distance to the checkpoin
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
-from services.decision.core.course import Course, apply, begin
+from services.decision.core.course import Course, begin
 from services.decision.core.days import Key
 from services.decision.core.protocol import Protocol
+from services.decision.core.taking import apply
 from services.decision.core.verdict import Judge, Verdict
 from shared.events import Event
 

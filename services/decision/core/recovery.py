@@ -75,14 +75,18 @@ def eligible_from(course: Course, day: date) -> date | None:
     return next((found for n in range(1, SEARCH_DAYS) if room(course, found := later(day, n)) >= 1), None)
 
 
+def break_since(course: Course) -> date | None:
+    """The date from which dates without running count: of the last run, a start on the ladder, or a step set by a clinician."""
+    if course.step == ENTRY or course.status == "ended":
+        return None
+    last = course.last_run_day or course.day(course.start_key[0])
+    return last if course.set_at is None else max(last, course.day(course.set_at[0]))
+
+
 def break_days(course: Course, today: date) -> int:
-    """Whole dates without running since the last run, or since a start on the ladder; 0 at entry."""
-    last = course.last_run_day
-    if last is None:
-        last = course.day(course.start_key[0]) if course.step != ENTRY else today
-    if course.set_at is not None:
-        last = max(last, course.day(course.set_at[0]))
-    return max((today - last).days - 1, 0)
+    """Whole dates without running, today not counted; 0 at entry."""
+    since = break_since(course)
+    return 0 if since is None else max((today - since).days - 1, 0)
 
 
 def deload_due(course: Course, day: date) -> bool:

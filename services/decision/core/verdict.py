@@ -11,15 +11,22 @@ from services.decision.core.facts.evidence import milestone
 from services.decision.core.facts.registry import View, encode, find, finder_of, of_session
 from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running, Slot
 from services.decision.core.question import Answer, Engine, Question, applies
-from services.decision.core.recovery import base_rest, eligible_from, lighter, limited, limits_at, next_step, not_before, steps_back
+from services.decision.core.recovery import (
+    base_rest,
+    break_since,
+    eligible_from,
+    lighter,
+    limited,
+    limits_at,
+    next_step,
+    not_before,
+    steps_back,
+)
 from services.decision.core.sessions import Fact, Session
 from services.decision.core.standing import Modifier, Standing
 from services.decision.core.trivalent import Tri, Unknown
 
 T = TypeVar("T", bound=str)
-
-UNRUN_VALID_DAYS = 7
-"""Dates without running that end an advance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,13 @@ class Judge:
         self.protocol = protocol
         self.engine = engine
         self._clean_slots = sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
+        self._breaks = sorted(
+            condition.encoded
+            for rule in protocol.rules
+            if self._reads_breaks_only(rule)
+            for condition in flat(rule.when)
+            if isinstance(condition.encoded, int)
+        )
         self._readings = [(reading(slot), protocol.facts[slot.fact]) for slot in protocol.slots]
 
     def cleaned(self, session: Session) -> Session:
@@ -124,7 +138,7 @@ class Judge:
             facts,
             view,
             eligible_from(course, view.earliest) if standing.action == "hold" else None,
-            self._valid_until(view, facts) if standing.action == "advance" else None,
+            self._valid_until(view, facts, standing.action),
         )
 
     def _standing(self, view: View, answer: Answer, met: list[Rule]) -> Standing:
@@ -186,11 +200,14 @@ class Judge:
             return "deload"
         return "rebuild" if course.rebuild_to > self.protocol.place[course.step] else "none"
 
-    def _valid_until(self, view: View, facts: tuple[Fact, ...]) -> date | None:
-        """The last date of an advance: 7 dates without running end it, and so does the first of its tests to grow old."""
+    def _valid_until(self, view: View, facts: tuple[Fact, ...], action: str) -> date | None:
+        """The last date on which this holds if nothing is reported: a longer break changes it, and so does a test that grows old."""
         course = view.course
-        ends = [] if course.last_run_day is None else [course.last_run_day + timedelta(days=UNRUN_VALID_DAYS)]
-        for rule in self.protocol.rules:
+        ends: list[date] = []
+        since = break_since(course)
+        if since is not None:
+            ends += [end for days in self._breaks if (end := since + timedelta(days=days)) >= view.today][:1]
+        for rule in self.protocol.rules if action == "advance" else ():
             if rule.kind == "advance" and applies(rule, course.step, course.tissue):
                 for condition in flat(rule.when):
                     slot, fact = self.protocol.slots[condition.slot], facts[condition.slot]

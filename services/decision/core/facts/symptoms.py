@@ -1,0 +1,127 @@
+"""Facts of how the athlete is now: pain and swelling on the latest dates, pain elsewhere, sessions skipped for pain."""
+
+from datetime import timedelta
+
+from services.decision.core.facts.registry import View, fact
+from services.decision.core.sessions import SWELLING, Fact, Report
+from services.decision.core.trivalent import Unknown
+
+
+def current(reports: tuple[Report, ...], name: str) -> tuple[Report, ...]:
+    """Reports that name the field, dated on the latest such local date or the date before it."""
+    naming = [report for report in reports if name in report.data]
+    if not naming:
+        return ()
+    newest = max(report.day for report in naming)
+    return tuple(report for report in naming if report.day >= newest - timedelta(days=1))
+
+
+@fact(
+    "pain.now",
+    "number",
+    "nrs",
+    "higher",
+    "pain",
+    "highest pain at the injured place on the latest date it was reported and the date before",
+    "pain at the injured place (0-10)",
+    scale=10,
+    instrument="NRS 0-10",
+)
+def _(view: View) -> Fact:
+    reports = current(view.course.reports, "pain_nrs")
+    if not reports:
+        return Fact(Unknown("pain was not reported in the last 15 days"))
+    return Fact(max(r.data["pain_nrs"] for r in reports), tuple(r.key for r in reports), reports[-1].time)
+
+
+@fact(
+    "swelling.now",
+    "choice",
+    "grade",
+    "higher",
+    "swelling",
+    "highest swelling grade on the latest date it was reported and the date before",
+    "swelling grade",
+    choices=SWELLING,
+    instrument="sweep test grade",
+)
+def _(view: View) -> Fact:
+    reports = current(view.course.reports, "swelling")
+    if not reports:
+        return Fact(Unknown("swelling was not reported in the last 15 days"))
+    worst = max(reports, key=lambda r: SWELLING.index(r.data["swelling"]))
+    return Fact(worst.data["swelling"], tuple(r.key for r in reports), reports[-1].time)
+
+
+def _daily(view: View) -> list[Report]:
+    since = view.days_ago(6)
+    return [r for r in view.course.reports if r.when == "daily" and r.day >= since and "pain_nrs" in r.data]
+
+
+@fact(
+    "daily.dates_of_7",
+    "number",
+    "dates",
+    "lower",
+    "pain",
+    "dates of the last seven with a daily pain report",
+    "a daily report on each of 7 days",
+)
+def _(view: View) -> Fact:
+    reports = _daily(view)
+    return Fact(len({r.day: r for r in reports}), tuple(r.key for r in reports))
+
+
+@fact(
+    "daily.worst_of_7",
+    "number",
+    "nrs",
+    "higher",
+    "pain",
+    "highest daily pain of the last seven dates",
+    "daily pain (0-10)",
+    scale=10,
+    instrument="NRS 0-10",
+)
+def _(view: View) -> Fact:
+    reports = _daily(view)
+    if not reports:
+        return Fact(Unknown("no daily pain report in the last seven dates"))
+    return Fact(max(r.data["pain_nrs"] for r in reports), tuple(r.key for r in reports), reports[-1].time)
+
+
+@fact(
+    "elsewhere.worst",
+    "number",
+    "nrs",
+    "higher",
+    "pain",
+    "highest pain away from the injured place in the last seven dates",
+    "pain elsewhere (0-10)",
+    scale=10,
+    instrument="NRS 0-10",
+)
+def _(view: View) -> Fact:
+    reports = [r for r in view.course.elsewhere if r.day >= view.days_ago(6)]
+    worst = max((r.data.get("pain_nrs", 0) for r in reports), default=0)
+    return Fact(worst, tuple(r.key for r in reports))
+
+
+@fact(
+    "elsewhere.times",
+    "number",
+    "reports",
+    "higher",
+    "pain",
+    "reports of pain away from the injured place in the last seven dates",
+    "pain elsewhere",
+)
+def _(view: View) -> Fact:
+    reports = [r for r in view.course.elsewhere if r.day >= view.days_ago(6) and r.data.get("pain_nrs", 0) > 0]
+    return Fact(len(reports), tuple(r.key for r in reports))
+
+
+@fact("skipped.for_pain", "boolean", "", "true", "pain", "a session was skipped for pain since the last run", "why sessions were skipped")
+def _(view: View) -> Fact:
+    keys = tuple(key for key, reason in view.course.skipped if reason == "pain")
+    return Fact(bool(keys), keys)

@@ -1,0 +1,48 @@
+"""Which session a report belongs to, by its link or by its moment."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, timedelta
+
+from services.decision.core.course import Course
+from services.decision.core.judging import Judging
+from services.decision.core.sessions import Report, Session, with_report
+
+
+def belongs(report: Report, session_id: str, day: date) -> bool:
+    linked = report.data.get("session")
+    return report.day == day if linked is None else bool(linked == session_id)
+
+
+def link(course: Course, report: Report, judging: Judging) -> None:
+    """Give the report to its session, or keep it until that session starts."""
+    linked = report.data.get("session")
+    if linked is not None:
+        if any(s.id == linked for s in (*course.sessions, *course.others)):
+            _attach(course, report, lambda s: s.id == linked, judging)
+        else:
+            _wait(course, report)
+    elif report.when in ("before", "warm_up"):
+        _wait(course, report)
+    elif report.when in ("during", "after"):
+        latest = max((s.key for s in (*course.sessions, *course.others) if s.time <= report.time), default=None)
+        _attach(course, report, lambda s: s.key == latest, judging)
+    elif report.when in ("next_morning", "next_day", "two_days_after"):
+        day = report.day - timedelta(days=2 if report.when == "two_days_after" else 1)
+        latest = max((s.key for s in (*course.sessions, *course.others) if s.day == day), default=None)
+        _attach(course, report, lambda s: s.key == latest, judging)
+
+
+def _wait(course: Course, report: Report) -> None:
+    kept = report.day - timedelta(days=7)
+    course.waiting = (*tuple(r for r in course.waiting if r.day >= kept), report)
+
+
+def _attach(course: Course, report: Report, mine: Callable[[Session], bool], judging: Judging) -> None:
+    def taken(session: Session) -> Session:
+        if not mine(session):
+            return session
+        return judging.cleaned(replace(session, reports=with_report(session, report)))
+
+    course.sessions = tuple(taken(session) for session in course.sessions)
+    course.others = tuple(taken(session) for session in course.others)

@@ -1,0 +1,218 @@
+"""The fold's step: `apply` takes one event, in the fold's order, together with what stood before it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from services.decision.core.course import KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result, key_of
+from services.decision.core.days import zone
+from services.decision.core.flags import OpenFlag, raised_flags
+from services.decision.core.judging import Judging
+from services.decision.core.linking import belongs, link
+from services.decision.core.sessions import Fact, Report, before_level, with_report
+from services.decision.core.standing import Standing
+from services.decision.core.stepping import move_step, return_to_entry, set_step
+from services.decision.core.training import record_session
+from services.decision.core.trivalent import Unknown
+from shared.events import Event
+
+LATE_MORNING = 14
+"""The local hour from which a `next_morning` report counts as one of the day after."""
+
+
+def apply(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    """Take one event into the state.
+
+    `facet` says how much of it counts: `whole`; `flags`, of an ambiguous report only its ticked red flags; `latched`, of a corrected or
+    retracted report the referral it opened; `none`, only that its time was reached.
+    """
+    return_to_entry(course, event, standing)
+    course.as_of = max(course.as_of, event.time)
+    course.last_key = key_of(event)
+    taker = _TAKERS.get(event.type)
+    if taker is not None and facet != "none" and (facet == "whole" or event.type == "milepost.symptom.reported"):
+        taker(course, event, standing, judging, facet)
+
+
+def _session(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    key = key_of(event)
+    day = course.day(event.time)
+    session_id = event.data["session"]
+    mine = tuple(r for r in course.waiting if belongs(r, session_id, day))
+    course.waiting = tuple(r for r in course.waiting if r not in mine)
+    day_before = event.time - timedelta(hours=24)
+    daily = next((r for r in reversed(course.reports) if r.when == "daily" and r.time >= day_before), None)
+    session = record_session(
+        event, key, day, course.protocol, standing, course.step, before_level(mine, daily, course.baseline_pain), _technique(course, event)
+    )
+    if key < course.start_key:
+        session = replace(session, planned=False, prescribed=Fact(False, (key,)), departures=("before the course started",), above=False)
+    for report in mine:
+        session = replace(session, reports=with_report(session, report))
+    session = judging.cleaned(session)
+    if not session.runs:
+        course.others = (*tuple(s for s in course.others if s.day >= day - timedelta(days=7)), session)
+        return
+    move_step(course, session, standing)
+    if course.block_start is None or (course.last_run_day is not None and (day - course.last_run_day).days > 7):
+        course.block_start = day
+    deload = course.protocol.deload
+    while deload is not None and (day - course.block_start).days >= deload.after_days + deload.days:
+        course.block_start += timedelta(days=deload.after_days + deload.days)
+    kept = day - timedelta(days=KEEP_DAYS)
+    course.sessions = (*tuple(s for s in course.sessions if s.day >= kept), session)
+    course.skipped = ()
+    course.answered = None
+
+
+def _technique(course: Course, event: Event) -> Fact:
+    """Technique as a clinician or coach saw it; the athlete's own word counts only with a clinician's review of at most 28 days."""
+    word = event.data.get("technique_ok")
+    key = key_of(event)
+    if word is None:
+        return Fact(Unknown("technique was not reported"), (key,))
+    if word is False or event.data.get("technique_by") in ("clinician", "coach"):
+        return Fact(word, (key,))
+    for review in course.results.get(("technique_review", "", "passed"), ()):
+        if review.assessor == "clinician" and review.value and event.time - review.key[0] <= timedelta(days=28):
+            return Fact(True, (review.key, key))
+    return Fact(Unknown("the athlete's own word on technique needs a clinician's technique review of the last 28 days"), (key,))
+
+
+def _symptom(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    key = key_of(event)
+    report = Report(key, event.time, course.day(event.time), _moment(course, event), event.data)
+    if facet == "flags" or (facet == "latched" and _elsewhere(course, event)):
+        course.flags += tuple(OpenFlag(flag, key) for flag in sorted(dict.fromkeys(event.data.get("flags", ()))))
+        return
+    if facet == "latched":
+        course.flags += tuple(OpenFlag(flag, key) for flag in raised_flags(report, course.tissue, None, course.baseline_pain))
+        return
+    elsewhere = _elsewhere(course, event)
+    earlier = next((r for r in reversed(course.reports) if r.when == report.when), None)
+    if elsewhere:
+        flags: tuple[str, ...] = tuple(sorted(dict.fromkeys(event.data.get("flags", ()))))
+    else:
+        flags = raised_flags(report, course.tissue, earlier, course.baseline_pain)
+        _review_flags(course, report, flags)
+    course.flags += tuple(OpenFlag(flag, key) for flag in flags)
+    kept = report.day - timedelta(days=KEEP_REPORT_DAYS)
+    if elsewhere:
+        course.elsewhere = (*tuple(r for r in course.elsewhere if r.day >= kept), report)
+        return
+    course.reports = (*tuple(r for r in course.reports if r.day >= kept), report)
+    link(course, report, judging)
+
+
+def _moment(course: Course, event: Event) -> str:
+    """A morning report is one until 14:00; later it speaks of the day after, and the morning stays unreported."""
+    when: str = event.data["when"]
+    late = when == "next_morning" and event.time.astimezone(zone(course.zone)).hour >= LATE_MORNING
+    return "next_day" if late else when
+
+
+def _elsewhere(course: Course, event: Event) -> bool:
+    """Said so, or on the other side of the body than the injury."""
+    side = event.data.get("side")
+    other_side = side in ("left", "right") and course.side in ("left", "right") and side != course.side
+    return event.data.get("location") == "elsewhere" or other_side
+
+
+def _review_flags(course: Course, report: Report, flags: tuple[str, ...]) -> None:
+    """Rest or night pain that does not refer here still asks for review."""
+    said = [flag for flag in report.data.get("flags", ()) if flag not in flags]
+    if report.when in ("rest", "night") and report.data.get("pain_nrs", 0) >= 1 and not flags:
+        said.append(f"{report.when}_pain")
+    course.reviews = tuple(r for r in course.reviews if report.key[0] - r.key[0] <= timedelta(days=KEEP_REPORT_DAYS)) + tuple(
+        OpenFlag(flag, report.key) for flag in sorted(dict.fromkeys(said))
+    )
+
+
+def _sensor(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    summary = (key_of(event), event.data)
+    course.sessions = tuple(replace(s, sensors=(*s.sensors, summary)) if s.id == event.data["session"] else s for s in course.sessions)
+
+
+def _milestone(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    data = event.data
+    key = key_of(event)
+    side = data.get("side", "")
+    results = dict(course.results)
+    for name in ("lsi_pct", "pain_nrs", "passed", "value"):
+        if name in data:
+            place = (data["test"], side, name)
+            same_time = tuple(r for r in results.get(place, ()) if r.key[0] == key[0])
+            results[place] = (*same_time, Result(key, data[name], data["assessor"]))
+    course.results = results
+    course.tested = {}
+
+
+def _wellness(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    kept = event.time - timedelta(days=KEEP_REPORT_DAYS)
+    course.wellness = (*tuple(w for w in course.wellness if w[0][0] >= kept), (key_of(event), event.data))
+
+
+def _clearance(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    data = event.data
+    course.clearances = {**course.clearances, data["gate"]: Clearance(key_of(event), data["granted"], data.get("valid_until"))}
+    if data["gate"] == "red_flag_review" and data["granted"]:
+        course.flags = ()
+        course.reviews = ()
+    if data["gate"] == "engine_review" and data["granted"]:
+        course.fault = None
+
+
+def _skipped(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    course.skipped = (*course.skipped[-9:], (key_of(event), event.data["reason"]))
+
+
+def _answered(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    """Acts where `of` equals what stood at its time; otherwise it is kept without effect."""
+    if standing is None:
+        return
+    of = event.data.get("of")
+    stood = (standing.action, standing.from_step, standing.to_step)
+    if of is not None and (of["action"], of["from_step"], of["to_step"]) != stood:
+        return
+    data = event.data
+    course.answered = Answered(key_of(event), data["answer"], stood, data["by"]["id"], event.time)
+    if data["answer"] != "declined":
+        course.failures = {}
+    if data["answer"] == "modified" and "step" in data:
+        set_step(course, event, data["step"])
+
+
+def _adjusted(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    data = event.data
+    if "step" in data:
+        set_step(course, event, data["step"])
+    if "limits" in data:
+        course.limits = Limits(key_of(event), data["limits"], data.get("until"))
+
+
+def _status(to: str) -> Callable[[Course, Event, Standing | None, Judging, str], None]:
+    def mark(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+        course.status = to
+
+    return mark
+
+
+def _faulted(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    course.fault = key_of(event)
+
+
+_TAKERS: dict[str, Callable[[Course, Event, Standing | None, Judging, str], None]] = {
+    "milepost.session.completed": _session,
+    "milepost.session.skipped": _skipped,
+    "milepost.symptom.reported": _symptom,
+    "milepost.sensor.summarised": _sensor,
+    "milepost.milestone.assessed": _milestone,
+    "milepost.wellness.reported": _wellness,
+    "milepost.clearance.recorded": _clearance,
+    "milepost.recommendation.answered": _answered,
+    "milepost.course.adjusted": _adjusted,
+    "milepost.course.paused": _status("paused"),
+    "milepost.course.resumed": _status("open"),
+    "milepost.course.ended": _status("ended"),
+    "milepost.engine.faulted": _faulted,
+}
