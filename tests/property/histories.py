@@ -156,15 +156,24 @@ def odd_events(draw: st.DrawFn, number: int, time: datetime, before: list[Raw]) 
     by = {"id": "dr", "role": "clinician"}
     kind = draw(st.sampled_from(["wellness", "clearance", "answer", "adjust", "correct", "retract", "milestone", "daily", "skip", "pause"]))
     if kind == "wellness":
-        return event(number, "wellness.reported", time, {"sleep_h": 4, "fatigue": 9, "illness": draw(st.sampled_from(["none", "mild", "febrile"]))})
+        return event(
+            number, "wellness.reported", time, {"sleep_h": 4, "fatigue": 9, "illness": draw(st.sampled_from(["none", "mild", "febrile"]))}
+        )
     if kind == "clearance":
         return event(number, "clearance.recorded", time, {"gate": "red_flag_review", "granted": True, "by": by})
     if kind == "answer":
         return event(number, "recommendation.answered", time, {"answer": draw(st.sampled_from(["accepted", "declined"])), "by": by})
     if kind == "adjust":
-        return event(number, "course.adjusted", time, {"limits": {"run_s": 600}, "reason": "care", "by": by}, course="c1") | {"course": "c1"}
+        return event(number, "course.adjusted", time, {"limits": {"run_s": 600}, "reason": "care", "by": by}, course="c1") | {
+            "course": "c1"
+        }
     if kind == "milestone":
-        return event(number, "milestone.assessed", time, {"test": "single_leg_hop", "lsi_pct": draw(st.sampled_from([60, 85, 95])), "assessor": "clinician"})
+        return event(
+            number,
+            "milestone.assessed",
+            time,
+            {"test": "single_leg_hop", "lsi_pct": draw(st.sampled_from([60, 85, 95])), "assessor": "clinician"},
+        )
     if kind == "daily":
         return report(number, "daily", None, time, pain_nrs=draw(PAIN), swelling=draw(SWELLING))
     if kind == "skip":

@@ -4,8 +4,7 @@ import copy
 from datetime import timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from services.decision.core.athlete import Athlete, CourseMark
 from services.decision.core.protocol import RUNNING_ORDER
@@ -94,7 +93,10 @@ def test_a_red_flag_stops_and_nothing_but_its_review_lifts_it(raws: list[Raw], d
     body = last([*quiet[:at], flagged, *quiet[at:]])
     assert body["urgency"] == "stop_and_refer" and body["action"] != "advance" and body["running"] == "withheld"
     review = {"gate": "red_flag_review", "granted": True, "by": {"id": "dr", "role": "clinician"}}
-    assume(all("flags" not in raw["data"] for raw in quiet) and all(raw["data"].get("pain_nrs", 0) == 0 for raw in quiet if raw["data"].get("when") in ("rest", "night")))
+    assume(
+        all("flags" not in raw["data"] for raw in quiet)
+        and all(raw["data"].get("pain_nrs", 0) == 0 for raw in quiet if raw["data"].get("when") in ("rest", "night"))
+    )
     reviewed = event(9001, "clearance.recorded", BEGIN + timedelta(days=400), review)
     assert last([*quiet, flagged, reviewed])["urgency"] != "stop_and_refer"
 
@@ -103,7 +105,9 @@ def test_a_retracted_or_corrected_report_leaves_the_referral_it_opened_standing(
     raws = two_clean_sessions()
     flagged = report(90, "daily", None, BEGIN + timedelta(days=4), flags=["foot_drop"])
     retracted = event(91, "event.retracted", BEGIN + timedelta(days=5), {"retracts": "e90", "reason": "by mistake"}, course=None)
-    corrected = event(92, "event.corrected", BEGIN + timedelta(days=5), {"corrects": "e90", "data": {"when": "daily", "pain_nrs": 0}}, course=None)
+    corrected = event(
+        92, "event.corrected", BEGIN + timedelta(days=5), {"corrects": "e90", "data": {"when": "daily", "pain_nrs": 0}}, course=None
+    )
     assert last([*raws, flagged, retracted])["urgency"] == "stop_and_refer"
     assert last([*raws, flagged, corrected])["urgency"] == "stop_and_refer"
 
@@ -130,7 +134,11 @@ def test_the_clean_history_advances() -> None:
 def test_taking_reports_away_never_turns_a_hold_into_an_advance_and_missing_ones_hold(left_out: set[int]) -> None:
     """Law unknown-never-advances: without a report of the sessions that count there is no advance."""
     kept = [raw for n, raw in enumerate(CLEAN) if n not in left_out]
-    needed = [n for n, raw in enumerate(CLEAN) if raw["data"].get("when") in ("during", "next_morning") or raw["type"].endswith("session.completed")]
+    needed = [
+        n
+        for n, raw in enumerate(CLEAN)
+        if raw["data"].get("when") in ("during", "next_morning") or raw["type"].endswith("session.completed")
+    ]
     made = receive_all(kept)[1]
     if any(n in left_out for n in needed):
         assert made[-1].body["action"] != "advance"

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from services.decision.core.conditions import together
 from services.decision.core.protocol import TISSUES, AnyOf, Condition, Dose, Population, Progress, Protocol, Rule, Slot, Step, Then
 from services.decision.core.question import Answer
 from services.decision.core.trivalent import Tri
@@ -143,7 +144,7 @@ def test_a_pack_changed_under_the_same_hash_is_bound_again():
 
 def test_a_list_of_conditions_is_met_when_each_is():
     clean = (when(PAIN, "at_most", 2), AnyOf((when(SWELLING, "is", 0), when(SWELLING, "is", 1))))
-    assert reference.conditions_verdict(clean, (2, 1)) is MET
-    assert reference.conditions_verdict(clean, (None, 1)) is UNKNOWN
-    assert reference.conditions_verdict(clean, (None, 2)) is NOT_MET
-    assert reference.conditions_verdict((), (None, None)) is MET
+    assert together(clean, (2, 1)) is MET
+    assert together(clean, (None, 1)) is UNKNOWN
+    assert together(clean, (None, 2)) is NOT_MET
+    assert together((), (None, None)) is MET

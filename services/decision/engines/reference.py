@@ -36,11 +36,6 @@ class Trace(NamedTuple):
     """One per rule of the pack, in the pack's order."""
 
 
-def flat(when: Sequence[Condition | AnyOf]) -> tuple[Condition, ...]:
-    """The conditions in reading order, alternatives in place; a trace has one verdict for each."""
-    return tuple(condition for entry in when for condition in (entry.conditions if isinstance(entry, AnyOf) else (entry,)))
-
-
 def _bind(op: Operator, encoded: int | tuple[int, ...]) -> Test:
     """The test of a known value. Bound methods of the threshold itself: `5 .__ge__(v)` is `v <= 5` without a Python frame."""
     if op in ("is", "one_of", "not_one_of"):
@@ -175,11 +170,6 @@ def judge(protocol: Protocol, values: Values, rung: int, tissue: int) -> Answer:
 def trace(protocol: Protocol, values: Values, rung: int, tissue: int) -> Trace:
     """`judge` with the verdict on every condition of every rule."""
     return compile_protocol(protocol).trace(values, rung, tissue)
-
-
-def conditions_verdict(conditions: Sequence[Condition | AnyOf], values: Values) -> Tri:
-    """Whether every one of these conditions is met, as for the pack's `clean` list; none at all is met."""
-    return all_of(any_of(_verdict(values[slot], test) for slot, test in _bound(entry)) for entry in conditions)
 
 
 class ReferenceEngine:
