@@ -39,9 +39,10 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.fixture
-async def own(data_dir: Path) -> AsyncIterator[EmbeddedServers]:
-    async with EmbeddedServers(data_dir) as servers:
+@pytest.fixture(scope="module")
+async def own(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedServers]:
+    """One pair for every test that leaves it running."""
+    async with EmbeddedServers(tmp_path_factory.mktemp("own") / "data") as servers:
         yield servers
 
 
@@ -52,7 +53,7 @@ async def connect(servers: EmbeddedServers, owner: bool = False) -> "asyncpg.Con
 
 async def write_row(servers: EmbeddedServers) -> None:
     connection = await connect(servers, owner=True)
-    await connection.execute("CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)")
+    await connection.execute("CREATE TABLE IF NOT EXISTS kept (n int); TRUNCATE kept; INSERT INTO kept VALUES (7)")
     await connection.close()
 
 
@@ -181,7 +182,8 @@ async def test_a_first_start_cut_short_is_made_good_by_the_next(data_dir):
         await write_row(servers)
 
 
-async def test_a_second_milepost_on_one_directory_is_told_in_one_sentence(own, data_dir):
+async def test_a_second_milepost_on_one_directory_is_told_in_one_sentence(own):
+    data_dir = own.data_dir
     with pytest.raises(ServerFault) as fault:
         async with EmbeddedServers(data_dir):
             pass
@@ -216,7 +218,8 @@ async def test_the_settings_of_the_servers_are_settings(own):
     assert len(settings.secret_key_bytes) == 32
 
 
-async def test_secrets_are_made_once_and_for_the_owner_alone(own, data_dir):
+async def test_secrets_are_made_once_and_for_the_owner_alone(own):
+    data_dir = own.data_dir
     kept = json.loads((data_dir / "secrets.json").read_text())
     assert kept["pseudonym_key"] == own.fields()["pseudonym_key"]
     assert len(set(kept.values())) == len(kept)
