@@ -71,5 +71,5 @@ def _show(stack: Stack) -> None:
         for name, url, _ in addresses:
             say(f"{name}\t{url}")
     servers = "embedded PostgreSQL and NATS" if stack.servers else "the servers the settings name"
-    say(f"On {servers}; data and logs in {stack.settings.data_dir}. API documents at each address under /docs.")
+    say(f"On {servers}; data and logs in {stack.settings.data_dir}. Routes: /openapi.json at each address.")
     say("Keys: milepost keys create --help. Ctrl-C stops everything.")
