@@ -20,6 +20,9 @@ Raw = dict[str, Any]
 PAIN = st.sampled_from([0, 0, 0, 1, 2, 2.5, 3, 4, 5, 6, 7, 10])
 CHANGE = st.sampled_from(["lower", "same", "same", "same", "higher"])
 SWELLING = st.sampled_from(["none", "none", "none", "trace", "1+", "2+", "3+"])
+ILLNESS = st.sampled_from(["none", "mild", "febrile"])
+ANSWER = st.sampled_from(["accepted", "declined"])
+LSI = st.sampled_from([60, 85, 95])
 STEPS = {"progressive-return": [f"W{n}" for n in range(1, 21)], "mil-knee-overuse": [f"P{n}" for n in range(1, 7)]}
 
 
@@ -162,7 +165,7 @@ def odd_events(draw: st.DrawFn, number: int, time: datetime, before: list[Raw]) 
     if kind == "clearance":
         return event(number, "clearance.recorded", time, {"gate": "red_flag_review", "granted": True, "by": by})
     if kind == "answer":
-        return event(number, "recommendation.answered", time, {"answer": draw(st.sampled_from(["accepted", "declined"])), "by": by})
+        return event(number, "recommendation.answered", time, {"answer": draw(ANSWER), "by": by})
     if kind == "adjust":
         return event(number, "course.adjusted", time, {"limits": {"run_s": 600}, "reason": "care", "by": by}, course="c1") | {
             "course": "c1"

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from services.decision.core.conditions import together
+from services.decision.core.conditions import flat, together
 from services.decision.core.protocol import TISSUES, AnyOf, Condition, Dose, Kind, Population, Progress, Protocol, Rule, Slot, Step, Then
 from services.decision.core.question import Question
 from services.decision.core.trivalent import Tri
@@ -106,7 +106,7 @@ def test_the_trace_of_the_reference_engine_gives_the_answer_it_gives_without_one
     traced = reference.trace(protocol, *one)
     assert traced.answer == reference.judge(protocol, *one)
     for rule, trace in zip(protocol.rules, traced.rules, strict=True):
-        assert len(trace.conditions) == len(reference.flat(rule.when))
+        assert len(trace.conditions) == len(flat(rule.when))
         assert trace.verdict is (together(rule.when, one[0]) if trace.in_scope else Tri.NOT_MET)
 
 

@@ -49,7 +49,7 @@ def test_the_same_history_gives_the_same_bytes_from_scratch_and_from_a_restart_a
     """Law same-bytes: an athlete restored from history goes on as if it had never left memory."""
     _, whole = receive_all(raws)
     half = len(raws) // 2
-    athlete, first = receive_all(raws[:half])
+    _, first = receive_all(raws[:half])
     marks = {decision.course: CourseMark(decision.seq, decision.body) for decision in first}
     received = [(parse(raw, internal=True), content_digest(raw), "") for raw in raws[:half]]
     _, second = receive_all(raws[half:], Athlete.restore(PACKS, received, marks))

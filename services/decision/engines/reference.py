@@ -27,7 +27,7 @@ class RuleTrace(NamedTuple):
     verdict: Tri
     """As in the answer: a rule out of scope is not met, whatever its conditions say."""
     conditions: tuple[Tri, ...]
-    """One per condition in the order of `flat(rule.when)`: the alternatives of an `AnyOf` stand where it stands."""
+    """One per condition in the order of `conditions.flat(rule.when)`: the alternatives of an `AnyOf` stand where it stands."""
 
 
 class Trace(NamedTuple):
