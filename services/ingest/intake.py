@@ -46,7 +46,7 @@ class Outcome:
             "id": self.id,
             "outcome": self.outcome,
             "status": self.status,
-            "faults": [fault.as_dict() for fault in shown],
+            "faults": [fault.as_dict() for fault in shown] if shown else [],
         }
 
 
@@ -69,9 +69,10 @@ class Judging:
     now: datetime
     within: dict[Key, bytes] = field(default_factory=dict)
 
-    @property
-    def recordedtime(self) -> str:
-        return self.now.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    recordedtime: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.recordedtime = self.now.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Intake:

@@ -76,7 +76,7 @@ class Publisher:
         self._queue: deque[_Parcel] = deque()
         self._waiting = 0
         self._waiting_bytes = 0
-        self._arrived = asyncio.Event()
+        self._moved = asyncio.Event()
         self._singles: set[asyncio.Task[None]] = set()
         self._loop: asyncio.Task[None] | None = None
         self._stopping = False
@@ -92,7 +92,7 @@ class Publisher:
     async def stop(self) -> None:
         """Publish what waits, then end. What cannot be published fails with the bus's fault."""
         self._stopping = True
-        self._arrived.set()
+        self._moved.set()
         if self._loop is not None:
             await self._loop
         if self._singles:
@@ -112,7 +112,7 @@ class Publisher:
             raise QueueFull
         self._queue.append(_Parcel(messages, done))
         self._count(len(messages), size)
-        self._arrived.set()
+        self._moved.set()
         return done
 
     def _count(self, messages: int, size: int) -> None:
@@ -123,31 +123,36 @@ class Publisher:
     async def _run(self) -> None:
         while not (self._stopping and not self._queue):
             if not self._queue:
-                self._arrived.clear()
-                await self._arrived.wait()
-            elif self._waiting + len(self._singles) < FEW:
+                self._moved.clear()
+                await self._moved.wait()
+            elif self._waiting < FEW and len(self._singles) < FEW:
                 self._send_singly()
             else:
                 await self._gather()
-                await self._send_batch(self._take(self._batch_events))
+                if self._waiting >= FEW or len(self._singles) >= FEW:
+                    await self._send_batch(self._take(self._batch_events))
 
     def _send_singly(self) -> None:
-        while self._queue:
+        while self._queue and len(self._singles) < FEW:
             batch = self._take(1)
             for message, (parcel, _) in zip(batch.messages, batch.shares, strict=True):
                 task = asyncio.create_task(self._send_one(message, parcel))
                 self._singles.add(task)
-                task.add_done_callback(self._singles.discard)
+                task.add_done_callback(self._single_ended)
+
+    def _single_ended(self, task: "asyncio.Task[None]") -> None:
+        self._singles.discard(task)
+        self._moved.set()
 
     async def _gather(self) -> None:
-        """Wait for company, but only while there is little of it: what waits already fills a batch worth its fsync."""
+        """Wait for company, or for a single one to end, while what waits is not worth a batch; never longer than the setting says."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._gather_s
-        while self._waiting < min(FEW, self._batch_events) and not self._stopping and (left := until - loop.time()) > 0:
-            self._arrived.clear()
+        while self._waiting < FEW <= len(self._singles) and not self._stopping and (left := until - loop.time()) > 0:
+            self._moved.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left):
-                    await self._arrived.wait()
+                    await self._moved.wait()
 
     def _take(self, most: int) -> _Batch:
         batch = _Batch()
