@@ -105,15 +105,17 @@ class Deliverer:
             self._lanes[endpoint].look_at = None
         try:
             async with reading(self._database) as connection:
+                # Each statement by itself: parking only puts off what a later look would put off as well.
                 found = await sending.due(connection, asked, sorted(self._busy), now)
                 counts = {endpoint: sum(1 for due in found if due.endpoint == endpoint) for endpoint in asked}
                 short = [endpoint for endpoint, most in asked.items() if counts[endpoint] < most]
+                parked = await sending.park(connection, short, sorted(self._busy), now) if short else set()
                 upcoming = await sending.next_due(connection, short, now) if short else {}
         except BaseException:
             self.hint(asked)
             raise
         for endpoint, most in asked.items():
-            if counts[endpoint] >= most:
+            if counts[endpoint] >= most or endpoint in parked:
                 self._lanes[endpoint].hint(now)
             elif endpoint in upcoming:
                 self._lanes[endpoint].hint(upcoming[endpoint])

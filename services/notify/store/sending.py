@@ -9,23 +9,44 @@ import orjson
 
 from services.notify.store.connection import Connection
 
-# A delivery is due only when no older one of its course and endpoint is pending. `$4` names the course (or single delivery) of each
-# endpoint that is being attempted right now: a cancelled attempt may still be under way, and must end before the newer one begins.
-_DUE: Final = """
+WINDOW: Final = 256
+"""How many due deliveries of an endpoint are considered at once. A constant, so that the server walks the order instead of sorting it."""
+
+# What is due for an endpoint, longest due first. `{busy}` names the course (or single delivery) of each endpoint that is being
+# attempted right now: a cancelled attempt may still be under way, and must end before the newer one begins.
+_CONSIDERED: Final = f"""
+    SELECT p.* FROM deliveries p
+    WHERE p.endpoint = lane.endpoint AND p.state = 'pending' AND p.next_at <= $1
+      AND NOT (p.endpoint || ' ' || coalesce(p.course, p.id)) = ANY($2::text[])
+    ORDER BY p.next_at LIMIT {WINDOW}
+"""
+
+# The older deliveries of the same course to the same endpoint that have not ended: `c` waits for them.
+_OLDER: Final = """
+    FROM notices o JOIN deliveries q ON q.notice = o.id AND q.endpoint = c.endpoint AND q.state = 'pending'
+    WHERE o.tenant = c.tenant AND o.course = c.course AND o.outbox < n.outbox
+"""
+
+_DUE: Final = f"""
 SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, d.tries, d.body, e.url, e.secret, e.payload, e.role,
        coalesce((SELECT max(a.n) FROM attempts a WHERE a.delivery = d.id), 0) AS made
-FROM unnest($1::text[], $2::int[]) AS lane(endpoint, free)
+FROM unnest($3::text[], $4::int[]) AS lane(endpoint, free)
 JOIN endpoints e ON e.id = lane.endpoint AND e.deleted_at IS NULL AND e.disabled_at IS NULL
 CROSS JOIN LATERAL (
-    SELECT p.id, p.tenant, p.endpoint, p.notice, p.course, p.tries, n.body
-    FROM deliveries p JOIN notices n ON n.id = p.notice
-    WHERE p.endpoint = lane.endpoint AND p.state = 'pending' AND p.next_at <= $3
-      AND NOT (p.endpoint || ' ' || coalesce(p.course, p.id)) = ANY($4::text[])
-      AND NOT EXISTS (
-          SELECT 1 FROM notices o JOIN deliveries q ON q.notice = o.id AND q.endpoint = p.endpoint
-          WHERE o.tenant = p.tenant AND o.course = p.course AND o.outbox < n.outbox AND q.state = 'pending')
-    ORDER BY p.next_at, n.outbox, n.type LIMIT lane.free
+    SELECT c.*, n.body FROM ({_CONSIDERED}) c JOIN notices n ON n.id = c.notice
+    WHERE NOT EXISTS (SELECT 1 {_OLDER})
+    ORDER BY c.next_at LIMIT lane.free
 ) d
+"""
+
+_PARK: Final = f"""
+UPDATE deliveries d SET next_at = w.until
+FROM (
+    SELECT c.id, (SELECT max(q.next_at) {_OLDER}) AS until
+    FROM unnest($3::text[]) AS lane(endpoint) CROSS JOIN LATERAL ({_CONSIDERED}) c JOIN notices n ON n.id = c.notice
+) w
+WHERE d.id = w.id AND d.state = 'pending' AND w.until > $1
+RETURNING d.endpoint
 """
 
 _ADD_ATTEMPTS: Final = """
@@ -106,8 +127,16 @@ class Backlog(NamedTuple):
 
 async def due(connection: Connection, lanes: Mapping[str, int], busy: Sequence[str], now: datetime) -> list[Due]:
     """Deliveries that may be attempted now: for each endpoint in `lanes` at most as many as it says, oldest first."""
-    rows = await connection.fetch(_DUE, list(lanes), list(lanes.values()), now, list(busy))
+    rows = await connection.fetch(_DUE, now, list(busy), list(lanes), list(lanes.values()))
     return [Due(**row) for row in rows]
+
+
+async def park(connection: Connection, endpoints: Sequence[str], busy: Sequence[str], now: datetime) -> set[str]:
+    """Puts off what is due but waits for an older delivery that is not: until that one is due. Returns the endpoints where there was any.
+
+    Otherwise such deliveries would fill the window in front of those that can leave.
+    """
+    return {row["endpoint"] for row in await connection.fetch(_PARK, now, list(busy), list(endpoints))}
 
 
 async def next_due(connection: Connection, endpoints: Sequence[str], after: datetime) -> dict[str, datetime]:

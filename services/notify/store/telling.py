@@ -4,7 +4,7 @@ import base64
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -36,8 +36,8 @@ ON CONFLICT DO NOTHING RETURNING id
 
 _ADD_DELIVERIES: Final = """
 INSERT INTO deliveries (id, tenant, endpoint, notice, course, state, tries, next_at, created_at)
-SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, 'pending', 0, $6, $7
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS d(id, tenant, endpoint, notice, course)
+SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, 'pending', 0, d.at, d.at
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS d(id, tenant, endpoint, notice, course, at)
 ON CONFLICT DO NOTHING
 """
 
@@ -155,7 +155,9 @@ async def add_deliveries(connection: Connection, rows: Sequence[tuple[str, str, 
     """Deliveries due now, from (tenant, endpoint, notice, course); returns their ids, which follow from endpoint and notice."""
     ids = [delivery_id(endpoint, notice) for _, endpoint, notice, _ in rows]
     if rows:
-        await connection.execute(_ADD_DELIVERIES, ids, *(list(column) for column in zip(*rows, strict=True)), now, now)
+        # A microsecond apart and all in the past: the order they were made in is the order they fall due in.
+        moments = [now - timedelta(microseconds=len(rows) - place) for place in range(len(rows))]
+        await connection.execute(_ADD_DELIVERIES, ids, *(list(column) for column in zip(*rows, strict=True)), moments)
     return ids
 
 

@@ -48,7 +48,9 @@ class Heard:
 
 
 class Receiver:
-    """Answers 204, or what `answers[path]` says next: a status, a response, or `hang` (until `release`)."""
+    """Answers 204, or what `answers[path]` says next, or what `always[path]` says: a status, `hang`, or a function of what was heard.
+
+    `hang` ends with `release`."""
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
@@ -63,12 +65,13 @@ class Receiver:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.heard.append(Heard(request.path, headers, body, monotonic()))
+        heard = Heard(request.path, headers, body, monotonic())
+        self.heard.append(heard)
         answer = self.answers[request.path].popleft() if self.answers[request.path] else self.always.get(request.path, 204)
         if answer == "hang":
             await self.release.wait()
             answer = 204
-        return web.Response(status=answer) if isinstance(answer, int) else answer()
+        return web.Response(status=answer) if isinstance(answer, int) else answer(heard)
 
 
 @pytest.fixture

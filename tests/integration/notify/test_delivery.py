@@ -39,7 +39,7 @@ async def test_a_failed_delivery_is_tried_again_with_the_same_id_and_bytes(
     clinic: Any, receiver: Any, publish: Any, until: Any, made: Any
 ) -> None:
     endpoint = await clinic.endpoint(f"{receiver.url}/in", payload="full")
-    receiver.answers["/in"] += [500, lambda: web.Response(status=429, body=b"\xff slow down" * 1000)]
+    receiver.answers["/in"] += [500, lambda heard: web.Response(status=429, body=b"\xff slow down" * 1000)]
     await publish(clinic.tenant, made(1))
     await until(lambda: len(receiver.heard) == 3)
     assert len({(heard.id, heard.body) for heard in receiver.heard}) == 1
@@ -56,7 +56,7 @@ async def test_a_failed_delivery_is_tried_again_with_the_same_id_and_bytes(
 
 async def test_a_redirect_is_a_failure_and_is_not_followed(clinic: Any, receiver: Any, publish: Any, until: Any, made: Any) -> None:
     endpoint = await clinic.endpoint(f"{receiver.url}/old")
-    receiver.answers["/old"] += [lambda: web.Response(status=307, headers={"Location": "/new"})]
+    receiver.answers["/old"] += [lambda heard: web.Response(status=307, headers={"Location": "/new"})]
     await publish(clinic.tenant, made(1))
     await until(lambda: len(receiver.at("/old")) == 2)
     assert receiver.at("/new") == []
@@ -102,7 +102,7 @@ async def test_a_receiver_that_asks_for_time_gets_it_within_bounds(notify: Any, 
     async with notify(retry_schedule_s=(0.0, 0.4, 0.4)) as site:
         clinic = await site.clinic()
         await clinic.endpoint(f"{receiver.url}/in")
-        receiver.answers["/in"] += [lambda: web.Response(status=503, headers={"Retry-After": "1000"})]
+        receiver.answers["/in"] += [lambda heard: web.Response(status=503, headers={"Retry-After": "1000"})]
         await publish(clinic.tenant, made(1))
         first, second = await until(lambda: len(receiver.heard) == 2 and receiver.heard)
         assert 0.75 <= second.at - first.at < 5

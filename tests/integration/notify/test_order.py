@@ -4,6 +4,9 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from aiohttp import web
+
+from services.notify.store import sending
 
 SLOW = (0.0, 60.0, 60.0)
 
@@ -71,6 +74,24 @@ async def test_a_course_waits_for_its_older_notice_and_no_other_course_does(
             ("course.started", "c-1"),
             ("recommendation.changed", "c-1"),
         ]
+
+
+async def test_notices_that_wait_for_an_older_one_stand_in_nobodys_way(
+    notify: Any, receiver: Any, publish: Any, until: Any, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A window of a few stands for 256: more courses wait at the head of the line than are looked at together.
+    for name in ("_DUE", "_PARK"):
+        monkeypatch.setattr(sending, name, getattr(sending, name).replace(f"LIMIT {sending.WINDOW}", "LIMIT 4"))
+    async with notify(retry_schedule_s=SLOW) as site:
+        clinic = await site.clinic()
+        await clinic.endpoint(f"{receiver.url}/in")
+        receiver.always["/in"] = lambda heard: web.Response(status=400 if heard.json["type"] == "course.started" else 204)
+        for number in range(12):
+            await publish(clinic.tenant, {"course": f"c-{number}", "protocol": "p@1"}, kind="course.started")
+            await publish(clinic.tenant, made(1, course=f"c-{number}"))
+        await publish(clinic.tenant, made(1, course="free"))
+        await until(lambda: any(heard.json["data"]["course"] == "free" for heard in receiver.heard))
+        assert {heard.json["type"] for heard in receiver.heard if heard.json["data"]["course"] != "free"} == {"course.started"}
 
 
 async def test_a_referral_that_has_not_arrived_outlives_newer_advice_that_still_refers(
