@@ -14,6 +14,8 @@ from services.ingest.reading import FitReaders
 from services.ingest.reception import Reception
 from shared import db, problems, telemetry
 from shared.bus import Bus, BusUnavailable
+from shared.events import TYPES
+from shared.events.schema import adapter
 from shared.settings import Settings
 
 DESCRIPTION = "Takes events and training files of athletes who return to running; says 202 once they are on disk."
@@ -43,6 +45,9 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = now) -> FastA
             stack.push_async_callback(publisher.stop)
             readers = FitReaders(settings.fit_workers, settings.fit_timeout_s, settings.fit_max_records)
             stack.push_async_callback(readers.close)
+            for event_type in TYPES:
+                # Compiled now, not by the first event of each type.
+                adapter(event_type)
             app.state.engine, app.state.bus, app.state.readers = engine, bus, readers
             app.state.reception = Reception(Intake(settings, clock), publisher, settings.max_event_bytes, settings.ndjson_max_lines)
             yield

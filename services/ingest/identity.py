@@ -21,10 +21,9 @@ def identified(raw: dict[str, Any], principal: Principal) -> tuple[dict[str, Any
 
     Anything whose form is at fault is left as it is: the check of form names it.
     """
-    data = raw.get("data")
-    if not isinstance(data, dict):
+    data, event_type = raw.get("data"), raw.get("type")
+    if not isinstance(data, dict) or not isinstance(event_type, str):
         return raw, []
-    event_type = raw.get("type")
     if event_type in NEEDS_PERSON:
         stated, faults = _by(data, "data", principal)
         return {**raw, "data": stated}, faults

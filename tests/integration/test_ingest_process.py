@@ -148,6 +148,39 @@ async def everything(settings: Settings) -> list[dict[str, Any]]:
         await bus.close()
 
 
+async def test_generated_requests_never_meet_a_fault_of_the_server_or_an_undocumented_answer(
+    settings: Settings, servers: EmbeddedServers, key, tmp_path
+):
+    port = free_port()
+    async with (
+        ingest(servers, MILEPOST_INGEST_PORT=str(port)) as process,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+    ):
+        await ready(client, process)
+        generated = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "run",
+            f"http://127.0.0.1:{port}/openapi.json",
+            "--header",
+            f"Authorization: {key['Authorization']}",
+            "--checks",
+            "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection",
+            "--phases=examples,fuzzing",
+            "--max-examples=40",
+            "--seed=1",
+            "--generation-database=none",
+            "--suppress-health-check=all",
+            "--no-color",
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        report, _ = await asyncio.wait_for(generated.communicate(), 150)
+        assert generated.returncode == 0, report.decode()
+
+
 async def refusal(servers: EmbeddedServers, **settings: str) -> str:
     async with ingest(servers, **{"MILEPOST_INGEST_PORT": "0"} | settings) as process:
         _, log = await asyncio.wait_for(process.communicate(), 30)

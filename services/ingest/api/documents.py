@@ -78,10 +78,28 @@ FILE_BODY: Final[dict[str, Any]] = {
     },
 }
 
+_FILE_TAKEN: Final = {
+    "accepted": 1,
+    "duplicate": 0,
+    "rejected": 0,
+    "outcomes": [{"index": 0, "source": "urn:milepost:file:fit", "id": "9c56:session", "outcome": "accepted", "status": 202, "faults": []}],
+    "session": "fit-9c5619cf1aa3ef0d",
+    "decoder": "garmin-fit-sdk",
+    "events": [
+        SESSION
+        | {
+            "id": "9c56:session",
+            "source": "urn:milepost:file:fit",
+            "data": {"session": "fit-9c5619cf1aa3ef0d", "kind": "run_walk", "duration_s": 1800, "run_s": 360, "walk_s": 1440, "reps": 6},
+        }
+    ],
+    "warnings": ["the balance of ground contact is left out: the file does not say which side it counts"],
+}
+
 FILE_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     202: {
         "description": "The file was read, and every accepted event is on disk on the bus",
-        "content": {JSON: {"schema": {"$ref": f"{_COMPONENTS}FileOutcomes"}}},
+        "content": {JSON: {"schema": {"$ref": f"{_COMPONENTS}FileOutcomes"}, "example": _FILE_TAKEN}},
     }
 }
 
