@@ -75,9 +75,9 @@ def session(number: int, day: int, **data: Any) -> list[Raw]:
     ]
 
 
-def two_clean_sessions(**started_with: Any) -> list[Raw]:
+def two_clean_sessions(step: str = "W1") -> list[Raw]:
     """A history that ends in an advance."""
-    return [started(start_step="W1", **started_with), *session(10, 1), *session(20, 3)]
+    return [started(start_step=step), *session(10, 1), *session(20, 3)]
 
 
 def receive_all(raws: Iterable[Raw], athlete: Athlete | None = None) -> tuple[Athlete, list[Decision]]:

@@ -4,6 +4,7 @@ import copy
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from services.decision.core.athlete import Athlete, CourseMark
@@ -29,6 +30,7 @@ SLOW = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCh
 FREEDOM = ("regress", "hold", "advance")
 
 
+@pytest.mark.law("any-order")
 @SLOW
 @given(histories(), st.randoms(use_true_random=False))
 def test_any_arrival_order_ends_in_the_same_recommendation(raws: list[Raw], random: Any) -> None:
@@ -43,6 +45,7 @@ def test_any_arrival_order_ends_in_the_same_recommendation(raws: list[Raw], rand
         assert made[-1].body["as_of"] == in_order[-1].body["as_of"]
 
 
+@pytest.mark.law("same-bytes")
 @SLOW
 @given(histories())
 def test_the_same_history_gives_the_same_bytes_from_scratch_and_from_a_restart_at_any_point(raws: list[Raw]) -> None:
@@ -56,6 +59,7 @@ def test_the_same_history_gives_the_same_bytes_from_scratch_and_from_a_restart_a
     assert [decision.encoded for decision in (*first, *second)] == [decision.encoded for decision in whole]
 
 
+@pytest.mark.law("once")
 @SLOW
 @given(histories(), st.data())
 def test_an_event_received_again_takes_no_effect(raws: list[Raw], data: st.DataObject) -> None:
@@ -81,6 +85,7 @@ def test_every_event_that_takes_effect_makes_one_decision_and_sequences_have_no_
     assert seqs == list(range(1, len(seqs) + 1))
 
 
+@pytest.mark.law("red-flag-stops")
 @SLOW
 @given(histories(), st.data())
 def test_a_red_flag_stops_and_nothing_but_its_review_lifts_it(raws: list[Raw], data: st.DataObject) -> None:
@@ -101,6 +106,7 @@ def test_a_red_flag_stops_and_nothing_but_its_review_lifts_it(raws: list[Raw], d
     assert last([*quiet, flagged, reviewed])["urgency"] != "stop_and_refer"
 
 
+@pytest.mark.law("referral-latches")
 def test_a_retracted_or_corrected_report_leaves_the_referral_it_opened_standing() -> None:
     raws = two_clean_sessions()
     flagged = report(90, "daily", None, BEGIN + timedelta(days=4), flags=["foot_drop"])
@@ -129,6 +135,7 @@ def test_the_clean_history_advances() -> None:
     assert last(CLEAN)["action"] == "advance"
 
 
+@pytest.mark.law("unknown-never-advances")
 @SLOW
 @given(st.sets(st.integers(1, len(CLEAN) - 1), min_size=1))
 def test_taking_reports_away_never_turns_a_hold_into_an_advance_and_missing_ones_hold(left_out: set[int]) -> None:
@@ -145,6 +152,7 @@ def test_taking_reports_away_never_turns_a_hold_into_an_advance_and_missing_ones
         assert made[-1].body["missing"] or made[-1].body["blocking"]
 
 
+@pytest.mark.law("unknown-never-advances")
 def test_taking_any_needed_field_away_holds_and_names_it() -> None:
     for n, name in _needed(CLEAN):
         raws = copy.deepcopy(CLEAN)
@@ -188,6 +196,7 @@ def _places(raws: list[Raw]) -> list[tuple[int, str]]:
     ]
 
 
+@pytest.mark.law("worse-never-freer")
 @SLOW
 @given(histories(), st.data())
 def test_making_a_fact_worse_never_makes_the_decision_freer(raws: list[Raw], data: st.DataObject) -> None:
@@ -196,6 +205,7 @@ def test_making_a_fact_worse_never_makes_the_decision_freer(raws: list[Raw], dat
     _compare_with_worse(raws, data)
 
 
+@pytest.mark.law("worse-never-freer")
 @SLOW
 @given(st.data())
 def test_making_a_fact_of_a_clean_history_worse_never_makes_the_decision_freer(data: st.DataObject) -> None:

@@ -1,7 +1,7 @@
 """What /openapi.json shows is what ingest takes."""
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from services.ingest.api.documents import EVENTS_BODY, FILE_RESPONSES, SESSION, SYMPTOM, schemas
 from services.ingest.app import create_app

@@ -54,8 +54,10 @@ def _(view: View) -> Fact:
 
 
 def _daily(view: View) -> list[Report]:
-    since = view.days_ago(6)
-    return [r for r in view.course.reports if r.when == "daily" and r.day >= since and "pain_nrs" in r.data]
+    """Daily pain reports of the seven dates that end with the latest of them."""
+    reports = [r for r in view.course.reports if r.when == "daily" and "pain_nrs" in r.data]
+    since = reports[-1].day - timedelta(days=6) if reports else view.today
+    return [r for r in reports if r.day >= since]
 
 
 @fact(
@@ -64,12 +66,12 @@ def _daily(view: View) -> list[Report]:
     "dates",
     "lower",
     "pain",
-    "dates of the last seven with a daily pain report",
+    "of the seven dates up to the latest daily report, those with one",
     "a daily report on each of 7 days",
 )
 def _(view: View) -> Fact:
     reports = _daily(view)
-    return Fact(len({r.day: r for r in reports}), tuple(r.key for r in reports))
+    return Fact(len({r.day: r for r in reports}), tuple(r.key for r in reports), reports[-1].time if reports else None)
 
 
 @fact(
@@ -78,7 +80,7 @@ def _(view: View) -> Fact:
     "nrs",
     "higher",
     "pain",
-    "highest daily pain of the last seven dates",
+    "highest daily pain of the seven dates up to the latest daily report",
     "daily pain (0-10)",
     scale=10,
     instrument="NRS 0-10",
@@ -86,7 +88,7 @@ def _(view: View) -> Fact:
 def _(view: View) -> Fact:
     reports = _daily(view)
     if not reports:
-        return Fact(Unknown("no daily pain report in the last seven dates"))
+        return Fact(Unknown("no daily pain report"))
     return Fact(max(r.data["pain_nrs"] for r in reports), tuple(r.key for r in reports), reports[-1].time)
 
 

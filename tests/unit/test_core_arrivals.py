@@ -1,0 +1,165 @@
+"""What becomes of an event: accepted, parked, refused; corrections, late events, several courses."""
+
+from datetime import timedelta
+from typing import Any
+
+from services.decision.core.athlete import Athlete, Receipt
+from shared.events import content_digest, parse
+from tests.property.histories import BEGIN, PACKS, Raw, event, receive_all, report, session, started, two_clean_sessions
+
+
+def give(athlete: Athlete, raw: Raw) -> Receipt:
+    return athlete.receive(parse(raw, internal=True), content_digest(raw))
+
+
+def at(day: float) -> Any:
+    return BEGIN + timedelta(days=day)
+
+
+def second_course(**more: Any) -> Raw:
+    raw = started(start_step="W1", **more)
+    raw["id"] = "second"
+    raw["data"] |= {"course": "c2", "injury": {"tissue": "tendon", "site": "achilles", "side": "right"}}
+    return raw
+
+
+def test_events_before_their_course_are_parked_and_decide_when_it_starts() -> None:
+    raws = two_clean_sessions()
+    athlete = Athlete(PACKS)
+    for raw in raws[1:]:
+        assert give(athlete, raw).status == "parked"
+    receipt = give(athlete, raws[0])
+    assert len(receipt.decisions) == len(raws)
+    assert receipt.decisions[-1].body["action"] == "advance"
+    assert {resolution.status for resolution in receipt.resolved} == {"accepted"}
+
+
+def test_a_report_before_its_session_is_parked_until_the_session_arrives() -> None:
+    athlete, _ = receive_all([started(start_step="W1")])
+    one = session(10, 1)
+    assert give(athlete, one[1]).status == "parked"
+    receipt = give(athlete, one[0])
+    assert [decision.cause[1] for decision in receipt.decisions] == ["e10", "e11"]
+
+
+def test_the_same_key_with_other_content_is_refused_at_id_and_the_first_stays() -> None:
+    athlete, _ = receive_all(two_clean_sessions())
+    other = two_clean_sessions()[-1]
+    other["data"]["pain_nrs"] = 9
+    receipt = give(athlete, other)
+    assert (receipt.status, receipt.path, receipt.decisions) == ("conflict", "id", ())
+
+
+def test_a_late_event_supersedes_when_it_changes_the_content_and_not_otherwise() -> None:
+    athlete, _ = receive_all(two_clean_sessions("W5"))
+    harmless = give(athlete, report(80, "daily", None, at(2), pain_nrs=0)).decisions[0].body
+    assert harmless["supersedes"] is None and harmless["superseded_because"] is None
+    worse = give(athlete, report(81, "next_morning", "s3", at(3.9), pain_nrs=4, pain_change="higher")).decisions[0].body
+    assert worse["action"] == "regress"
+    assert worse["supersedes"] == harmless["id"]
+    assert worse["superseded_because"] == {"event": "e81", "kind": "late"}
+    assert not any("late" in reason["text"] for reason in worse["reasons"])
+
+
+def test_a_correction_keeps_the_time_and_supersedes() -> None:
+    athlete, made = receive_all(two_clean_sessions("W5"))
+    data = {**two_clean_sessions("W5")[-1]["data"], "pain_nrs": 4, "pain_change": "higher"}
+    body = give(athlete, event(90, "event.corrected", at(6), {"corrects": "e24", "data": data}, course=None)).decisions[0].body
+    assert body["action"] == "regress" and body["superseded_because"] == {"event": "e90", "kind": "correction"}
+    assert body["supersedes"] == made[-1].body["id"]
+
+
+def test_the_latest_correction_wins_and_a_retraction_beats_all() -> None:
+    athlete, _ = receive_all(two_clean_sessions())
+    data = two_clean_sessions()[-1]["data"]
+    give(athlete, event(91, "event.corrected", at(7), {"corrects": "e24", "data": {**data, "pain_nrs": 0}}, course=None))
+    earlier = give(athlete, event(90, "event.corrected", at(6), {"corrects": "e24", "data": {**data, "pain_nrs": 6}}, course=None))
+    assert earlier.decisions[0].body["action"] == "advance"
+    gone = give(athlete, event(92, "event.retracted", at(5), {"retracts": "e24", "reason": "not mine"}, course=None)).decisions[0].body
+    assert gone["action"] == "hold" and gone["missing"]
+
+
+def test_a_correction_cannot_be_corrected_nor_change_who_spoke() -> None:
+    athlete, _ = receive_all(two_clean_sessions())
+    data = two_clean_sessions()[-1]["data"]
+    give(athlete, event(91, "event.corrected", at(7), {"corrects": "e24", "data": data}, course=None))
+    again = give(athlete, event(92, "event.corrected", at(8), {"corrects": "e91", "data": data}, course=None))
+    assert (again.status, again.path) == ("refused", "data.corrects")
+    by = {"id": "dr", "role": "clinician"}
+    give(athlete, event(93, "clearance.recorded", at(8), {"gate": "red_flag_review", "granted": False, "by": by}))
+    forged = {"gate": "red_flag_review", "granted": True, "by": {"id": "other", "role": "clinician"}}
+    receipt = give(athlete, event(94, "event.corrected", at(9), {"corrects": "e93", "data": forged}, course=None))
+    assert (receipt.status, receipt.path) == ("refused", "data.data.by")
+
+
+def test_a_correction_that_does_not_fit_the_type_is_refused_with_its_path() -> None:
+    athlete, _ = receive_all(two_clean_sessions())
+    receipt = give(
+        athlete, event(91, "event.corrected", at(7), {"corrects": "e24", "data": {"when": "daily", "pain_nrs": 11}}, course=None)
+    )
+    assert (receipt.status, receipt.path) == ("refused", "data.data.pain_nrs")
+
+
+def test_a_correction_before_its_event_is_parked() -> None:
+    raws = two_clean_sessions("W5")
+    data = {**raws[-1]["data"], "pain_nrs": 5, "pain_change": "higher"}
+    correction = event(90, "event.corrected", at(6), {"corrects": "e24", "data": data}, course=None)
+    athlete, _ = receive_all(raws[:-1])
+    assert give(athlete, correction).status == "parked"
+    receipt = give(athlete, raws[-1])
+    assert receipt.status == "accepted" and receipt.decisions[-1].body["action"] == "regress"
+
+
+def test_an_unknown_step_or_protocol_is_refused_with_its_path_and_what_was_expected() -> None:
+    athlete = Athlete(PACKS)
+    receipt = give(athlete, started("no-such-pack"))
+    assert (receipt.status, receipt.path) == ("refused", "data.protocol") and "progressive-return" in (receipt.reason or "")
+    athlete, _ = receive_all([started(start_step="W1")])
+    receipt = give(athlete, session(10, 1, step="P1")[0])
+    assert (receipt.status, receipt.path) == ("refused", "data.step") and "W20" in (receipt.reason or "")
+
+
+def test_a_session_id_is_used_once_and_the_earlier_in_time_keeps_it() -> None:
+    athlete, _ = receive_all([started(start_step="W1"), session(10, 3)[0]])
+    again = session(20, 1)[0]
+    again["data"]["session"] = "s3"
+    receipt = give(athlete, again)
+    assert receipt.status == "accepted"
+    assert [(r.id, r.status, r.path) for r in receipt.resolved] == [("e10", "refused", "data.session")]
+
+
+def test_after_the_end_of_a_course_its_events_are_refused() -> None:
+    athlete, _ = receive_all([*two_clean_sessions(), event(70, "course.ended", at(5), {"course": "c1"})])
+    receipt = give(athlete, report(71, "daily", None, at(6), pain_nrs=0))
+    assert (receipt.status, receipt.path) == ("refused", "course")
+
+
+def test_with_two_open_courses_a_session_is_both_courses_and_a_report_the_one_it_matches() -> None:
+    athlete, _ = receive_all([started(start_step="W1"), second_course()])
+    run = session(10, 1)[0]
+    del run["course"]
+    assert [decision.course for decision in give(athlete, run).decisions] == ["c1", "c2"]
+    matching = report(20, "daily", None, at(2), pain_nrs=1, site="achilles", side="right")
+    del matching["course"]
+    assert [decision.course for decision in give(athlete, matching).decisions] == ["c2"]
+    ambiguous = report(21, "daily", None, at(2), pain_nrs=1)
+    del ambiguous["course"]
+    assert (give(athlete, ambiguous).status, give(athlete, ambiguous | {"id": "x"}).path) == ("refused", "course")
+
+
+def test_a_red_flag_of_an_ambiguous_report_stops_every_course() -> None:
+    athlete, _ = receive_all([started(start_step="W1"), second_course()])
+    flagged = report(21, "daily", None, at(2), pain_nrs=1, flags=["chest_pain_or_syncope"])
+    del flagged["course"]
+    decisions = give(athlete, flagged).decisions
+    assert [decision.body["urgency"] for decision in decisions] == ["stop_and_refer", "stop_and_refer"]
+
+
+def test_an_event_that_becomes_ambiguous_when_an_earlier_course_arrives_late_loses_its_effect() -> None:
+    athlete, _ = receive_all([started(start_step="W1")])
+    daily = report(20, "daily", None, at(2), pain_nrs=8)
+    del daily["course"]
+    assert give(athlete, daily).decisions[0].body["running"] == "withheld"
+    receipt = give(athlete, second_course())
+    assert [(r.id, r.status) for r in receipt.resolved] == [("e20", "refused")]
+    assert {decision.course: decision.body["running"] for decision in receipt.decisions} == {"c1": "as_dosed", "c2": "as_dosed"}
