@@ -1,0 +1,49 @@
+"""`python -m services.decision`: the HTTP application of decision. The workers are processes of their own: `services.decision.worker`."""
+
+import asyncio
+import sys
+
+import uvicorn
+
+from services.decision.app import create_app
+from shared import db
+from shared.bus import Bus, BusError
+from shared.settings import Settings, SettingsFault, load, require
+from shared.telemetry import configure_logs
+
+
+async def check_servers(settings: Settings) -> None:
+    """Raises, in one sentence, why the service must not run on these servers. uvicorn would show a traceback of it."""
+    engine = db.engine(settings, pool_size=1)
+    try:
+        await db.verify(engine)
+        bus = await Bus.connect(settings, "milepost-decision-check")
+        try:
+            await bus.check()
+        finally:
+            await bus.close()
+    finally:
+        await engine.dispose()
+
+
+def main() -> int:
+    """Serves until told to stop. Exit 1 when the settings are at fault or a server is refused."""
+    try:
+        settings = load()
+        require(settings, "database_url", "nats_url", "pseudonym_key")
+    except SettingsFault as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    configure_logs("decision", settings.log_level)
+    try:
+        asyncio.run(check_servers(settings))
+    except (db.DatabaseRefused, BusError) as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), host=settings.host, port=settings.decision_port, log_config=None))
+    server.run()
+    return 0 if server.started else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""Shapes of the answers, for the OpenAPI document. The bytes come from history as they are."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Action = Literal["advance", "hold", "regress"]
+Running = Literal["as_dosed", "repeat", "walk_only", "withheld"]
+Urgency = Literal["routine", "review", "stop_and_refer"]
+
+
+class Shape(BaseModel):
+    """Fields may be added in later versions."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ProtocolName(Shape):
+    id: str
+    version: str
+    hash: str
+
+
+class DecisionForm(Shape):
+    """A decision with its explanation, as it stands in history."""
+
+    id: str
+    course: str
+    subject: str
+    seq: int
+    action: Action
+    from_step: str
+    to_step: str
+    dose: dict[str, Any] | None
+    running: Running
+    not_before: str | None
+    eligible_from: str | None
+    valid_until: str | None
+    urgency: Urgency
+    summary: str
+    reasons: list[dict[str, Any]]
+    blocking: list[Any]
+    missing: list[Any]
+    protocol: ProtocolName
+    engine: str
+    as_of: str
+    as_at: str
+    supersedes: str | None
+    hash: str
+
+
+class ReleasedForm(Shape):
+    """What a coach's key reads: what to do next, without reasons, flags, symptoms or evidence."""
+
+    course: str
+    subject: str
+    seq: int
+    status: Literal["released", "awaiting_clinician"]
+    step: str
+    dose: dict[str, Any] | None
+    running: Running
+    not_before: str | None
+    stop_if: list[Any]
+    report_due: list[Any]
+    summary: str
+    as_of: str
+    as_at: str
+
+
+class CourseForm(Shape):
+    """A course as it stands: its status, the step in force and the facts read from its events."""
+
+    course: str
+    subject: str
+    protocol: str
+    status: str
+    seq: int
+    as_of: str
+    as_at: str
+    state: dict[str, Any]
+
+
+class CoursesForm(Shape):
+    items: list[CourseForm]
+
+
+class DecisionsPage(Shape):
+    items: list[DecisionForm]
+    next: str | None
+
+
+class TimelineItem(Shape):
+    """`item` says which: an event (`event`, `status`), an answer (the same), or a decision (`decision`)."""
+
+    item: Literal["event", "answer", "decision"]
+
+
+class TimelinePage(Shape):
+    items: list[TimelineItem]
+    next: str | None
+
+
+class WorklistItem(Shape):
+    course: str
+    subject: str
+    protocol: str
+    status: str
+    answered: bool
+    recommendation: DecisionForm
+
+
+class WorklistPage(Shape):
+    items: list[WorklistItem]
+    next: str | None
+
+
+class AthleteAdvice(Shape):
+    """The most conservative advice over all open courses; `courses` holds the decision of each."""
+
+    subject: str
+    course: str
+    running: Running
+    not_before: str | None
+    summary: str
+    as_of: str
+    as_at: str
+
+
+class EventForm(Shape):
+    """What became of an event."""
+
+    source: str
+    id: str
+    type: str
+    subject: str
+    status: Literal["accepted", "refused", "parked"]
+    path: str | None
+    reason: str | None
+    time: str
+    recordedtime: str
+    seq: int
+    decisions: list[dict[str, Any]]
+    conflicts: list[dict[str, Any]]
+    event: dict[str, Any] | None
+
+
+class ProtocolForm(Shape):
+    id: str
+    version: str
+    hash: str
+    title: str
+
+
+class ProtocolsForm(Shape):
+    items: list[ProtocolForm]
+
+
+class AnswerReceipt(Shape):
+    """Where the answer can be followed: `GET /v1/events/{source}/{id}`."""
+
+    source: str
+    id: str
+    course: str
+    of: dict[str, Any]

@@ -1,0 +1,74 @@
+"""The protocols that courses may follow."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from services.decision.api import forms
+from services.decision.api.common import ProtocolsReader, answer, not_found
+from services.decision.core.protocol import Protocol
+from services.decision.rules.library import PackLibrary
+from shared.problems import problem_responses
+
+router = APIRouter(tags=["protocols"])
+
+
+@router.get(
+    "/v1/protocols",
+    summary="The published protocols",
+    response_model=forms.ProtocolsForm,
+    responses=problem_responses(401, 403, 503),
+)
+async def protocols(request: Request, principal: ProtocolsReader) -> Response:
+    packs: PackLibrary = request.app.state.packs
+    return answer({"items": [_brief(pack) for pack in packs.protocols.values()]})
+
+
+@router.get(
+    "/v1/protocols/{id}",
+    summary="A protocol: ladder, rules, rates and sources",
+    response_model=forms.ProtocolForm,
+    responses=problem_responses(401, 403, 404, 503),
+)
+async def protocol(request: Request, id: str, principal: ProtocolsReader) -> Response:
+    """`id`, or `id@version`; without a version, the one that new courses get."""
+    packs: PackLibrary = request.app.state.packs
+    found = packs.resolve(id)
+    if found is None:
+        raise not_found("protocol")
+    return answer(_whole(found))
+
+
+def _brief(pack: Protocol) -> dict[str, Any]:
+    return {
+        "id": pack.id,
+        "version": pack.version,
+        "hash": pack.hash,
+        "title": pack.title,
+        "steps": [step.id for step in pack.ladder],
+        "tissues": list(pack.population.tissues),
+        "sites": list(pack.population.sites),
+    }
+
+
+def _whole(pack: Protocol) -> dict[str, Any]:
+    return {
+        **_brief(pack),
+        "ladder": [{"id": step.id, "dose": step.dose, "raises": list(step.raises)} for step in pack.ladder],
+        "rules": [
+            {
+                "id": rule.id,
+                "kind": rule.kind,
+                "text": rule.text,
+                "steps": rule.steps,
+                "tissues": rule.tissues,
+                "citation": list(rule.cite),
+                "grade": rule.grade,
+            }
+            for rule in pack.rules
+        ],
+        "rates": list(pack.rates),
+        "rest_days": dict(pack.rest_days),
+        "stop_if": list(pack.stop_if),
+        "sources": dict(pack.sources),
+    }

@@ -1,0 +1,153 @@
+"""Recommendations in force: of a course, of an athlete, and the clinician's worklist."""
+
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Query, Request, Response
+
+from services.decision import advice
+from services.decision.api import forms
+from services.decision.api.common import (
+    PAGE,
+    AthleteId,
+    CourseId,
+    Cursor,
+    DecisionsReader,
+    Limit,
+    RecommendationsReader,
+    answer,
+    named,
+    not_found,
+    page,
+    place_of,
+    reading,
+)
+from services.decision.api.courses import course_of
+from services.decision.arrivals import moment, stamp
+from services.decision.athletes import restored
+from services.decision.core.decision import shown_dose
+from services.decision.core.protocol import Protocol
+from services.decision.rules.library import PackLibrary
+from services.decision.store import reads
+from services.decision.store.reads import CourseRead
+from shared.auth import Principal
+from shared.problems import Problem, problem_responses
+
+router = APIRouter(tags=["recommendations"])
+
+Urgency = Literal["routine", "review", "stop_and_refer"]
+
+
+@router.get(
+    "/v1/courses/{course}/recommendation",
+    summary="The decision in force",
+    response_model=forms.DecisionForm | forms.ReleasedForm,
+    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 422, 503)},
+)
+async def recommendation(
+    request: Request,
+    course: CourseId,
+    principal: RecommendationsReader,
+    trace: Annotated[Literal["full"] | None, Query(description="`full`: with every condition of every rule, recomputed")] = None,
+) -> Response:
+    """The whole decision for keys with `decisions:read`; the released form for a coach's key, which may not ask for the trace."""
+    async with reading(request) as connection:
+        found = await course_of(connection, principal.tenant, course)
+        if not _reads_decisions(principal):
+            if trace is not None:
+                raise Problem(403, "Scope missing", "this key may not read traces: it lacks the scope decisions:read", "scope-missing")
+            return answer(_released(request, found), f"released-{_hash(found)}", request)
+        if trace is None:
+            return answer(orjson.Fragment(found.decision), _hash(found), request)
+        history = await reads.history(connection, principal.tenant, found.athlete)
+    athlete = restored(request.app.state.packs, history)
+    return answer({**orjson.loads(found.decision), "trace": athlete.trace(course)})
+
+
+@router.get(
+    "/v1/athletes/{athlete}/recommendation",
+    summary="The most conservative recommendation over all open courses",
+    response_model=forms.AthleteAdvice,
+    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 503)},
+)
+async def athletes_recommendation(request: Request, athlete: AthleteId, principal: RecommendationsReader) -> Response:
+    """404 when the athlete has no open course."""
+    async with reading(request) as connection:
+        courses = await reads.courses_of(connection, principal.tenant, named(athlete, "athlete"))
+    standing = [course for course in courses if course.status != reads.ENDED]
+    if not standing:
+        raise not_found("athlete with an open course")
+    hashes = sha256("\n".join(f"{course.course} {_hash(course)}" for course in standing).encode()).hexdigest()
+    if _reads_decisions(principal):
+        decisions = [orjson.loads(course.decision) for course in standing]
+        body = {**advice.combined(decisions), "courses": decisions}
+        return answer(body, hashes, request)
+    parts = [_released(request, course) for course in standing]
+    return answer({**_most_careful(parts), "courses": parts}, f"released-{hashes}", request)
+
+
+@router.get(
+    "/v1/recommendations",
+    summary="The clinician's worklist: most urgent first, then longest waiting",
+    response_model=forms.WorklistPage,
+    responses=problem_responses(400, 401, 403, 422, 503),
+)
+async def worklist(
+    request: Request,
+    principal: DecisionsReader,
+    urgency: Urgency | None = None,
+    unanswered: bool = False,
+    cursor: Cursor = None,
+    limit: Limit = PAGE,
+) -> Response:
+    listing = f"worklist {urgency} {unanswered}"
+    place = place_of(request, principal, listing, cursor)
+    after = None if place is None else (int(place[0]), moment(place[1]), str(place[2]))
+    async with reading(request) as connection:
+        rows = await reads.worklist(connection, principal.tenant, urgency, unanswered, after, limit + 1)
+    return page(request, principal, listing, rows, limit, _listed, _place)
+
+
+def _listed(course: CourseRead) -> dict[str, Any]:
+    return {
+        "course": course.course,
+        "subject": course.athlete,
+        "protocol": course.protocol,
+        "status": course.status,
+        "answered": course.answered,
+        "recommendation": orjson.Fragment(course.decision),
+    }
+
+
+def _place(course: CourseRead) -> tuple[int, str, str]:
+    as_at: datetime = course.as_at
+    return len(advice.URGENCIES) - 1 - advice.URGENCIES.index(course.urgency), stamp(as_at), course.course
+
+
+def _reads_decisions(principal: Principal) -> bool:
+    return "decisions:read" in principal.scopes
+
+
+def _hash(course: CourseRead) -> str:
+    digest: str = orjson.loads(course.decision)["hash"]
+    return digest
+
+
+def _released(request: Request, course: CourseRead) -> dict[str, Any]:
+    packs: PackLibrary = request.app.state.packs
+    decision = orjson.loads(course.decision)
+    return advice.released(decision, _standing_dose(packs.by_hash.get(decision["protocol"]["hash"]), decision["from_step"]))
+
+
+def _standing_dose(pack: Protocol | None, step: str) -> dict[str, Any] | None:
+    rung = pack.step(step) if pack is not None else None
+    return shown_dose(rung.dose) if rung is not None else None
+
+
+def _most_careful(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The released parts as one: the least running, the latest date."""
+    leading = max(parts, key=lambda part: (advice.RUNNING.index(part["running"]), part["status"] == advice.AWAITING, part["course"]))
+    dates = [part["not_before"] for part in parts if part["not_before"] is not None]
+    return {**leading, "not_before": max(dates, default=None)}

@@ -1,0 +1,67 @@
+"""The HTTP application of decision: routes, readiness, and the connections they use."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.decision import measures
+from services.decision.api import answers, courses, events, protocols, recommendations
+from services.decision.cursors import Cursors
+from services.decision.engines.reference import ReferenceEngine
+from services.decision.rules.library import PackLibrary
+from services.decision.store import leases, outbox
+from services.decision.store.connection import borrowed
+from shared import db, problems, telemetry
+from shared.bus import EVENTS, Bus
+from shared.settings import Settings
+
+DESCRIPTION = "Recommendations for athletes who return to running: the decision in force, its explanation, and the history behind it."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application; it connects when it starts, and refuses to start on servers that do not keep the durability contract."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            engine = db.engine(settings)
+            stack.push_async_callback(engine.dispose)
+            await db.verify(engine)
+            bus = await Bus.connect(settings, "milepost-decision-api")
+            stack.push_async_callback(bus.close)
+            app.state.engine, app.state.bus = engine, bus
+            yield
+
+    app = FastAPI(title="Milepost decision", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.settings = settings
+    app.state.packs = PackLibrary(ReferenceEngine())
+    app.state.cursors = Cursors(settings.pseudonym_key_bytes)
+    problems.install(app)
+    telemetry.install(app, "decision")
+    for room in (courses, recommendations, answers, events, protocols):
+        app.include_router(room.router)
+    app.include_router(telemetry.health_router(_checks(app)))
+    return app
+
+
+def _checks(app: FastAPI) -> dict[str, telemetry.Check]:
+    async def database() -> None:
+        try:
+            await db.verify(app.state.engine)
+        except db.DatabaseRefused as fault:
+            raise telemetry.NotReady("the database does not answer, or its schema is not ours") from fault
+
+    async def bus() -> None:
+        await app.state.bus.check()
+
+    async def partitions() -> None:
+        async with borrowed(app.state.engine) as connection:
+            unowned = await leases.unowned(connection)
+            stored = await leases.checkpoint(connection)
+            measures.OUTBOX.set(await outbox.length(connection))
+        measures.LAG.set(max(0, await app.state.bus.last_seq(EVENTS) - stored))
+        if unowned:
+            raise telemetry.NotReady(f"{unowned} of the partitions are not served: start a worker for every lane")
+
+    return {"database": database, "bus": bus, "partitions": partitions}

@@ -1,0 +1,26 @@
+"""What the decision service counts and times; labels are closed sets."""
+
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from shared.telemetry import REGISTRY
+
+_FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+EVENTS: Final = Counter("milepost_decision_events", "Events settled, by what became of them", ["status"], registry=REGISTRY)
+DECISIONS: Final = Counter("milepost_decision_decisions", "Decisions stored, by action", ["action"], registry=REGISTRY)
+ENGINE_FAULTS: Final = Counter("milepost_decision_engine_faults", "Second engine: faults and disagreements", ["kind"], registry=REGISTRY)
+BATCH: Final = Histogram(
+    "milepost_decision_batch_events", "Events in one transaction", buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000), registry=REGISTRY
+)
+SETTLE_SECONDS: Final = Histogram("milepost_decision_settle_seconds", "Time to judge one batch", buckets=_FAST, registry=REGISTRY)
+SECOND_ENGINE_SECONDS: Final = Histogram(
+    "milepost_decision_second_engine_seconds", "Time of the second engine for one batch", buckets=_FAST, registry=REGISTRY
+)
+COMMIT_SECONDS: Final = Histogram("milepost_decision_commit_seconds", "Time of one transaction", buckets=_FAST, registry=REGISTRY)
+LAG: Final = Gauge("milepost_decision_lag_messages", "Messages on the bus that history does not have yet", registry=REGISTRY)
+OUTBOX: Final = Gauge("milepost_decision_outbox_rows", "Outbox rows that the bus does not have yet", registry=REGISTRY)
+OUTBOX_AGE: Final = Gauge("milepost_decision_outbox_age_seconds", "How long the oldest outbox row has waited", registry=REGISTRY)
+TAKEOVERS: Final = Counter("milepost_decision_takeovers", "Times that leases were taken, by why", ["why"], registry=REGISTRY)
+ATHLETES: Final = Gauge("milepost_decision_athletes_in_memory", "Folded athletes at hand", registry=REGISTRY)

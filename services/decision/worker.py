@@ -1,0 +1,105 @@
+"""The worker process: one lane of partitions, its relay and its ticker. `python -m services.decision.worker [--lane K]`."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import structlog
+import uvloop
+from prometheus_client import start_http_server
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.decision.athletes import Athletes
+from services.decision.desk import Desk, SecondOpinion
+from services.decision.engines.durable import SecondEngine, SecondEngineMissing
+from services.decision.engines.reference import ReferenceEngine
+from services.decision.lane import Lane
+from services.decision.lease import Lease, partitions_of
+from services.decision.reader import Reader
+from services.decision.relay import Relay
+from services.decision.rules.library import PackLibrary
+from services.decision.ticker import Ticker
+from shared import db
+from shared.bus import Bus, BusError
+from shared.settings import Settings, SettingsFault, load, require
+from shared.telemetry import REGISTRY, configure_logs
+
+_log = structlog.get_logger("milepost.decision")
+
+
+class Worker:
+    """Everything one lane needs, wired. Connections and engines are handed in and stay their owner's."""
+
+    def __init__(self, settings: Settings, engine: AsyncEngine, bus: Bus, packs: PackLibrary, second: SecondOpinion, lane: int = 0) -> None:
+        self.partitions = partitions_of(lane, settings.lanes)
+        self.lease = Lease(engine, self.partitions, settings.lease_s)
+        self.relay = Relay(engine, bus, self.partitions, settings.pseudonym_key_bytes)
+        self.desk = Desk(Athletes(packs, settings.athletes_in_memory), second)
+
+        async def open_reader(partitions: Sequence[int], start: int) -> Reader:
+            return await Reader.open(bus, f"{lane}-of-{settings.lanes}", partitions, start, settings.fetch_size)
+
+        self.lane = Lane(engine, open_reader, self.desk, self.lease, Ticker(), settings.fetch_size, self.relay.wake)
+
+    async def run(self) -> None:
+        """Serves until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.lane.run())
+            tasks.create_task(self.relay.run())
+
+
+async def serve(settings: Settings, lane: int) -> None:
+    """Runs lane `lane` until SIGTERM or SIGINT, then gives its partitions back. Raises what the servers are refused for."""
+    require(settings, "database_url", "nats_url", "pseudonym_key")
+    packs = PackLibrary(ReferenceEngine())
+    async with AsyncExitStack() as stack:
+        engine = db.engine(settings, pool_size=5)
+        stack.push_async_callback(engine.dispose)
+        await db.verify(engine)
+        bus = await Bus.connect(settings, f"milepost-decision-{lane}")
+        stack.push_async_callback(bus.close)
+        await bus.ensure_streams()
+        await bus.verify()
+        second = SecondEngine(packs.by_hash)
+        stack.push_async_callback(second.close)
+        await second.start()
+        await _until_told(Worker(settings, engine, bus, packs, second, lane))
+
+
+async def _until_told(worker: Worker) -> None:
+    running = asyncio.create_task(worker.run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, running.cancel)
+    try:
+        await running
+    except asyncio.CancelledError:
+        _log.info("the worker ends", partitions=len(worker.partitions))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The process. Exit 0 when told to stop, 1 when it cannot start or go on."""
+    parser = argparse.ArgumentParser(prog="python -m services.decision.worker", description="Decides what EVENTS brings.")
+    parser.add_argument("--lane", type=int, default=0, help="which of MILEPOST_LANES lanes this process serves, from 0")
+    parser.add_argument("--metrics-port", type=int, default=0, help="serve Prometheus metrics there; 0 serves none")
+    options = parser.parse_args(arguments)
+    lane: int = options.lane
+    try:
+        settings = load()
+        configure_logs("decision-worker", settings.log_level)
+        if not 0 <= lane < settings.lanes:
+            raise SettingsFault(f"--lane {lane}: expected 0 to {settings.lanes - 1}, as MILEPOST_LANES is {settings.lanes}")
+        if options.metrics_port:
+            start_http_server(options.metrics_port, settings.host, REGISTRY)
+        uvloop.run(serve(settings, lane))
+    except (SettingsFault, db.DatabaseRefused, BusError, SecondEngineMissing) as fault:
+        print(fault, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
