@@ -78,8 +78,11 @@ class Deliverer:
 
     async def run(self) -> None:
         """Delivers until cancelled. Raises what the store raises when it cannot be asked."""
+        # Begun anew, nothing is under way: what a former run did not record is due still.
         self._lanes.clear()
         self._busy.clear()
+        self._tasks.clear()
+        self._done = asyncio.Queue()
         async with reading(self._database) as connection:
             self.hint(await sending.endpoints_with_pending(connection))
         async with guarded_session(self._rules, self._timeout_s) as session:

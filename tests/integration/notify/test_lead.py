@@ -99,6 +99,29 @@ async def test_a_lead_whose_connection_is_cut_is_taken_again_and_nothing_is_miss
         await until(ready)
 
 
+async def test_connections_cut_in_the_middle_of_a_burst_cost_nothing_but_repeats(
+    notify: Any, receiver: Any, publish: Any, until: Any, made: Any, engine: AsyncEngine
+) -> None:
+    async with notify(retry_schedule_s=(0.0, *(0.2,) * 30)) as site:
+        clinic = await site.clinic()
+        endpoint = await clinic.endpoint(f"{receiver.url}/in")
+        for number in range(90):
+            await publish(clinic.tenant, made(1, course=f"c-{number}"))
+            if number % 30 == 15:
+                async with engine.begin() as conn:
+                    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()"
+                    await conn.execute(text(cut))
+
+        async def all_delivered() -> bool:
+            answer = await clinic.ask("GET", f"/v1/endpoints/{endpoint['id']}/deliveries", params={"limit": 100, "state": "delivered"})
+            return answer.status_code == 200 and len(answer.json()["items"]) == 90
+
+        await until(all_delivered, within=60)
+        ids = {heard.json["data"]["course"]: {other.id for other in receiver.heard if other.body == heard.body} for heard in receiver.heard}
+        assert set(ids) == {f"c-{number}" for number in range(90)}
+        assert all(len(same) == 1 for same in ids.values())
+
+
 async def test_the_task_that_fails_is_begun_anew_and_readiness_says_so(until: Any) -> None:
     tries = 0
 
