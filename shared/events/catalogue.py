@@ -99,6 +99,7 @@ Gate = Literal[
     "postpartum_check",
     "minor_review",
     "load_review",
+    "engine_review",
     "specialist_clearance",
 ]
 
