@@ -199,6 +199,8 @@ class Protocol:
     facts: Mapping[str, FactType]
     disagreement: tuple[str, ...] = ()
     second_setback: SecondSetback | None = None
+    opening: tuple[str, ...] = ()
+    """What the reader must know first: how far the ladder is published, whom it is for and whom not."""
     place: Mapping[str, int] = field(default_factory=dict)
     """Step id to rung, `entry` is -1, `complete` is the length of the ladder; filled by the loader."""
 

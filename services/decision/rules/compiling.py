@@ -88,6 +88,11 @@ class Compiler:
             sources={name: source.text for name, source in self.sources.items()},
             facts={slot.fact: CATALOGUE[slot.fact] for slot in self.slots},
             disagreement=tuple(pack.disagreement),
+            opening=(
+                pack.first_line,
+                *(f"For {who}." for who in pack.for_whom),
+                *(f"Not for {who}." for who in pack.not_for),
+            ),
             place={step: rung - 1 for rung, step in enumerate(ids)},
         )
 
