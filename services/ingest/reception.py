@@ -6,14 +6,18 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
+
 from services.ingest.formats.cloudevents import NotJson, load
 from services.ingest.intake import Intake, Judging, Outcome, Sealed
 from services.ingest.measures import EVENTS
 from services.ingest.publish import Publisher, QueueFull
 from shared.auth import Principal
-from shared.bus import BusFull, BusUnavailable
+from shared.bus import BusFull, BusRefused, BusUnavailable
 from shared.events import Fault
 from shared.problems import Fault as ToldFault, Problem
+
+_log = structlog.get_logger("milepost.ingest")
 
 # The event loop serves others after this many events; judging one takes about 30 µs.
 _SHARE: Final = 100
@@ -127,6 +131,9 @@ class Reception:
             raise _later("the bus has no room for further events; its operator has to make some", "bus-full", 30) from None
         except BusUnavailable:
             raise _later("the bus does not confirm events now", "bus-unavailable", 2) from None
+        except BusRefused as fault:
+            _log.error("the bus refuses events", error=type(fault).__name__, reason=str(fault))
+            raise _later("the bus refuses events; its operator has to look at it", "bus-refused", 30) from None
         for item in sealed:
             self.intake.accept(item)
 

@@ -10,6 +10,8 @@ from hashlib import sha256
 from json.encoder import encode_basestring
 from typing import Any
 
+import orjson
+
 # ECMAScript numbers hold integers exactly up to here; RFC 8785 refuses more.
 MAX_INTEGER = 2**53 - 1
 _WRITTEN_ALIKE = frozenset({str, bool, type(None)})
@@ -34,6 +36,14 @@ def canonical(value: object) -> bytes:
     parts: list[str] = []
     _write(value, parts.append)
     return "".join(parts).encode()
+
+
+def canonical_record(value: dict[str, Any]) -> bytes:
+    """`canonical` for records this product writes itself: ASCII keys, and numbers between 1e-6 and 1e16 without a trailing `.0`.
+
+    There orjson writes what RFC 8785 asks for, some twenty times as fast; a test compares the two.
+    """
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def content_digest(event: Mapping[str, Any]) -> bytes:

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from shared.events.canonical import MAX_INTEGER
 from shared.events.catalogue import MEASURES, READINESS
+from shared.events.courses import UNION_TAGS
 from shared.events.faults import EventFault, Fault, found
 from shared.events.schema import adapter, data_schema
-from shared.events.vocabulary import INTERNAL_TYPES, TYPES, UNION_TAGS
+from shared.events.vocabulary import INTERNAL_TYPES, TYPES
 
 MAX_DEPTH = 12
 MAX_VALUES = 2_000

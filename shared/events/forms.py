@@ -7,9 +7,9 @@ import re
 from datetime import date, datetime
 from functools import cache
 from importlib import resources
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, ConfigDict, Field, Strict
 from pydantic_core import PydanticCustomError
 
 # RFC 3339 with an offset. Leap seconds are left out: no clock that sends events shows one, and Python cannot hold it.
@@ -98,3 +98,8 @@ Year = Annotated[int, Field(ge=1900, le=2100)]
 PerWeek = Annotated[float, Field(ge=0, le=28)]
 Climb = Annotated[float, Field(ge=0, le=20_000)]
 SpeedPercent = Annotated[float, Field(ge=0, le=150, json_schema_extra={"description": "percent of own maximal speed"})]
+
+Terrain = Literal["flat", "rolling", "hills"]
+
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""How every typed dictionary of the vocabulary is checked."""
