@@ -79,8 +79,8 @@ class Course:
     reports: tuple[Report, ...] = ()
     """Every report about the injured place of the last days."""
     elsewhere: tuple[Report, ...] = ()
-    at_step: tuple[Key, ...] = ()
-    """Sessions since the step in force was reached."""
+    step_since: Key | None = None
+    """The event by which the step in force was reached."""
     gained: tuple[tuple[date, str], ...] = ()
     setbacks: tuple[Setback, ...] = ()
     failures: dict[str, int] = field(default_factory=dict)
@@ -119,6 +119,14 @@ class Course:
         return None if self.set_at is not None and last.key < self.set_at else last
 
     @property
+    def at_step(self) -> tuple[Session, ...]:
+        """The running sessions since the step in force was reached."""
+        since = self.step_since
+        if since is None or not self.sessions or self.sessions[-1].key < since:
+            return ()
+        return tuple([session for session in self.sessions if session.key >= since])
+
+    @property
     def last_run_day(self) -> date | None:
         return self.sessions[-1].day if self.sessions else None
 
@@ -139,6 +147,7 @@ def begin(event: Event, protocol: Protocol) -> Course:
         side=injury["side"],
         baseline_pain=data.get("baseline", {}).get("pain_nrs"),
         last_key=key_of(event),
+        step_since=key_of(event),
     )
 
 

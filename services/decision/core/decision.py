@@ -4,7 +4,6 @@
 """
 
 import hashlib
-import json
 import uuid
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -18,6 +17,7 @@ from services.decision.core.protocol import Dose
 from services.decision.core.question import Question
 from services.decision.core.summary import due_reports, meanwhile, resume_when, summary
 from services.decision.core.verdict import Judge, Verdict
+from shared.events.canonical import canonical_record
 
 ENGINE = "reference/1"
 NAMESPACE = uuid.UUID("6d696c65-706f-5374-8000-6465636973e1")
@@ -174,14 +174,10 @@ def record(
 
 def sealed(body: Record) -> tuple[str, bytes]:
     """The hash of the record without it, and the canonical bytes with it. Written once: the hash goes in at its place among the keys."""
-    before = _write({name: value for name, value in body.items() if name < "hash"})[:-1]
-    after = _write({name: value for name, value in body.items() if name > "hash"})[1:]
-    digest = f"sha256:{hashlib.sha256(f'{before},{after}'.encode()).hexdigest()}"
-    return digest, f'{before},"hash":"{digest}",{after}'.encode()
-
-
-# RFC 8785 for what a record holds: ASCII keys, whole numbers, and fractions in a range where Python and ECMAScript write alike.
-_write = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+    before = canonical_record({name: value for name, value in body.items() if name < "hash"})[:-1]
+    after = canonical_record({name: value for name, value in body.items() if name > "hash"})[1:]
+    digest = f"sha256:{hashlib.sha256(b','.join((before, after))).hexdigest()}"
+    return digest, b"".join((before, b',"hash":"', digest.encode(), b'",', after))
 
 
 def state(course: Course) -> Record:

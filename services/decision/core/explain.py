@@ -99,7 +99,7 @@ def unclean(judge: Judge, verdict: Verdict, full: bool) -> list[Record]:
     """What the last sessions at the step lacked to count, where sessions are still missing."""
     course = verdict.view.course
     found: list[Record] = []
-    for session in [session for session in course.sessions if session.key in course.at_step][-SESSIONS_TOLD:]:
+    for session in course.at_step[-SESSIONS_TOLD:]:
         if session.prescribed.value is not True:
             found.append(_prescribed(session))
         facts, values = judge.session_facts(session), judge.session_values(session)

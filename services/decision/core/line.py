@@ -56,8 +56,10 @@ class Line:
         return self.judge.protocol
 
     def insert(self, entry: Entry) -> None:
-        """Take in one more event at its place."""
+        """Take in one more event at its place; one that stands there already changes nothing."""
         at = bisect_left(self.entries, entry.place, key=lambda one: one.place)
+        if at < len(self.entries) and self.entries[at].place == entry.place:
+            return
         self.entries.insert(at, entry)
         if at == len(self.entries) - 1:
             self._take(entry, len(self.entries))

@@ -20,7 +20,7 @@ def _to_entry(course: Course) -> None:
     course.step = ENTRY
     course.entry_since = course.sessions[-1].time if course.sessions else course.as_of
     course.tested = {}
-    course.at_step = ()
+    course.step_since = course.last_key
 
 
 def move_step(course: Course, session: Session, standing: Standing | None) -> None:
@@ -35,15 +35,13 @@ def move_step(course: Course, session: Session, standing: Standing | None) -> No
         _set_back(course, session, standing)
     rung = min(place[session.step], place[allowed]) if session.planned else min(now, place[allowed])
     step = course.protocol.steps[rung + 1]
-    if step == course.step:
-        course.at_step = (*course.at_step[-KEEP_DAYS:], session.key)
-    elif step == ENTRY:
+    if step == ENTRY and course.step != ENTRY:
         _to_entry(course)
-    else:
+    elif step != course.step:
         if rung > now:
             course.gained = (*tuple(g for g in course.gained if (session.day - g[0]).days <= KEEP_DAYS), (session.day, step))
         course.step = step
-        course.at_step = (session.key,)
+        course.step_since = session.key
     if place[course.step] >= course.rebuild_to:
         course.rebuild_to = -1
     if session.planned:
@@ -62,7 +60,7 @@ def _set_back(course: Course, session: Session, standing: Standing) -> None:
 def set_step(course: Course, event: Event, step: str) -> None:
     course.step = step
     course.set_at = key_of(event)
-    course.at_step = ()
+    course.step_since = key_of(event)
     course.failures = {}
     if step == ENTRY:
         course.entry_since = event.time

@@ -40,18 +40,19 @@ class Verdict:
     view: View
     eligible_from: date | None
     valid_until: date | None
+    scoped: tuple[tuple[Rule, Tri], ...]
+    """The rules that apply here, each with its verdict."""
 
-    @property
-    def scoped(self) -> list[tuple[Rule, Tri]]:
-        """The rules that apply here, each with its verdict."""
-        course = self.view.course
-        rules = course.protocol.rules
-        return [
-            (rule, verdict)
-            for rule, verdict in zip(rules, self.question.answer.verdicts, strict=True)
-            if applies(rule, course.step, course.tissue)
-        ]
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What applies at one step to one tissue: the rules by their place, and for each slot whether any of them reads it."""
+
+    rules: tuple[tuple[int, Rule], ...]
+    reads: tuple[bool, ...]
+
+
+NOT_READ = Fact(Unknown("no rule reads it at this step"))
 
 Reading = Callable[[View], Fact]
 
@@ -83,6 +84,7 @@ class Judge:
     def __init__(self, protocol: Protocol, engine: Engine) -> None:
         self.protocol = protocol
         self.engine = engine
+        self._scopes: dict[tuple[str, str], Scope] = {}
         self._clean_slots = sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
         self._breaks = sorted(
             condition.encoded
@@ -92,6 +94,15 @@ class Judge:
             if isinstance(condition.encoded, int)
         )
         self._readings = [(reading(slot), protocol.facts[slot.fact]) for slot in protocol.slots]
+
+    def _scope(self, step: str, tissue: str) -> Scope:
+        scope = self._scopes.get((step, tissue))
+        if scope is None:
+            rules = tuple((n, rule) for n, rule in enumerate(self.protocol.rules) if applies(rule, step, tissue))
+            read = dict.fromkeys(condition.slot for _, rule in rules for condition in flat(rule.when))
+            scope = Scope(rules, tuple(slot in read for slot in range(len(self.protocol.slots))))
+            self._scopes[step, tissue] = scope
+        return scope
 
     def cleaned(self, session: Session) -> Session:
         """The session with `clean` judged anew."""
@@ -119,18 +130,16 @@ class Judge:
         today = course.day(course.as_of)
         first = not_before(course, next_step(course), base_rest(course, course.step, next_step(course)))
         view = View(course, course.as_of, today, course.last_session, today if first is None else max(first, today))
-        facts = tuple([read(view) for read, _ in self._readings])
+        scope = self._scope(course.step, course.tissue)
+        facts = tuple([read(view) if wanted else NOT_READ for (read, _), wanted in zip(self._readings, scope.reads, strict=True)])
         values = tuple(
             [None if isinstance(f.value, Unknown) else encode(k, f.value) for f, (_, k) in zip(facts, self._readings, strict=True)]
         )
         rung, tissue = self.protocol.place[course.step], TISSUES.index(course.tissue)
         answer = self.engine.judge(self.protocol, values, rung, tissue)
         question = Question(self.protocol.hash, values, rung, tissue, answer)
-        met = [
-            rule
-            for rule, verdict in zip(self.protocol.rules, answer.verdicts, strict=True)
-            if verdict is Tri.MET and rule.kind != "advance"
-        ]
+        scoped = tuple([(rule, answer.verdicts[place]) for place, rule in scope.rules])
+        met = [rule for rule, verdict in scoped if verdict is Tri.MET and rule.kind != "advance"]
         standing = self._standing(view, answer, met)
         return Verdict(
             standing,
@@ -139,6 +148,7 @@ class Judge:
             view,
             eligible_from(course, view.earliest) if standing.action == "hold" else None,
             self._valid_until(view, facts, standing.action),
+            scoped,
         )
 
     def _standing(self, view: View, answer: Answer, met: list[Rule]) -> Standing:
@@ -207,8 +217,8 @@ class Judge:
         since = break_since(course)
         if since is not None:
             ends += [end for days in self._breaks if (end := since + timedelta(days=days)) >= view.today][:1]
-        for rule in self.protocol.rules if action == "advance" else ():
-            if rule.kind == "advance" and applies(rule, course.step, course.tissue):
+        for _, rule in self._scope(course.step, course.tissue).rules if action == "advance" else ():
+            if rule.kind == "advance":
                 for condition in flat(rule.when):
                     slot, fact = self.protocol.slots[condition.slot], facts[condition.slot]
                     if slot.max_age_days is not None and fact.at is not None and not isinstance(fact.value, Unknown):

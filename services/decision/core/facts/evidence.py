@@ -197,7 +197,7 @@ def _(view: View) -> Fact:
     "mean heart rate of the sessions",
 )
 def _(view: View) -> Fact:
-    at_step = [s for s in view.course.sessions if s.key in view.course.at_step and "hr_avg_bpm" in s.data]
+    at_step = [s for s in view.course.at_step if "hr_avg_bpm" in s.data]
     if len(at_step) < 4:
         return Fact(Unknown("fewer than four sessions at the step have a heart rate"))
     usual = median(s.data["hr_avg_bpm"] for s in at_step[:-2])
