@@ -273,6 +273,19 @@ async def test_a_fit_file_becomes_events_and_again_it_is_a_duplicate(client, key
     assert len(await stored(settings, before)) == 4
 
 
+async def test_what_no_device_knows_is_said_with_the_file(client, keys):
+    file = write_run_walk(datetime(2026, 3, 4, 17, tzinfo=UTC), [(60, 240)] * 6)
+    headers = {**keys["integrator"], "content-type": "application/vnd.ant.fit"}
+    query = {"rpe": "3", "gait_changed": "false", "technique_ok": "true", "technique_by": "clinician", "completed": "true"}
+    wrong = await client.post("/v1/athletes/athlete-10/files", content=file, headers=headers, params=query | {"rpe": "11"})
+    assert wrong.status_code == 422
+    assert "rpe" in wrong.json()["faults"][0]["path"]
+    taken = await client.post("/v1/athletes/athlete-10/files", content=file, headers=headers, params=query)
+    data = taken.json()["events"][0]["data"]
+    expected = {"rpe": 3, "gait_changed": False, "technique_ok": True, "technique_by": "clinician", "completed": True, "run_s": 360}
+    assert {name: data[name] for name in expected} == expected
+
+
 @pytest.mark.parametrize(
     ("content", "media", "status", "slug"),
     [

@@ -292,3 +292,15 @@ def test_a_session_without_a_second_cannot_be_written(reps):
 def test_a_start_without_offset_cannot_be_written():
     with pytest.raises(ValueError, match="aware"):
         write_run_walk(START.replace(tzinfo=None), [(60, 60)])
+
+
+def test_what_a_person_says_of_the_session_goes_before_what_the_device_wrote():
+    said = {"rpe": 4.5, "gait_changed": False, "technique_ok": True, "technique_by": "coach", "completed": True, "terrain": "flat"}
+    data = session_of(recording(written(rpe=3), Naming("a", said=said), LIMIT))
+    assert {name: data[name] for name in said} == said
+    assert (data["run_s"], data["reps"]) == (360, 6)
+
+
+def test_what_a_person_says_goes_with_a_session_that_is_no_run_too():
+    made = recording(encoded(FILE_ID, session("cycling")), Naming("a", said={"rpe": 6}), LIMIT)
+    assert (session_of(made)["kind"], session_of(made)["rpe"]) == ("cross_training", 6)

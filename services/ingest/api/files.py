@@ -1,6 +1,6 @@
 """`POST /v1/athletes/{athlete}/files`: a FIT file becomes session and sensor events, all of them or none."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
@@ -26,13 +26,40 @@ Reads a FIT activity (raw, or as the part `file` of multipart/form-data; the bod
 device that measured running dynamics, over the whole and over the first and last third. All of the events are taken, or none.
 
 Event ids come from the file's SHA-256, so the same file again is a duplicate. A damaged file keeps what can be read; `warnings` says what
-is missing. Cadence counts steps of both feet. The balance of ground contact is left out: files do not say which side they count."""
+is missing. Cadence counts steps of both feet. The balance of ground contact is left out: files do not say which side they count.
+
+What no device knows (exertion, gait, technique, whether the dose was done) can be said with the file, as query parameters named like the
+fields of `milepost.session.completed`; it goes before what the device wrote. To say it later, or otherwise, send
+`milepost.event.corrected`: the same file with other parameters is refused."""
 
 _RAW: Final = frozenset({"application/vnd.ant.fit", "application/fit", "application/octet-stream"})
 # Room for the other parts of a form and the boundaries.
 _FORM_ROOM: Final = 64 * 2**10
 
 _Name = Annotated[str | None, Query(min_length=1, max_length=200)]
+
+
+def _said(
+    completed: Annotated[bool | None, Query(description="Whether the whole dose was done. Default: judged from what was measured")] = None,
+    stopped_for: Literal["pain", "fatigue", "illness", "time", "other"] | None = None,
+    rpe: Annotated[float | None, Query(ge=0, le=10, description="Session exertion. Default: as entered on the device, if it was")] = None,
+    gait_changed: bool | None = None,
+    technique_ok: bool | None = None,
+    technique_by: Literal["clinician", "coach", "self"] | None = None,
+    surface: Literal["treadmill", "track", "road", "grass", "trail", "turf", "water", "anti_gravity"] | None = None,
+    terrain: Literal["flat", "rolling", "hills"] | None = None,
+) -> dict[str, Any]:
+    said = {
+        "completed": completed,
+        "stopped_for": stopped_for,
+        "rpe": rpe,
+        "gait_changed": gait_changed,
+        "technique_ok": technique_ok,
+        "technique_by": technique_by,
+        "surface": surface,
+        "terrain": terrain,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 @router.post(
@@ -47,6 +74,7 @@ async def send_file(
     request: Request,
     principal: Annotated[Principal, Depends(requires("files:write"))],
     athlete: Annotated[str, Path(min_length=1, max_length=200)],
+    said: Annotated[dict[str, Any], Depends(_said)],
     course: _Name = None,
     session: Annotated[str | None, Query(min_length=1, max_length=190, description="Default: made from the file's digest")] = None,
     step: Annotated[str | None, Query(min_length=1, max_length=64, description="Default: the step recommended when it started")] = None,
@@ -60,7 +88,7 @@ async def send_file(
     readers: FitReaders = request.app.state.readers
     file = await _file(request, settings.fit_max_bytes)
     try:
-        recording = await readers.read(file, Naming(athlete, course, session, step, planned, start))
+        recording = await readers.read(file, Naming(athlete, course, session, step, planned, start, said))
     except FileFault as fault:
         FILES.labels("none", "refused").inc()
         raise Problem(422, "File refused", str(fault), "file-refused") from None

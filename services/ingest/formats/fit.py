@@ -33,7 +33,10 @@ _NO_SPORT: Final = frozenset({"generic", "all", "invalid"})
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """What the file cannot say: whose it is and what it belongs to; `start` (RFC 3339) where the device's clock was wrong."""
+    """What the file cannot say: whose it is and what it belongs to; `start` (RFC 3339) where the device's clock was wrong.
+
+    `said` is what a person says of the session, as fields of `milepost.session.completed`; it goes before what the device wrote.
+    """
 
     athlete: str
     course: str | None = None
@@ -41,6 +44,7 @@ class Naming:
     step: str | None = None
     planned: bool | None = None
     start: str | None = None
+    said: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -106,7 +110,7 @@ def _add_session(out: Recording, messages: Messages, summary: Message, part: _Pa
         data["planned"] = part.naming.planned
     data |= _totals(summary, records)
     if kind != "running":
-        out.events.append(part.event("session", "milepost.session.completed", begin, _fitting(out, "milepost.session.completed", data)))
+        _add_completed(out, part, begin, data)
         return
     if part.naming.step is not None:
         data["step"] = part.naming.step
@@ -115,8 +119,13 @@ def _add_session(out: Recording, messages: Messages, summary: Message, part: _Pa
     gaits = split(_samples(records))
     data |= _gaits(out, gaits, timer if timer is not None else summary.get("whole_s"))
     data["kind"] = "run_walk" if gaits.walked >= WALKED else "run"
-    out.events.append(part.event("session", "milepost.session.completed", begin, _fitting(out, "milepost.session.completed", data)))
+    _add_completed(out, part, begin, data)
     _add_dynamics(out, messages, summary, records, gaits, part)
+
+
+def _add_completed(out: Recording, part: _Part, begin: datetime, data: Mapping[str, Any]) -> None:
+    fitting = _fitting(out, "milepost.session.completed", {**data, **part.naming.said})
+    out.events.append(part.event("session", "milepost.session.completed", begin, fitting))
 
 
 def _add_dynamics(out: Recording, messages: Messages, summary: Message, records: Sequence[Message], gaits: Split, part: _Part) -> None:
