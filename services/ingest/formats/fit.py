@@ -117,7 +117,7 @@ def _add_session(out: Recording, messages: Messages, summary: Message, part: _Pa
     if surface := _SURFACES.get(str(summary.get("sub_sport"))):
         data["surface"] = surface
     gaits = split(_samples(records))
-    data |= _gaits(out, gaits, timer if timer is not None else summary.get("whole_s"))
+    data |= _gaits(out, gaits, timer)
     data["kind"] = "run_walk" if gaits.walked >= WALKED else "run"
     _add_completed(out, part, begin, data)
     _add_dynamics(out, messages, summary, records, gaits, part)
