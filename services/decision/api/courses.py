@@ -1,5 +1,6 @@
 """Courses: how they stand, what was decided, what happened."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +25,8 @@ from services.decision.api.common import (
     reading,
 )
 from services.decision.arrivals import stamp
+from services.decision.athletes import restored
+from services.decision.core.athlete import Athlete
 from services.decision.store import reads
 from services.decision.store.connection import Connection
 from services.decision.store.reads import CourseRead, EventRead
@@ -53,13 +56,15 @@ async def athletes_courses(request: Request, athlete: AthleteId, principal: Deci
 @router.get(
     "/v1/courses/{course}",
     summary="State, step in force, facts",
-    response_model=forms.CourseForm,
+    response_model=forms.CourseWithFacts,
     responses=problem_responses(401, 403, 404, 503),
 )
 async def one_course(request: Request, course: CourseId, principal: DecisionsReader) -> Response:
+    """The facts are what the course's protocol reads, as they stand after everything that history holds."""
     async with reading(request) as connection:
         found = await course_of(connection, principal.tenant, course)
-    return answer(shown(found))
+        athlete = await folded(request, connection, principal.tenant, found.athlete)
+    return answer({**shown(found), "facts": athlete.facts(course)})
 
 
 @router.get(
@@ -129,6 +134,12 @@ async def course_of(connection: Connection, tenant: str, course: str) -> CourseR
     if found is None:
         raise not_found("course")
     return found
+
+
+async def folded(request: Request, connection: Connection, tenant: str, athlete: str) -> Athlete:
+    """The athlete as history makes them, folded in a thread: a long history would hold up other requests."""
+    history = await reads.history(connection, tenant, athlete)
+    return await asyncio.to_thread(restored, request.app.state.packs, history)
 
 
 def shown(course: CourseRead) -> dict[str, Any]:

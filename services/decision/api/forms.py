@@ -68,7 +68,7 @@ class ReleasedForm(Shape):
 
 
 class CourseForm(Shape):
-    """A course as it stands: its status, the step in force and the facts read from its events."""
+    """A course as it stands: its status, and in `state` the step in force, the injury and the open flags."""
 
     course: str
     subject: str
@@ -78,6 +78,10 @@ class CourseForm(Shape):
     as_of: str
     as_at: str
     state: dict[str, Any]
+
+
+class CourseWithFacts(CourseForm):
+    facts: list[dict[str, Any]]
 
 
 class CoursesForm(Shape):

@@ -24,9 +24,8 @@ from services.decision.api.common import (
     place_of,
     reading,
 )
-from services.decision.api.courses import course_of
+from services.decision.api.courses import course_of, folded
 from services.decision.arrivals import moment, stamp
-from services.decision.athletes import restored
 from services.decision.core.decision import shown_dose
 from services.decision.core.protocol import Protocol
 from services.decision.rules.library import PackLibrary
@@ -61,8 +60,7 @@ async def recommendation(
             return answer(_released(request, found), f"released-{_hash(found)}", request)
         if trace is None:
             return answer(orjson.Fragment(found.decision), _hash(found), request)
-        history = await reads.history(connection, principal.tenant, found.athlete)
-    athlete = restored(request.app.state.packs, history)
+        athlete = await folded(request, connection, principal.tenant, found.athlete)
     return answer({**orjson.loads(found.decision), "trace": athlete.trace(course)})
 
 
