@@ -205,6 +205,29 @@ async def test_a_conflict_is_kept_once_and_told_once(connection: Connection, hea
     assert len(await outbox.waiting(connection, [head.partition], 10)) == 1
 
 
+async def test_a_moment_long_past_waits_until_its_athlete_is_quiet(connection: Connection, head: Head):
+    database_now = await connection.fetchval("SELECT clock_timestamp()")
+    writes = moved(head, 2, 2)
+    for seq, (athlete, quiet_s) in enumerate((("heard now", 0), ("quiet", timers.QUIET_S)), 1):
+        recorded = database_now - timedelta(seconds=quiet_s)
+        writes.events.append(event(head, seq, stream_seq=seq)._replace(athlete=athlete, recorded_at=recorded))
+        writes.timers["t", f"{athlete} {head.partition}"] = [
+            TimerRow("t", f"{athlete} {head.partition}", "valid_until", athlete, head.partition, NOW)
+        ]
+    await commit(connection, writes)
+    assert [timer.athlete for timer in await timers.due(connection, [head.partition], 10)] == ["quiet"]
+
+
+async def test_a_moment_that_passes_after_the_athlete_was_heard_of_is_due_at_once(connection: Connection, head: Head):
+    name = f"passes-{head.partition}"
+    database_now = await connection.fetchval("SELECT clock_timestamp()")
+    writes = moved(head, 1, 1)
+    writes.events = [event(head, 1, stream_seq=1)._replace(athlete="listens", recorded_at=database_now - timedelta(seconds=2))]
+    writes.timers["t", name] = [TimerRow("t", name, "report_due", "listens", head.partition, database_now - timedelta(seconds=1))]
+    await commit(connection, writes)
+    assert [timer.course for timer in await timers.due(connection, [head.partition], 10)] == [name]
+
+
 async def test_a_decision_replaces_the_timers_of_its_course(connection: Connection, head: Head):
     name = f"c-{head.partition}"
     first = moved(head, 0, 1)
