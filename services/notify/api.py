@@ -55,7 +55,7 @@ Writer = Annotated[Principal, Depends(_writer)]
     status_code=201,
     summary="Create an endpoint",
     response_model=CreatedEndpoint,
-    responses=problem_responses(401, 403, 409, 413, 422, 503),
+    responses=problem_responses(400, 401, 403, 409, 413, 422, 503),
 )
 async def create(request: Request, response: Response, principal: Writer, asked: NewEndpoint) -> dict[str, Any]:
     """The answer holds the secret, this once. What happens from now on is told; what happened before is not."""

@@ -1,6 +1,8 @@
 """A receiver that behaves as it is told, and notify running beside it on the real bus and the real database."""
 
 import asyncio
+import os
+import sys
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -130,6 +132,7 @@ class Site:
 
 
 Trial = Callable[..., Any]
+Process = Callable[..., Any]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -240,3 +243,34 @@ def rows(engine: AsyncEngine) -> Callable[..., Awaitable[list[Any]]]:
             return list(await conn.execute(text(query), parameters))
 
     return ask
+
+
+@pytest.fixture
+def process(trial: Settings) -> Process:
+    """`async with process(port) as running`: `python -m services.notify` works inside; it is killed, not stopped, at the end."""
+
+    @asynccontextmanager
+    async def running(port: int, **changes: str) -> AsyncIterator["asyncio.subprocess.Process"]:
+        named = {
+            "MILEPOST_DATABASE_URL": trial.database_url,
+            "MILEPOST_NATS_URL": trial.nats_url,
+            "MILEPOST_NATS_MONITOR_URL": trial.nats_monitor_url,
+            "MILEPOST_SECRET_KEY": trial.secret_key,
+            "MILEPOST_NOTIFY_PORT": str(port),
+            "MILEPOST_ALLOW_LOOPBACK_WEBHOOKS": "true",
+            "MILEPOST_RETRY_SCHEDULE_S": ",".join(map(str, trial.retry_schedule_s)),
+            "MILEPOST_DELIVERY_TIMEOUT_S": "60",
+            "MILEPOST_LOG_LEVEL": "error",
+        }
+        pipe = asyncio.subprocess.PIPE
+        begun = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.notify", env={**os.environ, **named, **changes}, stderr=pipe
+        )
+        try:
+            yield begun
+        finally:
+            if begun.returncode is None:
+                begun.kill()
+            await begun.communicate()
+
+    return running

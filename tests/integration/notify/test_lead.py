@@ -1,11 +1,6 @@
 """Deaths, take-overs and two processes at once."""
 
 import asyncio
-import os
-import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -14,46 +9,22 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify.supervise import Supervised
-from shared.settings import Settings
 from shared.telemetry import NotReady
 
 pytestmark = pytest.mark.law("nothing-lost")
 
 
-@asynccontextmanager
-async def process(settings: Settings, port: int) -> AsyncIterator["asyncio.subprocess.Process"]:
-    """`python -m services.notify` on these settings; killed, not stopped, at the end."""
-    named = {
-        "MILEPOST_DATABASE_URL": settings.database_url,
-        "MILEPOST_NATS_URL": settings.nats_url,
-        "MILEPOST_NATS_MONITOR_URL": settings.nats_monitor_url,
-        "MILEPOST_SECRET_KEY": settings.secret_key,
-        "MILEPOST_NOTIFY_PORT": str(port),
-        "MILEPOST_ALLOW_LOOPBACK_WEBHOOKS": "true",
-        "MILEPOST_RETRY_SCHEDULE_S": ",".join(map(str, settings.retry_schedule_s)),
-        "MILEPOST_DELIVERY_TIMEOUT_S": "60",
-        "MILEPOST_LOG_LEVEL": "error",
-    }
-    running = await asyncio.create_subprocess_exec(sys.executable, "-m", "services.notify", env={**os.environ, **named})
-    try:
-        yield running
-    finally:
-        if running.returncode is None:
-            running.send_signal(signal.SIGKILL)
-        await running.wait()
-
-
 async def test_an_attempt_cut_off_by_kill_9_is_made_again_with_the_same_id_and_bytes(
-    notify: Any, trial: Settings, receiver: Any, publish: Any, until: Any, made: Any, unused_tcp_port: int
+    notify: Any, receiver: Any, publish: Any, until: Any, made: Any, process: Any, unused_tcp_port: int
 ) -> None:
     async with notify() as site:
         clinic = await site.clinic()
         endpoint = await clinic.endpoint(f"{receiver.url}/in")
     receiver.answers["/in"] += ["hang"]
     await publish(clinic.tenant, made(1))
-    async with process(trial, unused_tcp_port):
+    async with process(unused_tcp_port):
         await until(lambda: receiver.heard, within=30)
-    async with process(trial, unused_tcp_port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as client:
+    async with process(unused_tcp_port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as client:
         await until(lambda: len(receiver.heard) == 2, within=30)
         first, second = receiver.heard
         assert (first.id, first.body) == (second.id, second.body)
