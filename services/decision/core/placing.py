@@ -78,6 +78,8 @@ class Placing:
         self.sessions: dict[str, tuple[Name, tuple[str, ...]]] = {}
         """Session id to the event that completed it and its courses."""
         self.places: dict[Name, Place] = {}
+        self.corrected: dict[Name, Event] = {}
+        """Events with the correction in force worked in."""
         self.latched: dict[Name, Place] = {}
         """Reports since corrected or retracted, as first sent: a referral they opened stands until its review."""
 
@@ -87,6 +89,7 @@ class Placing:
         placing = cls(packs, pins)
         originals = {(event.source, event.id): event for event in known}
         effective = placing._corrected(originals)
+        placing.corrected = {name: event for name, event in effective.items() if event is not originals[name]}
         ordered = sorted((event for event in effective.values()), key=key_of)
         for event in ordered:
             if event.type == "milepost.course.started":
