@@ -17,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
@@ -243,6 +244,7 @@ deliveries = Table(
     _instant("done_at", nullable=True),
     UniqueConstraint("endpoint", "notice"),
     Index("deliveries_due", "state", "next_at"),
+    Index("deliveries_pending", "endpoint", "next_at", postgresql_where=text("state = 'pending'")),
     Index("deliveries_endpoint", "tenant", "endpoint", "created_at"),
 )
 

@@ -179,6 +179,7 @@ TABLES = (
         UNIQUE (endpoint, notice)
     )""",
     "CREATE INDEX deliveries_due ON deliveries (state, next_at)",
+    "CREATE INDEX deliveries_pending ON deliveries (endpoint, next_at) WHERE state = 'pending'",
     "CREATE INDEX deliveries_endpoint ON deliveries (tenant, endpoint, created_at)",
     """CREATE TABLE attempts (
         delivery text NOT NULL,

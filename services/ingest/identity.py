@@ -29,6 +29,9 @@ def identified(raw: dict[str, Any], principal: Principal) -> tuple[dict[str, Any
         return {**raw, "data": stated}, faults
     if event_type == "milepost.course.started":
         return raw, _clinical(principal, "data.start_step") if "start_step" in data else []
+    if event_type == "milepost.event.retracted":
+        stated, faults = _named(data, "data", principal)
+        return {**raw, "data": stated}, faults
     if event_type == "milepost.event.corrected" and isinstance(inner := data.get("data"), dict):
         if any(mark in inner for mark in _MARKS_OF_A_PERSON):
             stated, faults = _by(inner, "data.data", principal)
@@ -40,8 +43,12 @@ def identified(raw: dict[str, Any], principal: Principal) -> tuple[dict[str, Any
 
 def _by(data: dict[str, Any], path: str, principal: Principal) -> tuple[dict[str, Any], list[Fault]]:
     faults = _clinical(principal, f"{path}.by")
-    if faults:
-        return data, faults
+    return (data, faults) if faults else _named(data, path, principal)
+
+
+def _named(data: dict[str, Any], path: str, principal: Principal) -> tuple[dict[str, Any], list[Fault]]:
+    """The data with who says it; no scope beyond sending is needed for that."""
+    faults: list[Fault] = []
     own = f"key:{principal.key_id}"
     by = data.get("by", {})
     if not isinstance(by, dict):

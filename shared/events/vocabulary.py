@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
-from shared.events.courses import ClearanceRecorded, CourseAdjusted, CourseMarked, CourseStarted, RecommendationAnswered
+from shared.events.courses import By, ClearanceRecorded, CourseAdjusted, CourseMarked, CourseStarted, RecommendationAnswered
 from shared.events.forms import STRICT, Id, Instant, Prose, Word
 from shared.events.reports import (
     MilestoneAssessed,
@@ -35,9 +35,12 @@ class EventCorrected(TypedDict):
 
 @with_config(STRICT)
 class EventRetracted(TypedDict):
+    """An event is taken back; over HTTP `by` comes from the credential, for a clinician's word is only a clinician's to take back."""
+
     retracts: Id
     retracts_source: NotRequired[Id]
     reason: Prose
+    by: NotRequired[By]
 
 
 @with_config(STRICT)

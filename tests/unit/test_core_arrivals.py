@@ -92,6 +92,17 @@ def test_a_correction_cannot_be_corrected_nor_change_who_spoke() -> None:
     assert (receipt.status, receipt.path) == ("refused", "data.data.by")
 
 
+def test_only_a_clinician_takes_back_what_a_clinician_recorded() -> None:
+    refusal = {"gate": "physician_clearance", "granted": False, "by": {"id": "dr", "role": "clinician"}}
+    athlete, _ = receive_all([*two_clean_sessions(), event(93, "clearance.recorded", at(8), refusal)])
+    retraction = {"retracts": "e93", "reason": "no"}
+    platform = event(94, "event.retracted", at(9), {**retraction, "by": {"id": "key:k", "role": "integrator"}}, course=None)
+    receipt = give(athlete, platform)
+    assert (receipt.status, receipt.path) == ("refused", "data.by.role")
+    doctor = event(95, "event.retracted", at(9), {**retraction, "by": {"id": "dr2", "role": "clinician"}}, course=None)
+    assert give(athlete, doctor).status == "accepted"
+
+
 def test_a_correction_that_does_not_fit_the_type_is_refused_with_its_path() -> None:
     athlete, _ = receive_all(two_clean_sessions())
     receipt = give(

@@ -131,6 +131,9 @@ class Placing:
             return parked(f"data.{word}", "the event it speaks of has not arrived")
         if target.type in META or target.type in NAMING[3:]:
             return refused(f"data.{word}", f"a {target.type} can be neither corrected nor retracted; send a new event instead")
+        by = meta.data.get("by")
+        if meta.type == META[1] and by is not None and by["role"] != "clinician" and _personal(target):
+            return refused("data.by.role", "expected clinician: what a clinician recorded only a clinician takes back")
         if meta.type == META[0]:
             try:
                 validate_data(target.type, meta.data["data"])
@@ -268,6 +271,10 @@ class Placing:
             course = event.data["course"]
             return Place("accepted", courses=((course, "start"),) if course in self.spans else (), event=event)
         return self._belongs(event)
+
+
+def _personal(event: Event) -> bool:
+    return event.type in PERSONAL or "start_step" in event.data
 
 
 def _with_correction(target: Event, meta: Event) -> Event:
