@@ -39,10 +39,13 @@ def _wait(course: Course, report: Report) -> None:
 
 
 def _attach(course: Course, report: Report, mine: Callable[[Session], bool], judging: Judging) -> None:
-    def taken(session: Session) -> Session:
-        if not mine(session):
-            return session
-        return judging.cleaned(replace(session, reports=with_report(session, report)))
+    course.sessions = _with(course.sessions, report, mine, judging)
+    course.others = _with(course.others, report, mine, judging)
 
-    course.sessions = tuple(taken(session) for session in course.sessions)
-    course.others = tuple(taken(session) for session in course.others)
+
+def _with(sessions: tuple[Session, ...], report: Report, mine: Callable[[Session], bool], judging: Judging) -> tuple[Session, ...]:
+    for n in range(len(sessions) - 1, -1, -1):
+        if mine(sessions[n]):
+            taken = judging.cleaned(replace(sessions[n], reports=with_report(sessions[n], report)))
+            return (*sessions[:n], taken, *sessions[n + 1 :])
+    return sessions

@@ -73,6 +73,8 @@ class Session:
     clean: Tri = Tri.UNKNOWN
     memo: dict[str, Fact] = field(init=False, compare=False, repr=False, default_factory=dict)
     """Facts already found of this very session; a session with one more report is another object with an empty memo."""
+    values: list[int | None] = field(init=False, compare=False, repr=False, default_factory=list)
+    """What `clean` reads, as the engines want it; filled once."""
 
     @property
     def end(self) -> datetime:

@@ -111,6 +111,7 @@ class Judge:
             return session
         judged = replace(session, clean=clean)
         judged.memo.update(session.memo)
+        judged.values.extend(session.values)
         return judged
 
     def session_facts(self, session: Session) -> dict[int, Fact]:
@@ -119,7 +120,10 @@ class Judge:
 
     def session_values(self, session: Session) -> list[int | None]:
         """The same, as the engines want them; other slots are None."""
-        values: list[int | None] = [None] * len(self.protocol.slots)
+        if session.values:
+            return session.values
+        values = session.values
+        values.extend([None] * len(self.protocol.slots))
         for slot, fact in self.session_facts(session).items():
             if not isinstance(fact.value, Unknown):
                 values[slot] = encode(self.protocol.facts[self.protocol.slots[slot].fact], fact.value)
