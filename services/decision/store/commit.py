@@ -88,18 +88,14 @@ async def commit(connection: Connection, writes: Writes) -> None:
     Raises `Fenced` and `Clash`, both after rolling back. Any other error says nothing about whether the transaction took effect
     (the answer to COMMIT may be what was lost): read the heads again before anything else.
     """
-    transaction = connection.transaction()
-    await transaction.start()
+    if connection.is_in_transaction():
+        # Ours would be a mere savepoint in it, and what it confirms would not be on disk.
+        raise RuntimeError("the connection is inside another transaction")
     try:
-        await _write(connection, writes)
+        async with connection.transaction():
+            await _write(connection, writes)
     except asyncpg.UniqueViolationError as fault:
-        await transaction.rollback()
         raise Clash(fault.constraint_name or "") from None
-    except BaseException:
-        if not connection.is_closed():
-            await transaction.rollback()
-        raise
-    await transaction.commit()
 
 
 async def _write(connection: Connection, writes: Writes) -> None:

@@ -12,9 +12,22 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 @asynccontextmanager
 async def borrowed(engine: AsyncEngine) -> AsyncIterator[Connection]:
-    """A connection for the length of the block, outside any transaction: each statement commits by itself unless the block begins one."""
+    """A connection for the length of the block, outside any transaction: each statement commits by itself unless the block begins one.
+
+    A block that is cut off in the middle costs the connection: the pool does not see transactions begun below it, and one that stays
+    open in the pool would hold its locks for ever.
+    """
     async with engine.connect() as session:
-        yield cast(Connection, (await session.get_raw_connection()).driver_connection)
+        connection = cast(Connection, (await session.get_raw_connection()).driver_connection)
+        try:
+            yield connection
+        except Exception:
+            if connection.is_closed() or connection.is_in_transaction():
+                await session.invalidate()
+            raise
+        except BaseException:
+            await session.invalidate()
+            raise
 
 
 def touched(tag: str) -> int:

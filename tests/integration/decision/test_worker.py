@@ -1,11 +1,8 @@
 """The worker over a real bus and a real database: every accepted event in history once, whatever is cut off and wherever."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
-from time import monotonic
 from typing import Any
 
 import orjson
@@ -16,119 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.decision import lane as lane_module
 from services.decision.core.question import Answer, Question
 from services.decision.engines.durable import EngineFault
-from services.decision.engines.reference import ReferenceEngine
 from services.decision.reader import Message, Reader
-from services.decision.rules.library import PackLibrary
 from services.decision.store import reads
 from services.decision.store.connection import borrowed
-from services.decision.worker import Worker
 from shared.bus import DECISIONS, Bus, event_subject
 from shared.events import canonical
 from shared.placing import partition, pseudonym
 from shared.settings import Settings
-from shared.telemetry import configure_logs
-
-TENANT = count(1)
-START = datetime(2026, 3, 2, 7, tzinfo=UTC)
-
-
-class Agreeing:
-    """A second engine that says what the reference says, until `twist` has something else to say of a question."""
-
-    def __init__(self, twist: Callable[[Question], Answer | EngineFault | None] = lambda question: None) -> None:
-        self.twist = twist
-        self.asked = 0
-
-    async def judge(self, questions: Sequence[Question]) -> list[Answer | EngineFault]:
-        self.asked += len(questions)
-        return [self.twist(question) or question.answer for question in questions]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet() -> None:
-    configure_logs("decision-worker", "info")
-
-
-@pytest.fixture(scope="module")
-def packs() -> PackLibrary:
-    return PackLibrary(ReferenceEngine())
-
-
-@pytest.fixture
-def tenant() -> str:
-    return f"clinic-{next(TENANT)}"
-
-
-Run = Callable[..., Any]
-
-
-@pytest.fixture
-def run(settings: Settings, engine: AsyncEngine, bus: Bus, packs: PackLibrary) -> Run:
-    """`async with run() as worker`: a worker of all partitions serves inside."""
-
-    @asynccontextmanager
-    async def running(second: Agreeing | None = None, **changes: Any) -> AsyncIterator[Worker]:
-        own = settings.model_copy(update={"lease_s": 2.0, **changes})
-        worker = Worker(own, engine, bus, packs, second or Agreeing())
-        task = asyncio.create_task(worker.run())
-        try:
-            await asyncio.wait_for(worker.lane.serving.wait(), 20)
-            yield worker
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-    return running
-
-
-def started(athlete: str, course: str, **data: Any) -> dict[str, Any]:
-    body = {
-        "course": course,
-        "protocol": "mil-knee-overuse",
-        "injury": {"tissue": "joint", "site": "knee", "side": "left"},
-        "timezone": "UTC",
-        "birth_year": 1990,
-        "start_step": "P2",
-    }
-    return event(athlete, f"{course}-start", "milepost.course.started", 0, body | data)
-
-
-def pain(athlete: str, course: str, number: int, nrs: int = 0) -> dict[str, Any]:
-    data = {"when": "daily", "pain_nrs": nrs}
-    return event(athlete, f"{course}-pain-{number}", "milepost.symptom.reported", number, data) | {"course": course}
-
-
-def event(athlete: str, id: str, kind: str, hours: int, data: dict[str, Any]) -> dict[str, Any]:
-    time = (START + timedelta(hours=hours)).isoformat().replace("+00:00", "Z")
-    return {"specversion": "1.0", "id": id, "source": "urn:test", "type": kind, "subject": athlete, "time": time, "data": data}
-
-
-async def send(bus: Bus, settings: Settings, tenant: str, events: Sequence[dict[str, Any]]) -> int:
-    """Publishes as ingest does; the last stream sequence."""
-    messages = []
-    for body in events:
-        athlete = body["subject"]
-        subject = event_subject(partition(tenant, athlete), pseudonym(settings.pseudonym_key_bytes, tenant, athlete))
-        messages.append((subject, canonical(body | {"tenant": tenant, "recordedtime": "2026-03-20T10:00:00Z"})))
-    return (await bus.publish_batch(messages)).seq
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
-    deadline = monotonic() + seconds
-    while not await condition():
-        assert monotonic() < deadline, "the condition did not come true in time"
-        await asyncio.sleep(0.02)
-
-
-async def settled(engine: AsyncEngine, tenant: str, events: Sequence[dict[str, Any]]) -> None:
-    """Waits until history knows every one of these events, or a conflict under its key."""
-
-    async def known() -> bool:
-        async with borrowed(engine) as connection:
-            found = await connection.fetch("SELECT source, id FROM events WHERE tenant = $1", tenant)
-        return {(body["source"], body["id"]) for body in events} <= {(row["source"], row["id"]) for row in found}
-
-    await until(known)
+from tests.integration.decision.feeding import START, Agreeing, Run, pain, send, settled, started, until
 
 
 async def history(engine: AsyncEngine, tenant: str) -> list[dict[str, Any]]:

@@ -265,3 +265,28 @@ async def test_outbox_rows_stay_in_order_until_they_are_forgotten(connection: Co
     assert [row.body for row in waiting] == [b'{"n":0}', b'{"n":1}', b'{"n":2}']
     await outbox.forget(connection, [row.outbox for row in waiting])
     assert [row.body for row in await outbox.waiting(connection, [head.partition], 3)] == [b'{"n":3}', b'{"n":4}']
+
+
+async def test_a_connection_that_was_cut_off_in_a_transaction_does_not_go_back_to_the_pool(engine: AsyncEngine):
+    begun = asyncio.Event()
+
+    async def cut_off() -> None:
+        async with borrowed(engine) as mine:
+            await mine.execute("BEGIN")
+            await mine.execute("UPDATE partition_heads SET owner = 'cut off' WHERE partition = 39")
+            begun.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(cut_off())
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    async with borrowed(engine) as other, asyncio.timeout(10):
+        assert not other.is_in_transaction()
+        await other.execute("UPDATE partition_heads SET owner = NULL WHERE partition = 39")
+
+
+async def test_a_batch_is_never_written_inside_another_transaction(connection: Connection, head: Head):
+    async with connection.transaction():
+        with pytest.raises(RuntimeError, match="another transaction"):
+            await commit(connection, moved(head, 1))

@@ -1,0 +1,54 @@
+"""A worker of all partitions, on the real servers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.decision.engines.reference import ReferenceEngine
+from services.decision.rules.library import PackLibrary
+from services.decision.worker import Worker
+from shared.bus import Bus
+from shared.settings import Settings
+from shared.telemetry import configure_logs
+from tests.integration.decision.feeding import Agreeing, Run
+
+TENANT = count(1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> None:
+    configure_logs("decision-worker", "error")
+
+
+@pytest.fixture(scope="module")
+def packs() -> PackLibrary:
+    return PackLibrary(ReferenceEngine())
+
+
+@pytest.fixture
+def tenant() -> str:
+    return f"clinic-{next(TENANT)}"
+
+
+@pytest.fixture
+def run(settings: Settings, engine: AsyncEngine, bus: Bus, packs: PackLibrary) -> Run:
+    """`async with run() as worker`: a worker of all partitions serves inside."""
+
+    @asynccontextmanager
+    async def running(second: Agreeing | None = None, **changes: Any) -> AsyncIterator[Worker]:
+        own = settings.model_copy(update={"lease_s": 2.0, **changes})
+        worker = Worker(own, engine, bus, packs, second or Agreeing())
+        task = asyncio.create_task(worker.run())
+        try:
+            await asyncio.wait_for(worker.lane.serving.wait(), 20)
+            yield worker
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    return running
