@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.decision import lane as lane_module
 from services.decision.core.question import Answer, Question
 from services.decision.engines.durable import EngineFault
 from services.decision.reader import Message, Reader
 from services.decision.store import reads
+from services.decision.store.commit import Fenced, commit
 from services.decision.store.connection import borrowed
 from shared.bus import DECISIONS, Bus, event_subject
 from shared.events import canonical
@@ -136,7 +136,7 @@ async def test_a_worker_cut_off_between_commit_and_acknowledgement_loses_and_rep
 @pytest.mark.law("nothing-lost")
 @pytest.mark.parametrize("committed", [True, False])
 async def test_a_commit_whose_answer_is_lost_is_never_blindly_repeated(run: Run, engine, bus, settings, tenant, monkeypatch, committed):
-    commit, cuts = lane_module.commit, count()
+    cuts = count()
 
     async def cut_off(connection: Any, writes: Any) -> None:
         lost = next(cuts) % 3 == 1
@@ -145,7 +145,7 @@ async def test_a_commit_whose_answer_is_lost_is_never_blindly_repeated(run: Run,
         if lost:
             raise ConnectionError("the answer to COMMIT was lost")
 
-    monkeypatch.setattr(lane_module, "commit", cut_off)
+    monkeypatch.setattr("services.decision.lane.commit", cut_off)
     await _all_arrive_once(run, engine, bus, settings, tenant)
     assert next(cuts) > 3
 
@@ -171,7 +171,7 @@ async def _all_arrive_once(run: Run, engine: AsyncEngine, bus: Bus, settings: Se
 
 @pytest.mark.law("once")
 async def test_a_zombie_is_fenced_and_its_successor_goes_on(run: Run, engine, bus, settings, tenant, monkeypatch):
-    commit, zombie_waits, awake = lane_module.commit, asyncio.Event(), asyncio.Event()
+    zombie_waits, awake = asyncio.Event(), asyncio.Event()
     faults: list[BaseException] = []
 
     async def slow(connection: Any, writes: Any) -> None:
@@ -186,7 +186,7 @@ async def test_a_zombie_is_fenced_and_its_successor_goes_on(run: Run, engine, bu
             return
         await commit(connection, writes)
 
-    monkeypatch.setattr(lane_module, "commit", slow)
+    monkeypatch.setattr("services.decision.lane.commit", slow)
     events = [started("a", "c"), pain("a", "c", 1)]
     async with run() as zombie:
         await send(bus, settings, tenant, events)
@@ -198,7 +198,7 @@ async def test_a_zombie_is_fenced_and_its_successor_goes_on(run: Run, engine, bu
             await settled(engine, tenant, events)
             awake.set()
             await until(lambda: _true(bool(faults)))
-    assert isinstance(faults[0], lane_module.Fenced)
+    assert isinstance(faults[0], Fenced)
     sent = [row for row in await history(engine, tenant) if row["stream_seq"] is not None]
     assert [row["id"] for row in sent] == ["c-start", "c-pain-1"]
     assert zombie.lease.owner
