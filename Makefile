@@ -61,6 +61,9 @@ format: setup ## Bring the sources into form
 bench: setup ## Print the figures, each next to its floor
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+chaos: setup ## Kill every process under load, N times (default 20)
+	@$(BIN)/python -m tests.chaos --rounds $(or $(N),20) $(ARGS)
+
 lock: setup ## Resolve the libraries anew and write requirements/*.lock
 	@[ -x $(BIN)/uv ] || $(BIN)/pip install --quiet --disable-pip-version-check uv
 	$(UV) requirements/build.in --output-file requirements/build.lock
@@ -71,4 +74,4 @@ clean: ## Remove what the tools left behind; keeps .venv and .milepost
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
 
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test lint format bench chaos lock clean

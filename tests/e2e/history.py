@@ -1,0 +1,113 @@
+"""What history, the outbox and the deliveries hold at the end of a run, read in one go; and when the end is reached."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import asyncpg
+
+from shared.bus import DECISIONS, Bus
+from shared.settings import Settings
+
+Row = Mapping[str, Any]
+
+_EVENTS = "SELECT partition, seq, tenant, athlete, source, id, type, digest, body FROM events ORDER BY partition, seq"
+_OUTCOMES = "SELECT tenant, source, id, seq, n, status, path, reason FROM event_outcomes ORDER BY tenant, source, id, seq, n"
+_CONFLICTS = "SELECT tenant, source, id, body FROM event_conflicts"
+_DECISIONS = """SELECT tenant, course, seq, id::text AS id, athlete, partition, event_seq, cause_source, cause_id, body
+FROM decisions ORDER BY tenant, course, seq"""
+_HEADS = "SELECT partition, seq FROM partition_heads ORDER BY partition"
+_COURSES = "SELECT tenant, course, seq FROM courses"
+_TOLD = "SELECT tenant, course, told::text AS told, waiting::text AS waiting FROM course_notices"
+_DELIVERIES = """SELECT d.id, d.tenant, d.notice, d.course, d.state, d.because, n.type, n.seq, n.outbox
+FROM deliveries AS d JOIN notices AS n ON n.id = d.notice"""
+_NOTICES = "SELECT id, tenant, course, seq, type, outbox FROM notices"
+
+
+@dataclass(frozen=True)
+class History:
+    """Rows as the columns name them, in the order of the primary key."""
+
+    events: list[Row]
+    outcomes: list[Row]
+    conflicts: list[Row]
+    decisions: list[Row]
+    heads: list[Row]
+    courses: list[Row]
+    told: list[Row]
+    deliveries: list[Row]
+    notices: list[Row]
+    outbox: int
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[Any]:
+    """A connection as the services' role."""
+    connection = await asyncpg.connect(settings.database_url.replace("+asyncpg", ""), timeout=5)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def at_rest(settings: Settings, source: str, wanted: int, within_s: float) -> History:
+    """Everything, once `wanted` events of `source` are in history and nothing is under way any more. Raises AssertionError naming what is.
+
+    Time itself may go on to speak of courses that have been quiet for long; then the reading is taken anew.
+    """
+    deadline = monotonic() + within_s
+    bus = await Bus.connect(settings, "milepost-test")
+    try:
+        async with connected(settings) as connection:
+            while True:
+                decided = await connection.fetchval("SELECT count(*) FROM decisions")
+                why_not = await _under_way(connection, bus, source, wanted)
+                if not why_not:
+                    found = await _read(connection)
+                    if len(found.decisions) == decided:
+                        return found
+                assert monotonic() < deadline, f"after {within_s:g} s: {why_not or 'decisions are still being made'}"
+                await asyncio.sleep(0.05)
+    finally:
+        await bus.close()
+
+
+async def _read(connection: Any) -> History:
+    async def rows(query: str) -> list[Row]:
+        return [dict(row) for row in await connection.fetch(query)]
+
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        return History(
+            events=await rows(_EVENTS),
+            outcomes=await rows(_OUTCOMES),
+            conflicts=await rows(_CONFLICTS),
+            decisions=await rows(_DECISIONS),
+            heads=await rows(_HEADS),
+            courses=await rows(_COURSES),
+            told=await rows(_TOLD),
+            deliveries=await rows(_DELIVERIES),
+            notices=await rows(_NOTICES),
+            outbox=await connection.fetchval("SELECT count(*) FROM outbox"),
+        )
+
+
+async def _under_way(connection: Any, bus: Bus, source: str, wanted: int) -> str:
+    """What is not at rest, looked at in the order of the flow: what a later look finds at rest, an earlier stage cannot move any more."""
+    stored = await connection.fetchval("SELECT count(*) FROM events WHERE source = $1", source)
+    if stored < wanted:
+        return f"{stored} of {wanted} acknowledged events are in history"
+    if count := await connection.fetchval("SELECT count(*) FROM outbox"):
+        return f"{count} rows wait in the outbox"
+    consumer = await bus.api(f"CONSUMER.INFO.{DECISIONS}.notify", missing=10014)
+    if consumer is None or consumer["num_pending"] or consumer["num_ack_pending"]:
+        return "notify has not read all decisions"
+    for what, query in (
+        ("courses wait for their window", "SELECT count(*) FROM course_notices WHERE waiting IS NOT NULL"),
+        ("deliveries are pending", "SELECT count(*) FROM deliveries WHERE state = 'pending'"),
+    ):
+        if count := await connection.fetchval(query):
+            return f"{count} {what}"
+    return ""
