@@ -4,7 +4,9 @@ Nothing is written here. A second pass over an athlete starts from history again
 once its athletes are dropped.
 """
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 import structlog
@@ -20,6 +22,9 @@ from services.decision.store import athletes as stored
 from services.decision.store.athletes import AthleteKey, EventKey
 from services.decision.store.connection import Connection
 
+AT_ONCE: Final = 64
+"""Events folded before their questions go to the second engine, which works in another process."""
+
 _UNJUDGED: Final = "the event could not be judged because of an internal fault; it is kept and without effect: send it again under a new id"
 
 _log = structlog.get_logger("milepost.decision")
@@ -29,6 +34,15 @@ class SecondOpinion(Protocol):
     """The second engine: one answer, or the fault that stands after its tries, per question."""
 
     async def judge(self, questions: Sequence[Question]) -> list[Answer | EngineFault]: ...
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question that both engines judge."""
+
+    arrival: Arrival
+    decision: Decision
+    answer: Answer | EngineFault | None = None
 
 
 class Desk:
@@ -45,32 +59,53 @@ class Desk:
         unsettled: Collection[AthleteKey] = {a.athlete_key for a in arrivals if a.outside is None}
         while unsettled:
             athletes = await self.athletes.at(connection, unsettled)
-            again: set[AthleteKey] = set()
-            for arrival in arrivals:
-                athlete = athletes.get(arrival.athlete_key)
-                if athlete is not None and arrival.athlete_key not in again and not _receive(arrival, athlete):
-                    again.add(arrival.athlete_key)
-            if not again:
-                again = await _refuse_foreign_courses(connection, arrivals)
-            if not again:
-                again = await self._compare([a for a in arrivals if a.athlete_key in athletes])
+            again, asked = await self._fold(arrivals, athletes)
+            again |= await _refuse_foreign_courses(connection, arrivals)
+            again |= _compare(one for one in asked if one.arrival.athlete_key not in again)
             self.athletes.drop(again)
             unsettled = again
 
-    async def _compare(self, arrivals: Sequence[Arrival]) -> set[AthleteKey]:
-        """Has every question judged by the second engine. Where it first fails or differs for an athlete, history is to say so at once."""
-        asked = [(arrival, decision) for arrival in arrivals for decision in _open_questions(arrival)]
-        if not asked:
-            return set()
+    async def _fold(self, arrivals: Sequence[Arrival], athletes: Mapping[AthleteKey, Athlete]) -> tuple[set[AthleteKey], list[_Asked]]:
+        """Every arrival of these athletes through its fold, and every question it raises judged twice. Also returns the athletes whose
+        fold failed: they must be folded again.
+        """
+        failed: set[AthleteKey] = set()
+        asked: list[_Asked] = []
+        async with asyncio.TaskGroup() as judging:
+            for start in range(0, len(arrivals), AT_ONCE):
+                raised = []
+                for arrival in arrivals[start : start + AT_ONCE]:
+                    athlete = athletes.get(arrival.athlete_key)
+                    if athlete is None or arrival.athlete_key in failed:
+                        continue
+                    if not _receive(arrival, athlete):
+                        failed.add(arrival.athlete_key)
+                    raised += [_Asked(arrival, decision) for decision in _open_questions(arrival)]
+                if raised:
+                    asked += raised
+                    judging.create_task(self._judge(raised))
+                    # Lets the other process begin; it answers while the next events are folded here.
+                    await asyncio.sleep(0)
+        return failed, asked
+
+    async def _judge(self, raised: Sequence[_Asked]) -> None:
         with measures.SECOND_ENGINE_SECONDS.time():
-            answers = await self._second.judge([decision.question for _, decision in asked])
-        differing: dict[AthleteKey, Arrival] = {}
-        for (arrival, decision), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, Answer) and decision.question.agrees(answer):
-                continue
-            if differing.setdefault(arrival.athlete_key, arrival) is arrival:
-                arrival.faults[decision.course] = _say_so(arrival, decision, answer)
-        return set(differing)
+            answers = await self._second.judge([one.decision.question for one in raised])
+        for one, answer in zip(raised, answers, strict=True):
+            one.answer = answer
+
+
+def _compare(asked: Iterable[_Asked]) -> set[AthleteKey]:
+    """Where the second engine first failed or differed for an athlete, history is to say so at once: such athletes are folded again."""
+    differing: dict[AthleteKey, Arrival] = {}
+    for one in asked:
+        arrival, decision, answer = one.arrival, one.decision, one.answer
+        assert answer is not None, "every question is answered before answers are compared"
+        if isinstance(answer, Answer) and decision.question.agrees(answer):
+            continue
+        if differing.setdefault(arrival.athlete_key, arrival) is arrival:
+            arrival.faults[decision.course] = _say_so(arrival, decision, answer)
+    return set(differing)
 
 
 def _receive(arrival: Arrival, athlete: Athlete) -> bool:

@@ -113,8 +113,9 @@ async def test_the_full_trace_shows_more_conditions_than_the_stored_reasons(peop
 
 
 async def test_history_is_paged_without_gaps_or_repeats(people):
-    found, path = [], "/v1/courses/knee/decisions?limit=2"
-    cursor = ""
+    found: list[int] = []
+    path = "/v1/courses/knee/decisions?limit=2"
+    cursor: str | None = ""
     while cursor is not None:
         page = (await people["clinician"].get(path + (f"&cursor={cursor}" if cursor else ""))).json()
         assert len(page["items"]) <= 2
@@ -161,7 +162,8 @@ async def test_the_worklist_is_ordered_by_urgency_and_pages_through_every_course
     assert {item["course"] for item in whole} == {"knee", "other", "entry"}
     ranks = [rank[item["recommendation"]["urgency"]] for item in whole]
     assert ranks == sorted(ranks)
-    paged, cursor = [], ""
+    paged: list[str] = []
+    cursor: str | None = ""
     while cursor is not None:
         page = (await people["clinician"].get(f"/v1/recommendations?limit=1{f'&cursor={cursor}' if cursor else ''}")).json()
         paged += [item["course"] for item in page["items"]]

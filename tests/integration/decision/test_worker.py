@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.decision.core.athlete import Athlete
 from services.decision.core.question import Answer, Question
 from services.decision.engines.durable import EngineFault
 from services.decision.reader import Message, Reader
@@ -306,6 +307,32 @@ async def test_where_the_engines_differ_history_says_so_at_once_and_the_course_h
     assert rows[2]["status"] == "accepted" and rows[2]["stream_seq"] is None
     decisions = await decided(engine, tenant, "c")
     assert decisions[2]["action"] == "hold" and decisions[2]["urgency"] != "routine"
+    assert await gapless(engine)
+
+
+@pytest.mark.law("two-engines")
+async def test_a_fold_that_fails_costs_its_event_and_nothing_of_its_neighbours(run: Run, engine, bus, settings, tenant, monkeypatch):
+    receive = Athlete.receive
+
+    def failing(self: Athlete, event: Any, digest: bytes) -> Any:
+        if event.id == "bad-pain-1":
+            raise KeyError("a fault of ours")
+        return receive(self, event, digest)
+
+    def twist(question: Question) -> Answer | EngineFault | None:
+        return EngineFault(3, "no answer within 2 s") if question.rung == 2 else None
+
+    monkeypatch.setattr(Athlete, "receive", failing)
+    async with engine.begin() as conn:
+        await conn.execute(text("DELETE FROM timers"))
+    events = [started("a", "bad"), started("b", "good", start_step="P3"), pain("a", "bad", 1), pain("a", "bad", 2)]
+    async with run(Agreeing(twist)):
+        await send(bus, settings, tenant, events)
+        await settled(engine, tenant, events)
+    rows = {row["id"]: row for row in await history(engine, tenant)}
+    assert (rows["bad-pain-1"]["status"], rows["bad-pain-2"]["status"]) == ("refused", "accepted")
+    assert {row["athlete"] for row in rows.values() if row["type"] == "milepost.engine.faulted"} == {"b"}
+    assert [d["seq"] for d in await decided(engine, tenant, "bad")][:2] == [1, 2]
     assert await gapless(engine)
 
 
