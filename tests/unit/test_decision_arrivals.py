@@ -80,10 +80,6 @@ def test_heads_move_behind_messages_that_bring_nothing():
 def test_the_number_of_an_outbox_row_stands_in_front_of_its_message():
     row = Waiting(17, 0, "t", "a", b'{"kind":"decision","body":{}}')
     assert orjson.loads(numbered(row)) == {"outbox": 17, "kind": "decision", "body": {}}
-        "outbox": 17,
-        "kind": "decision",
-        "body": {},
-    }
 
 
 @pytest.mark.parametrize("lanes", range(1, 9))
