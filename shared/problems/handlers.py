@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.problems.openapi import describe
@@ -19,6 +20,7 @@ from shared.telemetry.traces import frames
 
 _log = structlog.get_logger("milepost.problems")
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _WHERE = {"path": "path.", "query": "query.", "header": "header.", "cookie": "cookie.", "body": ""}
 
 
@@ -98,7 +100,7 @@ async def _http(request: Request, error: Exception) -> Response:
             headers=headers,
         )
     elif status == 405:
-        allowed = headers.get("Allow", "another method")
+        allowed = headers["Allow"] = ", ".join(_methods(request))
         problem = Problem(
             405,
             "Method not allowed",
@@ -110,6 +112,13 @@ async def _http(request: Request, error: Exception) -> Response:
         title = HTTPStatus(status).phrase
         problem = Problem(status, title, str(error.detail), title.lower().replace(" ", "-").replace("'", ""), headers=headers)
     return problem.response()
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method that the resource answers. Starlette names those of one route only, and a path may have several."""
+    return [
+        method for method in _METHODS if any(r.matches({**request.scope, "method": method})[0] is Match.FULL for r in request.app.routes)
+    ]
 
 
 class _Unforeseen:

@@ -32,6 +32,10 @@ def an_app() -> FastAPI:
     problems.install(app)
     telemetry.install(app, "test")
 
+    @app.get("/reports")
+    async def listed() -> int:
+        return 0
+
     @app.post("/reports", responses=problem_responses(404, 422))
     async def reports(body: Envelope, limit: Annotated[int, Query(le=100)] = 10) -> int:
         return body.data.pain_nrs
@@ -113,6 +117,7 @@ async def test_unknown_routes_and_methods_are_problems_too(client: httpx.AsyncCl
     answer = await client.delete("/own")
     assert "GET" in problem(answer, 405, "method-not-allowed")["detail"]
     assert answer.headers["allow"] == "GET"
+    assert (await client.put("/reports")).headers["allow"] == "GET, POST"
     problem(await client.get("/teapot"), 418, "im-a-teapot")
 
 
