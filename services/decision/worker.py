@@ -80,6 +80,13 @@ async def _until_told(worker: Worker) -> None:
         _log.info("the worker ends", partitions=len(worker.partitions))
 
 
+def _serve_metrics(host: str, port: int) -> None:
+    try:
+        start_http_server(port, host, REGISTRY)
+    except OSError as fault:
+        raise SettingsFault(f"--metrics-port {port}: expected a free port of {host} ({fault.strerror}); name another") from None
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The process. Exit 0 when told to stop, 1 when it cannot start or go on."""
     parser = argparse.ArgumentParser(prog="python -m services.decision.worker", description="Decides what EVENTS brings.")
@@ -93,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not 0 <= lane < settings.lanes:
             raise SettingsFault(f"--lane {lane}: expected 0 to {settings.lanes - 1}, as MILEPOST_LANES is {settings.lanes}")
         if options.metrics_port:
-            start_http_server(options.metrics_port, settings.host, REGISTRY)
+            _serve_metrics(settings.host, options.metrics_port)
         uvloop.run(serve(settings, lane))
     except (SettingsFault, db.DatabaseRefused, BusError, SecondEngineMissing) as fault:
         print(fault, file=sys.stderr)
