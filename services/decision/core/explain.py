@@ -37,11 +37,17 @@ def evidence(judge: Judge, condition: Condition, fact: Fact, verdict: Tri) -> Re
         "op": SYMBOLS[condition.op],
         "threshold": list(condition.value) if isinstance(condition.value, tuple) else condition.value,
         "verdict": verdict.word,
-        "events": [key[2] for key in sorted(dict.fromkeys(fact.keys))],
+        "events": event_ids(fact),
     }
     if isinstance(fact.value, Unknown):
         found["why"] = fact.value.reason
     return found
+
+
+def event_ids(fact: Fact) -> list[str]:
+    """The events a fact was read from, each once, in the fold's order."""
+    keys = fact.keys
+    return [key[2] for key in (keys if len(keys) < 2 else sorted(dict.fromkeys(keys)))]
 
 
 def plain(value: Any) -> Any:
@@ -107,7 +113,7 @@ def unclean(judge: Judge, verdict: Verdict, full: bool) -> list[Record]:
             tri = holds(condition, values)
             if full or tri is not Tri.MET:
                 found.append(evidence(judge, condition, facts[condition.slot], tri))
-    return [one for n, one in enumerate(found) if one not in found[:n]]
+    return found
 
 
 def _prescribed(session: Session) -> Record:
@@ -180,7 +186,7 @@ def facts_of(judge: Judge, verdict: Verdict) -> list[Record]:
                 "value": None if unknown else plain(fact.value),
                 "unit": kind.unit,
                 "why_unknown": fact.value.reason if isinstance(fact.value, Unknown) else None,
-                "events": [key[2] for key in sorted(dict.fromkeys(fact.keys))],
+                "events": event_ids(fact),
             }
         )
     return shown

@@ -202,12 +202,12 @@ class Protocol:
     opening: tuple[str, ...] = ()
     """What the reader must know first: how far the ladder is published, whom it is for and whom not."""
     place: Mapping[str, int] = field(default_factory=dict)
-    """Step id to rung, `entry` is -1, `complete` is the length of the ladder; filled by the loader."""
+    """Step id to rung, in their order: `entry` is -1, `complete` is the length of the ladder; filled by the loader."""
 
     @property
     def steps(self) -> tuple[str, ...]:
         """`entry`, the ladder in order, `complete`."""
-        return (ENTRY, *(step.id for step in self.ladder), COMPLETE)
+        return tuple(self.place)
 
     def step(self, step: str) -> Step | None:
         """The rung, or None for `entry` and `complete`."""

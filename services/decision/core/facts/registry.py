@@ -101,8 +101,8 @@ def is_session_fact(name: str) -> bool:
 
 def encode(kind: FactType, value: int | float | bool | str) -> int:
     """As the engines compare it: a scaled integer, 0 or 1, or the choice's index."""
-    if kind.kind == "boolean":
-        return int(bool(value))
-    if kind.kind == "choice":
+    if value is True or value is False:
+        return 1 if value else 0
+    if kind.choices:
         return kind.choices.index(str(value))
-    return round(float(value) * kind.scale)
+    return value * kind.scale if type(value) is int else round(float(value) * kind.scale)

@@ -9,11 +9,13 @@ from services.decision.core.trivalent import Unknown
 
 def current(reports: tuple[Report, ...], name: str) -> tuple[Report, ...]:
     """Reports that name the field, dated on the latest such local date or the date before it."""
-    naming = [report for report in reports if name in report.data]
-    if not naming:
-        return ()
-    newest = max(report.day for report in naming)
-    return tuple(report for report in naming if report.day >= newest - timedelta(days=1))
+    found: list[Report] = []
+    for report in reversed(reports):
+        if found and report.day < found[0].day - timedelta(days=1):
+            break
+        if name in report.data:
+            found.append(report)
+    return tuple(reversed(found))
 
 
 @fact(
