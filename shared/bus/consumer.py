@@ -153,7 +153,8 @@ class PullConsumer:
             if delivered.stream_seq <= (self._ready[-1].stream_seq if self._ready else self._position):
                 continue  # Delivered again because its acknowledgement took longer than ack_wait.
             self._ready.append(delivered)
-            if not delivered.waiting:
+            if not delivered.waiting and not self._subscription.pending_msgs:
+                # Nothing more there nor on its way. `waiting` alone would leave what came one by one to one fetch each.
                 return
 
     async def _ended(self, status: Msg) -> None:
