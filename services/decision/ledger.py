@@ -133,24 +133,24 @@ def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int
     ]
     told = {"source": source, "id": cause, "type": cause_type}
     if decision.seq == 1:
-        writes.outbox.append(message(arrival, "course.started", course, told, {"course": course, "protocol": protocol}))
-    writes.outbox.append(message(arrival, "decision", course, told, decision.encoded))
+        writes.outbox.append(message(arrival, "course.started", course, told, {"body": {"course": course, "protocol": protocol}}))
+    # The decision itself stands in history; written here too, it would double what each transaction has to sync.
+    writes.outbox.append(message(arrival, "decision", course, told, {"seq": decision.seq}))
     if cause_type == ENDED:
-        writes.outbox.append(message(arrival, "course.ended", course, told, {"course": course, "protocol": protocol}))
+        writes.outbox.append(message(arrival, "course.ended", course, told, {"body": {"course": course, "protocol": protocol}}))
 
 
 def _refusal(arrival: Arrival, source: str, event: str, kind: str | None, path: str | None, reason: str | None) -> OutboxRow:
     course = arrival.event.course if arrival.event is not None else None
     cause = {"source": arrival.source, "id": arrival.id, "type": arrival.type}
     body = {"source": source, "id": event, "type": kind, "path": path or "", "reason": reason or ""}
-    return message(arrival, "event.refused", course, cause, body)
+    return message(arrival, "event.refused", course, cause, {"body": body})
 
 
-def message(arrival: Arrival, kind: str, course: str | None, cause: dict[str, str], body: dict[str, Any] | bytes) -> OutboxRow:
+def message(arrival: Arrival, kind: str, course: str | None, cause: dict[str, str], more: dict[str, Any]) -> OutboxRow:
     """An outbox row; its number is put in front when it leaves (`relay.numbered`)."""
-    head = orjson.dumps({"kind": kind, "tenant": arrival.tenant, "athlete": arrival.athlete, "course": course, "cause": cause})
-    tail = body if isinstance(body, bytes) else orjson.dumps(body)
-    return OutboxRow(arrival.partition, arrival.tenant, arrival.athlete, head[:-1] + b',"body":' + tail + b"}")
+    told = {"kind": kind, "tenant": arrival.tenant, "athlete": arrival.athlete, "course": course, "cause": cause, **more}
+    return OutboxRow(arrival.partition, arrival.tenant, arrival.athlete, orjson.dumps(told))
 
 
 def storable(text: str | None) -> str | None:

@@ -82,5 +82,6 @@ class Relay:
 
 
 def numbered(row: Waiting) -> bytes:
-    """The message of a row: its number in front of what was stored."""
-    return b'{"outbox":%d,' % row.outbox + row.body[1:]
+    """The message of a row: its number in front of what was stored, and behind it the decision it names."""
+    body = row.body if row.decision is None else row.body[:-1] + b',"body":' + row.decision + b"}"
+    return b'{"outbox":%d,' % row.outbox + body[1:]

@@ -77,8 +77,10 @@ def test_heads_move_behind_messages_that_bring_nothing():
     assert (writes.before, writes.after) == ([Head(3, 1, 16, 4)], [Head(3, 1, 20, 4)])
 
 
-def test_the_number_of_an_outbox_row_stands_in_front_of_its_message():
+def test_a_message_is_its_row_with_its_number_in_front_and_the_decision_behind():
     row = Waiting(17, 0, "t", "a", b'{"kind":"decision","body":{}}')
+    decision = Waiting(18, 0, "t", "a", b'{"kind":"decision","seq":4}', b'{"seq":4,"action":"hold"}')
+    assert orjson.loads(numbered(decision)) == {"outbox": 18, "kind": "decision", "seq": 4, "body": {"seq": 4, "action": "hold"}}
     assert orjson.loads(numbered(row)) == {"outbox": 17, "kind": "decision", "body": {}}
 
 

@@ -12,17 +12,27 @@ class Waiting(NamedTuple):
     tenant: str
     athlete: str
     body: bytes
+    decision: bytes | None = None
+    """The decision that the row tells of: history holds it, and the row only names it by `course` and `seq`."""
+
+
+# The names are read once per row: they come from JSON, and a join on them would have them parsed for every comparison.
+_WAITING = """
+SELECT o.outbox, o.partition, o.tenant, o.athlete, o.body, d.body AS decision
+FROM (
+    SELECT *, CASE WHEN convert_from(body, 'UTF8')::json ->> 'kind' = 'decision' THEN convert_from(body, 'UTF8')::json END AS told
+    FROM outbox WHERE partition = ANY($1::int[]) ORDER BY outbox LIMIT $2
+) AS o
+LEFT JOIN decisions AS d ON d.tenant = o.tenant AND d.course = o.told ->> 'course' AND d.seq = (o.told ->> 'seq')::bigint
+ORDER BY o.outbox
+"""
 
 
 async def waiting(connection: Connection, partitions: Sequence[int], limit: int) -> list[Waiting]:
     """The first `limit` rows of these partitions. A partition has one writer with one transaction at a time, so no smaller number
     can appear later.
     """
-    rows = await connection.fetch(
-        "SELECT outbox, partition, tenant, athlete, body FROM outbox WHERE partition = ANY($1::int[]) ORDER BY outbox LIMIT $2",
-        list(partitions),
-        limit,
-    )
+    rows = await connection.fetch(_WAITING, list(partitions), limit)
     return [Waiting(*row) for row in rows]
 
 
