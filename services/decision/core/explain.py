@@ -22,7 +22,7 @@ WORDS = {
 }
 
 Record = dict[str, Any]
-SESSIONS_TOLD = 3
+SESSIONS_TOLD = 2
 """Of the sessions at a step, so many are explained."""
 
 
@@ -95,7 +95,8 @@ def reasons(judge: Judge, verdict: Verdict, full: bool) -> list[Record]:
             "evidence": read_conditions(judge, verdict, rule, wanted),
         }
         if any(found["fact"] == "step.clean_sessions_short" and found["verdict"] == "not_met" for found in outcome["evidence"]):
-            outcome["evidence"] += unclean(judge, verdict, full)
+            told_already = [found["fact"] for found in outcome["evidence"] if found["verdict"] == "unknown"]
+            outcome["evidence"] += [found for found in unclean(judge, verdict, full) if found["fact"] not in told_already]
         outcome["evidence"].sort(key=lambda found: (found["fact"], found["op"], str(found["threshold"]), found["events"]))
         told.append(outcome)
     return sorted(told, key=lambda reason: reason["rule"])
