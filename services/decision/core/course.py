@@ -3,7 +3,7 @@
 The state is bounded: what lies further back than any rule looks is dropped, so an event costs the same on a long course as on a short one.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
@@ -104,8 +104,11 @@ class Course:
     last_key: Key | None = None
 
     def copy(self) -> "Course":
-        """A copy that folding on does not change."""
-        return replace(self)
+        """A copy that folding on does not change. Field by field: twice per event, and `replace` takes three times as long."""
+        twin = object.__new__(Course)
+        for name in _FIELDS:
+            setattr(twin, name, getattr(self, name))
+        return twin
 
     def day(self, instant: datetime) -> date:
         return local_date(instant, self.zone)
@@ -129,6 +132,9 @@ class Course:
     @property
     def last_run_day(self) -> date | None:
         return self.sessions[-1].day if self.sessions else None
+
+
+_FIELDS = tuple(one.name for one in fields(Course))
 
 
 def begin(event: Event, protocol: Protocol) -> Course:

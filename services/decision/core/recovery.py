@@ -70,9 +70,16 @@ def room(course: Course, day: date) -> int:
 
 def eligible_from(course: Course, day: date) -> date | None:
     """The first date from `day` on with room for a step; None when there is room already."""
-    if room(course, day) >= 1:
+    caps = _caps(course)
+    if not course.gained or not caps:
         return None
-    return next((found for n in range(1, SEARCH_DAYS) if room(course, found := later(day, n)) >= 1), None)
+
+    def has_room(found: date) -> bool:
+        return all(cap.max_steps > _gained(course, cap, found) for cap in caps)
+
+    if has_room(day):
+        return None
+    return next((found for n in range(1, SEARCH_DAYS) if has_room(found := later(day, n))), None)
 
 
 def break_since(course: Course) -> date | None:
