@@ -1,10 +1,12 @@
 """The laws that the pure core holds, over generated histories."""
 
 import copy
+import hashlib
 from datetime import timedelta
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from services.decision.core.athlete import Athlete, CourseMark
@@ -233,3 +235,19 @@ def _not_freer(was: Raw, now: Raw) -> None:
 
 def test_the_worst_swelling_is_in_the_strategy() -> None:
     assert "3+" in SWELLING.elements  # type: ignore[attr-defined]
+
+
+@SLOW
+@given(histories())
+def test_every_record_is_canonical_hashed_short_and_cited(raws: list[Raw]) -> None:
+    """Law same-bytes, on paper: RFC 8785 bytes, the hash of the rest, at most 140 characters, a source for every reason."""
+    for decision in receive_all(raws)[1]:
+        body = decision.body
+        without = {name: value for name, value in body.items() if name != "hash"}
+        assert body["hash"] == f"sha256:{hashlib.sha256(rfc8785.dumps(without)).hexdigest()}"
+        assert decision.encoded == rfc8785.dumps(body)
+        assert 0 < len(body["summary"]) <= 140
+        assert all(reason["citation"] and reason["grade"] and reason["evidence"] for reason in body["reasons"])
+        assert body["blocking"] == sorted(body["blocking"]) and body["missing"] == sorted(body["missing"])
+        if body["action"] == "hold":
+            assert body["blocking"] or body["missing"]

@@ -31,7 +31,9 @@ def test_a_restart_at_any_point_of_any_arrival_order_changes_no_byte(raws: list[
 @pytest.mark.law("same-bytes")
 def test_a_report_corrected_before_its_session_came_counts_once_in_the_fold() -> None:
     done, _, _, after, _ = session(10, 1)
-    corrected = event(20, "event.corrected", BEGIN + timedelta(days=2), {"corrects": after["id"], "data": after["data"] | {"pain_nrs": 2}}, None)
+    corrected = event(
+        20, "event.corrected", BEGIN + timedelta(days=2), {"corrects": after["id"], "data": after["data"] | {"pain_nrs": 2}}, None
+    )
     another = event(30, "event.corrected", BEGIN + timedelta(days=3), {"corrects": "e40", "data": {"sleep_h": 8}}, None)
     slept = event(40, "wellness.reported", BEGIN + timedelta(days=1), {"sleep_h": 6})
     raws = [started(), after, corrected, done, slept, another, report(50, "daily", None, BEGIN + timedelta(days=3), pain_nrs=0)]
