@@ -90,7 +90,9 @@ class Clinic:
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     ports = dict.fromkeys(("ingest_port", "decision_port", "notify_port"), 0)
-    async with Stack({**ports, "allow_loopback_webhooks": True}, tmp_path_factory.mktemp("contract") / "data") as running:
+    async with Stack(
+        {**ports, "allow_loopback_webhooks": True, "notice_coalesce_s": 0.2}, tmp_path_factory.mktemp("contract") / "data"
+    ) as running:
         yield running
 
 

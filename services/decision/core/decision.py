@@ -122,7 +122,7 @@ def answer(course: Course, verdict: Verdict) -> Record | None:
     modified = said.answer == "modified" and standing.from_step == course.step and course.set_at == said.key
     if not (stands or declined or modified):
         return None
-    return {"state": said.answer, "by": said.by, "at": written(said.at)}
+    return {"answer": said.answer, "by": said.by, "at": written(said.at)}
 
 
 def disagreement(verdict: Verdict) -> list[str]:
@@ -158,8 +158,9 @@ def record(
     """The whole decision. `arrival` brings `as_of`, `as_at` and, where the cause could supersede, `kind`; `before` is the last record."""
     body: Record = {"subject": subject, **content(judge, course, verdict)}
     kind = arrival.get("kind")
-    changed = before is not None and any(before.get(name) != value for name, value in body.items())
-    supersedes = before["id"] if before is not None and kind is not None and changed else None
+    supersedes = None
+    if kind is not None and before is not None and any(before.get(name) != value for name, value in body.items()):
+        supersedes = before["id"]
     body |= {
         "seq": seq,
         "id": str(uuid.uuid5(NAMESPACE, "\n".join((course.id, str(seq), cause[0], cause[1])))),
