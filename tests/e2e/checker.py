@@ -134,8 +134,12 @@ def _decisions(sent: Sent, history: History) -> Iterator[str]:
         numbers[row["tenant"], row["course"]].append(row["seq"])
         causes[row["tenant"], row["cause_source"], row["cause_id"]].append(row["course"])
     latest = {(row["tenant"], row["course"]): row["seq"] for row in history.courses}
-    # What speaks of an event that is itself parked takes effect, and touches no course yet.
-    speaking = {_key(row) for row in history.events if row["type"] in SPEAKING}
+    # What speaks of an event that is itself parked touches no course yet; what was taken back before it came never takes effect.
+    speaking = [row for row in history.events if row["type"] in SPEAKING]
+    silent = {_key(row) for row in speaking}
+    for row in speaking:
+        if outcomes.get(_key(row), {}).get("status") == "accepted" and (taken_back := orjson.loads(row["body"])["data"].get("retracts")):
+            silent.add((row["tenant"], row["source"], taken_back))
     for course, found in numbers.items():
         if found != list(range(1, len(found) + 1)) or latest.get(course) != len(found):
             yield f"decisions of {course} do not count 1 to {latest.get(course)}: {found[:3]} … {found[-1]}"
@@ -148,7 +152,7 @@ def _decisions(sent: Sent, history: History) -> Iterator[str]:
         allowed = sent.courses.get(key, ())
         if len(set(made)) != len(made) or not set(made) <= set(allowed):
             yield f"{key} made decisions for {made}; expected at most one for each of {sorted(allowed)}"
-        if row["status"] == "accepted" and not made and key not in speaking:
+        if row["status"] == "accepted" and not made and key not in silent:
             yield f"{key} was accepted and made no decision"
         if row["status"] != "accepted" and made:
             yield f"{key} is {row['status']} and made decisions for {made}"
@@ -197,8 +201,8 @@ def _deliveries(history: History, heard: Heard) -> Iterator[str]:
         yield f"outbox rows told twice: {twice[:5]}"
     refused = {(row["tenant"], row["source"], row["id"]) for row in history.outcomes if row["status"] == "refused"}
     heard_of = {(a.tenant, a.data["source"], a.data["id"]) for a in heard.first if a.type == "event.refused"}
-    if silent := refused - heard_of:
-        yield f"{len(silent)} refusals were not told: {_some(sorted(silent))}"
+    if untold_of := refused - heard_of:
+        yield f"{len(untold_of)} refusals were not told: {_some(sorted(untold_of))}"
     started = {(a.tenant, a.data["course"]) for a in heard.first if a.type == "course.started"}
     if silent_courses := {(row["tenant"], row["course"]) for row in history.courses} - started:
         yield f"courses whose start was not told: {sorted(silent_courses)[:5]}"
