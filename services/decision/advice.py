@@ -45,7 +45,7 @@ def released(decision: Record, standing_dose: Record | None) -> dict[str, Any]:
 def accepted(decision: Record) -> bool:
     """Whether a clinician accepted this decision."""
     answer = decision["answer"]
-    return (answer.get("answer") if isinstance(answer, Mapping) else answer) == "accepted"
+    return (answer.get("state") if isinstance(answer, Mapping) else answer) == "accepted"
 
 
 def _sentence(step: str, running: str, not_before: str | None, awaiting: bool) -> str:

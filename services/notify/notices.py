@@ -112,7 +112,7 @@ def is_released(decision: Mapping[str, Any]) -> bool:
     if decision["action"] != "advance":
         return True
     answer = decision.get("answer")
-    return (answer.get("answer") if isinstance(answer, Mapping) else answer) == "accepted"
+    return (answer.get("state") if isinstance(answer, Mapping) else answer) == "accepted"
 
 
 def consider(

@@ -33,7 +33,7 @@ contents = st.fixed_dictionaries(
         "running": st.sampled_from(["as_dosed", "withheld"]),
         "urgency": st.sampled_from(sorted(RANK)),
         "not_before": st.sampled_from(["2026-03-02", None]),
-        "answer": st.sampled_from([None, {"answer": "accepted"}, {"answer": "declined"}]),
+        "answer": st.sampled_from([None, {"state": "accepted"}, {"state": "declined"}]),
         "late": st.booleans(),
     }
 )

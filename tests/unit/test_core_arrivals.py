@@ -174,3 +174,13 @@ def test_an_event_that_becomes_ambiguous_when_an_earlier_course_arrives_late_los
     receipt = give(athlete, second_course())
     assert [(r.id, r.status) for r in receipt.resolved] == [("e20", "refused")]
     assert {decision.course: decision.body["running"] for decision in receipt.decisions} == {"c1": "as_dosed", "c2": "as_dosed"}
+
+
+def test_two_starts_of_one_course_at_one_instant_end_alike_in_either_order() -> None:
+    """Law any-order: which of the two counts, and what lies before it, is settled by the fold's order."""
+    other = started(start_step="W2")
+    other["id"] = "e2"
+    run = session(10, 0, step="W1")[0] | {"time": started()["time"]}
+    first, _ = receive_all([started(start_step="W2"), other, run])
+    second, _ = receive_all([other, run, started(start_step="W2")])
+    assert first.facts("c1") == second.facts("c1")

@@ -200,7 +200,7 @@ def test_a_declined_advance_holds_until_the_next_session() -> None:
     of = {"action": "advance", "from_step": "W1", "to_step": "W2"}
     declined = event(70, "recommendation.answered", at(4.5), {"of": of, "answer": "declined", "by": DR})
     body = last([*raws, declined])
-    assert body["action"] == "hold" and body["answer"]["answer"] == "declined"
+    assert body["action"] == "hold" and body["answer"]["state"] == "declined"
     assert last([*raws, declined, *session(80, 6)])["action"] == "advance"
 
 

@@ -50,7 +50,7 @@ def test_an_advance_that_nobody_accepted_leaves_the_coach_at_the_step_in_force(a
 
 
 def test_an_accepted_advance_is_released():
-    told = advice.released(decision(action="advance", to_step="P3", answer={"answer": "accepted"}), STANDING)
+    told = advice.released(decision(action="advance", to_step="P3", answer={"state": "accepted"}), STANDING)
     assert (told["status"], told["step"], told["dose"]) == ("released", "P3", {"run_s": 60})
 
 

@@ -131,7 +131,7 @@ def test_a_decision_seen_before_changes_nothing() -> None:
 
 def test_an_accepted_advance_is_told_again_to_coaches_only() -> None:
     advance = {"action": "advance", "to_step": "W3"}
-    _, told = tell(decision(1, **advance), decision(2, **advance, answer={"answer": "accepted"}), every_s=100)
+    _, told = tell(decision(1, **advance), decision(2, **advance, answer={"state": "accepted"}), every_s=100)
     assert [(notice.type, notice.audience) for _, notice in told] == [
         ("recommendation.changed", "everyone"),
         ("recommendation.changed", "coaches"),
@@ -144,9 +144,9 @@ def test_an_accepted_advance_is_told_again_to_coaches_only() -> None:
         (decision(1), True),
         (decision(1, action="regress"), True),
         (decision(1, action="advance"), False),
-        (decision(1, action="advance", answer={"answer": "declined"}), False),
-        (decision(1, action="advance", answer={"answer": "modified"}), False),
-        (decision(1, action="advance", answer={"answer": "accepted"}), True),
+        (decision(1, action="advance", answer={"state": "declined"}), False),
+        (decision(1, action="advance", answer={"state": "modified"}), False),
+        (decision(1, action="advance", answer={"state": "accepted"}), True),
         (decision(1, action="advance", answer="accepted"), True),
     ],
 )

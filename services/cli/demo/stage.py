@@ -71,7 +71,9 @@ async def stage(tell: Callable[[str], None]) -> AsyncIterator[Stage]:
         tell("making keys and registering the webhook receiver")
         keys = await _keys(stack)
         receiver = await held.enter_async_context(Receiver())
-        session = await held.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)))
+        # The services close a connection that was idle for 5 s; dropped here before, none is lost in the moment it is used again.
+        connector = aiohttp.TCPConnector(keepalive_timeout=2)
+        session = await held.enter_async_context(aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=60)))
         chain = Chain(stack, session, keys)
         endpoint = await chain.register(receiver.url)
         receiver.secret = endpoint["secret"]

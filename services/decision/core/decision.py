@@ -122,7 +122,7 @@ def answer(course: Course, verdict: Verdict) -> Record | None:
     modified = said.answer == "modified" and standing.from_step == course.step and course.set_at == said.key
     if not (stands or declined or modified):
         return None
-    return {"answer": said.answer, "by": said.by, "at": written(said.at)}
+    return {"state": said.answer, "by": said.by, "at": written(said.at)}
 
 
 def disagreement(verdict: Verdict) -> list[str]:

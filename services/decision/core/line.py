@@ -6,7 +6,7 @@ An event in order costs one step. A late one costs its distance to the checkpoin
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
-from services.decision.core.course import Course, begin
+from services.decision.core.course import Course, begin, key_of
 from services.decision.core.days import Key
 from services.decision.core.protocol import Protocol
 from services.decision.core.taking import apply
@@ -68,7 +68,7 @@ class Line:
 
     def become(self, start: Event, judge: Judge, entries: list[Entry]) -> bool:
         """Hold exactly these entries (sorted); True when that changed anything."""
-        if start is not self.start and (start.data != self.start.data or start.time != self.start.time or judge is not self.judge):
+        if judge is not self.judge or key_of(start) != key_of(self.start) or start.data != self.start.data:
             self.start, self.judge, self.entries = start, judge, entries
             self._fold_from(0)
             return True

@@ -172,7 +172,7 @@ async def test_a_coach_is_sent_an_advance_only_once_it_was_accepted(
     await publish(clinic.tenant, made(1))
     await publish(clinic.tenant, made(2, action="advance", summary="Night pain gone.", reasons=[{"text": "night pain"}]))
     await until(lambda: len(receiver.at("/clinician")) == 2)
-    await publish(clinic.tenant, made(3, to_step="W2", action="advance", answer={"answer": "accepted"}, reasons=[{"text": "night pain"}]))
+    await publish(clinic.tenant, made(3, to_step="W2", action="advance", answer={"state": "accepted"}, reasons=[{"text": "night pain"}]))
     await until(lambda: len(receiver.at("/coach")) == 2)
     assert [heard.json["data"]["seq"] for heard in receiver.at("/coach")] == [1, 3]
     assert [heard.json["data"]["seq"] for heard in receiver.at("/clinician")] == [1, 2]
