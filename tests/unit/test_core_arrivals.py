@@ -184,3 +184,11 @@ def test_two_starts_of_one_course_at_one_instant_end_alike_in_either_order() -> 
     first, _ = receive_all([started(start_step="W2"), other, run])
     second, _ = receive_all([other, run, started(start_step="W2")])
     assert first.facts("c1") == second.facts("c1")
+
+
+def test_a_corrected_start_folds_the_whole_course_anew() -> None:
+    athlete, _ = receive_all(two_clean_sessions("W5"))
+    start = started(start_step="W5")["data"]
+    bone = {**start, "injury": {**start["injury"], "tissue": "bone", "site": "tibia"}}
+    body = give(athlete, event(90, "event.corrected", at(6), {"corrects": "e0", "data": bone}, course=None)).decisions[-1].body
+    assert body["urgency"] == "review" and "risk" in body["summary"]

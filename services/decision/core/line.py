@@ -69,7 +69,7 @@ class Line:
     def become(self, start: Event, judge: Judge, entries: list[Entry]) -> bool:
         """Hold exactly these entries (sorted); True when that changed anything."""
         if judge is not self.judge or key_of(start) != key_of(self.start) or start.data != self.start.data:
-            self.start, self.judge, self.entries = start, judge, entries
+            self.start, self.judge, self.entries, self.checkpoints = start, judge, entries, []
             self._fold_from(0)
             return True
         shared = min(len(entries), len(self.entries))
