@@ -17,7 +17,7 @@ from tests.e2e.load import SOURCE, Load
 from tests.e2e.receiver import Receiver
 
 PARTS: Final = ("ingest", "worker", "decision", "notify", "nats", "postgres")
-SERVERS: Final = ("nats", "postgres")
+STARTING: Final = ("nats", "postgres", "worker", "ingest", "decision", "notify")
 TENANTS: Final = ("north", "south")
 PROGRESS_S: Final = 30
 SETTLED_S: Final = 60
@@ -79,8 +79,8 @@ async def _kill_each(stack: Stack, load: Load, chance: random.Random, tell: Call
         for part in together:
             await stack.kill(part)
         tell(f"killed {' and '.join(together)} after {len(load.acknowledged)} acknowledged events")
-        # A service refuses to start on a server that is away, and ends; to start it again is its supervisor's matter.
-        for part in sorted(together, key=lambda name: name not in SERVERS):
+        # A service refuses to start on a server that is away, and decision is not ready without a worker.
+        for part in sorted(together, key=STARTING.index):
             await stack.restart(part)
     await load.acknowledged_more(20, PROGRESS_S)
     return order
