@@ -7,6 +7,7 @@ once its athletes are dropped.
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Final, Literal, Protocol
 
 import structlog
@@ -23,6 +24,7 @@ from services.decision.store.athletes import AthleteKey, EventKey
 from services.decision.store.connection import Connection
 
 AT_ONCE: Final = 64
+BREATH_S: Final = 0.02
 """Events folded before their questions go to the second engine, which works in another process."""
 
 _UNJUDGED: Final = "the event could not be judged because of an internal fault; it is kept and without effect: send it again under a new id"
@@ -71,10 +73,15 @@ class Desk:
         """
         failed: set[AthleteKey] = set()
         asked: list[_Asked] = []
+        breathed = monotonic()
         async with asyncio.TaskGroup() as judging:
             for start in range(0, len(arrivals), AT_ONCE):
                 raised = []
                 for arrival in arrivals[start : start + AT_ONCE]:
+                    if monotonic() - breathed > BREATH_S:
+                        # Leases are kept by this same process: folding must not hold them up.
+                        await asyncio.sleep(0)
+                        breathed = monotonic()
                     athlete = athletes.get(arrival.athlete_key)
                     if athlete is None or arrival.athlete_key in failed:
                         continue

@@ -58,7 +58,7 @@ def test_a_late_event_supersedes_when_it_changes_the_content_and_not_otherwise()
     assert worse["action"] == "regress"
     assert worse["supersedes"] == harmless["id"]
     assert worse["superseded_because"] == {"event": "e81", "kind": "late"}
-    assert not any("late" in reason["text"] for reason in worse["reasons"])
+    assert not any("supersede" in reason["text"] for reason in worse["reasons"])
 
 
 def test_a_correction_keeps_the_time_and_supersedes() -> None:
@@ -192,3 +192,45 @@ def test_a_corrected_start_folds_the_whole_course_anew() -> None:
     bone = {**start, "injury": {**start["injury"], "tissue": "bone", "site": "tibia"}}
     body = give(athlete, event(90, "event.corrected", at(6), {"corrects": "e0", "data": bone}, course=None)).decisions[-1].body
     assert body["urgency"] == "review" and "risk" in body["summary"]
+
+
+def test_a_flag_outlives_the_session_its_report_was_linked_to() -> None:
+    raws = two_clean_sessions()
+    raws[8]["data"] |= {"flags": ["chest_pain_or_syncope"], "pain_nrs": 9}
+    athlete, _ = receive_all(raws)
+    receipt = give(athlete, event(90, "event.retracted", at(6), {"retracts": "e20", "reason": "wrong run"}, course=None))
+    assert receipt.decisions[-1].body["urgency"] == "stop_and_refer"
+    assert not athlete.parked
+
+
+def test_a_second_course_takes_nothing_from_the_first() -> None:
+    early = report(5, "daily", None, at(-0.1), pain_nrs=1, flags=["chest_pain_or_syncope"])
+    del early["course"]
+    athlete, _ = receive_all([started(start_step="W1"), early])
+    later = second_course()
+    later["time"] = at(30).isoformat()
+    assert all(decision.body["urgency"] == "stop_and_refer" for decision in give(athlete, later).decisions if decision.course == "c1")
+    assert athlete.facts("c1") and next(f for f in athlete.facts("c1") if f["fact"] == "referral.open")["value"] is True
+
+
+def test_a_refused_start_pins_nothing() -> None:
+    athlete = Athlete(PACKS)
+    assert give(athlete, started(start_step="X9")).status == "refused"
+    again = started("mil-knee-overuse", start_step="P1")
+    again["id"] = "again"
+    assert give(athlete, again).decisions[-1].body["protocol"]["id"] == "mil-knee-overuse"
+
+
+def test_a_corrected_parked_report_waits_for_the_session_it_now_names() -> None:
+    athlete, _ = receive_all([started(start_step="W1")])
+    one = session(10, 1)
+    wrong = {**one[3]["data"], "session": "sX", "pain_nrs": 9}
+    give(athlete, one[3] | {"data": wrong})
+    give(athlete, event(90, "event.corrected", at(2), {"corrects": "e13", "data": {**wrong, "session": "s1"}}, course=None))
+    assert give(athlete, one[0]).decisions[-1].body["running"] == "withheld"
+
+
+def test_what_was_known_of_time_stays_known_after_a_retraction() -> None:
+    athlete, made = receive_all([*two_clean_sessions(), report(80, "daily", None, at(8), pain_nrs=0)])
+    gone = give(athlete, event(90, "event.retracted", at(7), {"retracts": "e80", "reason": "twice"}, course=None)).decisions[-1].body
+    assert gone["as_of"] == made[-1].body["as_of"]

@@ -283,3 +283,83 @@ def test_rest_pain_refers_on_bone_and_elsewhere_only_when_new_or_rising(tissue: 
     start["data"]["injury"]["high_risk"] = False
     raws = [start, *(report(20 + n, "rest", None, at(n + 1), pain_nrs=pain) for n, pain in enumerate(pains))]
     assert last(raws)["urgency"] == urgency
+
+
+def test_days_away_count_even_when_nothing_was_reported_meanwhile() -> None:
+    raws = [*two_clean_sessions("W5"), *session(80, 45)]
+    body = last(raws)
+    assert body["from_step"] == "entry" and body["action"] == "hold"
+
+
+def test_a_report_under_an_analgesic_does_not_end_an_older_worse_one() -> None:
+    raws = [*two_clean_sessions(), report(80, "daily", None, at(5), pain_nrs=8)]
+    calm = report(81, "daily", None, at(8), pain_nrs=0, analgesic="opioid")
+    assert last([*raws, calm])["running"] == "withheld"
+    assert last([*raws, report(81, "daily", None, at(8), pain_nrs=0)])["running"] != "withheld"
+
+
+def test_a_session_of_another_ladder_loads_and_does_not_count() -> None:
+    raws = two_clean_sessions()
+    for raw in raws:
+        if raw["type"] == "milepost.session.completed":
+            del raw["course"]
+            raw["data"]["step"] = "W1"
+    second = started("mil-knee-overuse", start_step="P1")
+    second["id"] = "second"
+    second["data"]["course"] = "c2"
+    second["data"]["injury"] = {"tissue": "joint", "site": "knee", "side": "right"}
+    reports = [raw | {"id": f"r-{raw['id']}", "course": "c2"} for raw in raws if raw["type"] == "milepost.symptom.reported"]
+    _, made = receive_all([raws[0], second, *raws[1:], *reports])
+    bodies = [decision.body for decision in made if decision.course == "c2"]
+    assert bodies[-1]["action"] == "hold" and any("another ladder" in way for way in bodies[-1]["blocking"])
+
+
+def test_an_unplanned_run_does_not_wash_a_refusal_away() -> None:
+    of = {"action": "advance", "from_step": "W1", "to_step": "W2"}
+    declined = event(70, "recommendation.answered", at(4.1), {"of": of, "answer": "declined", "by": DR})
+    assert last([*two_clean_sessions(), declined, *session(80, 5, planned=False)])["action"] == "hold"
+
+
+def test_bad_news_of_the_session_before_the_last_still_counts() -> None:
+    late = report(80, "two_days_after", "s1", at(3.9), pain_nrs=5, pain_change="higher", settled=False)
+    assert last([*two_clean_sessions("W5"), late])["action"] == "regress"
+
+
+@pytest.mark.parametrize("hours", [10.9, 14 + 96])
+def test_a_linked_morning_report_counts_only_on_the_morning_after(hours: float) -> None:
+    raws = two_clean_sessions()
+    raws[-1]["time"] = (at(3) + timedelta(hours=hours)).isoformat()
+    assert last(raws)["action"] == "hold"
+
+
+def test_the_first_tick_of_night_pain_refers_on_a_tendon_too() -> None:
+    start = started(tissue="tendon", site="achilles", start_step="W1")
+    raws = [start, report(20, "daily", None, at(1), pain_nrs=2), report(21, "daily", None, at(2), pain_nrs=2, flags=["night_pain"])]
+    assert last(raws)["urgency"] == "stop_and_refer"
+
+
+def test_the_floor_holds_at_entry_and_for_sessions_without_running() -> None:
+    assert last([started(), *session(10, 1, gait_changed=True, stopped_for="pain")])["running"] == "withheld"
+    jumps = event(80, "session.completed", at(4.3), {"session": "p", "kind": "plyometric", "stopped_for": "pain"})
+    assert last([*two_clean_sessions(), jumps])["running"] == "withheld"
+
+
+@pytest.mark.parametrize("limits", [{"sessions_per_week": 0}, {"run_s": 0}])
+def test_a_limit_of_nothing_withholds_running(limits: Raw) -> None:
+    adjusted = event(70, "course.adjusted", at(4.3), {"limits": limits, "reason": "care", "by": DR}) | {"course": "c1"}
+    body = last([*two_clean_sessions(), adjusted])
+    assert body["action"] == "hold" and body["running"] == "withheld"
+
+
+def test_hills_on_a_flat_step_are_above_the_dose() -> None:
+    assert last([*two_clean_sessions(), *session(80, 5, terrain="hills", step="W1")])["action"] == "hold"
+
+
+def test_of_two_words_at_one_moment_the_worse_counts() -> None:
+    tired = [event(70 + n, "wellness.reported", at(4.4), {"fatigue": fatigue}) for n, fatigue in enumerate((9, 1))]
+    assert last([*two_clean_sessions(), *tired])["action"] == "hold"
+
+
+def test_skips_for_other_reasons_do_not_push_a_skip_for_pain_out() -> None:
+    skips = [event(70 + n, "session.skipped", at(4.4 + n / 100), {"reason": "time" if n else "pain"}) for n in range(12)]
+    assert last([*two_clean_sessions(), *skips])["action"] == "hold"

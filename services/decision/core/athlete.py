@@ -61,7 +61,7 @@ class Athlete:
         self._packs = packs
         self._known: dict[Name, Event] = {}
         self._digests: dict[Name, bytes] = {}
-        self._pins: dict[str, str] = {}
+        self._pins: dict[Name, str] = {}
         self._marks: dict[str, CourseMark] = {}
         self._placing = Placing(packs, self._pins)
         self._lines: dict[str, Line] = {}
@@ -78,8 +78,10 @@ class Athlete:
             athlete._known[event.source, event.id] = event
             athlete._digests[event.source, event.id] = digest
         athlete._marks = dict(marks)
-        for course, mark in marks.items():
-            athlete._pins[course] = f"{mark.body['protocol']['id']}@{mark.body['protocol']['version']}"
+        for name, event in athlete._known.items():
+            mark = marks.get(event.data["course"]) if event.type == "milepost.course.started" else None
+            if mark is not None and event.data["protocol"].partition("@")[0] == mark.body["protocol"]["id"]:
+                athlete._pins[name] = f"{mark.body['protocol']['id']}@{mark.body['protocol']['version']}"
         athlete._placing = Placing.of(athlete._known.values(), packs, athlete._pins)
         athlete._rebuild(athlete._known, ())
         athlete._index_parked()
@@ -96,7 +98,7 @@ class Athlete:
             )
         self._known[name] = event
         self._digests[name] = digest
-        as_at = event.recordedtime or written(event.time)
+        as_at = written(datetime.fromisoformat(event.recordedtime)) if event.recordedtime else written(event.time)
         return self._restructure(event, as_at) if self._structural(event) else self._add(event, as_at)
 
     def _structural(self, event: Event) -> bool:
@@ -124,7 +126,8 @@ class Athlete:
                 decisions += self._take((other.source, other.id), other, as_at)
         return Receipt("accepted", decisions=tuple(decisions), resolved=tuple(resolved))
 
-    def _park(self, event: Event) -> None:
+    def _park(self, parked: Event) -> None:
+        event = self._placing.corrected.get((parked.source, parked.id), parked)
         if event.type in META:
             self._spoken_of[target_of(event)] = None
         elif "session" in event.data:
@@ -152,8 +155,8 @@ class Athlete:
         before = self._placing.places
         if event.type == "milepost.course.started":
             protocol = self._packs.resolve(event.data["protocol"])
-            if protocol is not None and event.data["course"] not in self._pins:
-                self._pins[event.data["course"]] = f"{protocol.id}@{protocol.version}"
+            if protocol is not None:
+                self._pins[own] = f"{protocol.id}@{protocol.version}"
         self._placing = Placing.of(self._known.values(), self._packs, self._pins)
         after = self._placing.places
         newly = [

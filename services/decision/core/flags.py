@@ -47,10 +47,13 @@ NEW_OR_RISING_ONLY = ("muscle", "tendon")
 """An acute strain or a reactive tendon hurts at rest: there, only new or rising rest or night pain refers."""
 
 
-def raised_flags(report: Report, tissue: str, earlier: Report | None, baseline_pain: float | None) -> tuple[str, ...]:
+def raised_flags(
+    report: Report, tissue: str, earlier: Report | None, baseline_pain: float | None, carried: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """The flags of a report that open a referral.
 
-    `earlier` is the last report of the same `when`. On bone, rest or night pain at the injured place is the flag whether ticked or not.
+    `earlier` is the last report of the same `when`, `carried` the flags that earlier reports ticked. On bone, rest or night pain at the
+    injured place is the flag whether ticked or not.
     """
     ticked: list[str] = list(report.data.get("flags", ()))
     moment = MOMENT_FLAGS.get(report.when)
@@ -60,7 +63,9 @@ def raised_flags(report: Report, tissue: str, earlier: Report | None, baseline_p
     if tissue in NEW_OR_RISING_ONLY:
         if moment and pain is not None and pain >= 1 and new_or_rising(report, earlier, baseline_pain):
             ticked.append(moment)
-        ticked = [flag for flag in ticked if flag not in MOMENT_FLAGS.values() or new_or_rising(report, earlier, baseline_pain)]
+        rising = new_or_rising(report, earlier, baseline_pain)
+        # Ticked beside a report of another moment, its number says nothing of rest or night: there the first tick is new.
+        ticked = [f for f in ticked if f not in MOMENT_FLAGS.values() or (rising if f == moment else f not in carried)]
     return tuple(sorted(dict.fromkeys(ticked)))
 
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from services.decision.core.course import Course, begin, key_of
 from services.decision.core.days import Key
 from services.decision.core.protocol import Protocol
+from services.decision.core.standing import Standing
 from services.decision.core.taking import apply
 from services.decision.core.verdict import Judge, Verdict
 from shared.events import Event
 
 EVERY = 32
 """Events between checkpoints."""
+MEASURED = ("milepost.session.completed", "milepost.recommendation.answered")
+"""Events that are measured against what stands at their time."""
 RECENT = 8
 """The last so many events each have a checkpoint: most late events are only a little late."""
 
@@ -91,8 +94,16 @@ class Line:
         for n in range(last.taken, len(self.entries)):
             self._take(self.entries[n], n + 1)
 
+    def _standing_at(self, event: Event) -> Standing:
+        """What stands when the event happens: dates that passed since the last one count, whether or not anything was reported."""
+        course = self.course
+        if event.type in MEASURED and event.time > course.as_of and course.day(event.time) != course.day(course.as_of):
+            course.as_of = event.time
+            return self.judge.decide(course).standing
+        return self.verdict.standing
+
     def _take(self, entry: Entry, taken: int) -> None:
-        apply(self.course, entry.event, self.verdict.standing, self.judge, entry.facet)
+        apply(self.course, entry.event, self._standing_at(entry.event), self.judge, entry.facet)
         self.verdict = self.judge.decide(self.course)
         self.checkpoints.append(Checkpoint(taken, self.course.copy(), self.verdict))
         if len(self.checkpoints) > RECENT and self.checkpoints[-RECENT].taken % EVERY:

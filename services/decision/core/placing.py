@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple, Protocol as Port
 
 from services.decision.core.course import key_of
 from services.decision.core.days import Key
-from services.decision.core.protocol import Protocol
+from services.decision.core.protocol import COMPLETE, ENTRY, Protocol
 from shared.events import Event, EventFault, validate_data
 
 Name = tuple[str, str]
@@ -18,6 +18,7 @@ Name = tuple[str, str]
 META = ("milepost.event.corrected", "milepost.event.retracted")
 PERSONAL = ("milepost.clearance.recorded", "milepost.recommendation.answered", "milepost.course.adjusted")
 NAMING = ("milepost.course.paused", "milepost.course.resumed", "milepost.course.ended", "milepost.time.reached", "milepost.engine.faulted")
+OF_SESSION = ("milepost.sensor.summarised", "milepost.symptom.reported")
 SHARED = ("milepost.session.completed", "milepost.session.skipped", "milepost.wellness.reported")
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -71,24 +72,29 @@ def target_of(event: Event) -> Name:
 class Placing:
     """All events known of one athlete, placed."""
 
-    def __init__(self, packs: Packs, pins: Mapping[str, str]) -> None:
+    def __init__(self, packs: Packs, pins: Mapping[Name, str]) -> None:
         self._packs = packs
         self._pins = pins
         self.spans: dict[str, Span] = {}
         self.sessions: dict[str, tuple[Name, tuple[str, ...]]] = {}
         """Session id to the event that completed it and its courses."""
+        self.once: dict[str, None] = {}
+        """Session ids of sessions since retracted or renamed: their reports keep counting, without the session."""
         self.places: dict[Name, Place] = {}
         self.corrected: dict[Name, Event] = {}
         """Events with the correction in force worked in."""
+        self.gone: dict[Name, Place] = {}
+        """Events since retracted: without effect, but their time was known."""
         self.latched: dict[Name, Place] = {}
         """Reports since corrected or retracted, as first sent: a referral they opened stands until its review."""
 
     @classmethod
-    def of(cls, known: Iterable[Event], packs: Packs, pins: Mapping[str, str]) -> "Placing":
+    def of(cls, known: Iterable[Event], packs: Packs, pins: Mapping[Name, str]) -> "Placing":
         """Place every event anew, in the fold's order of their effective times."""
         placing = cls(packs, pins)
         originals = {(event.source, event.id): event for event in known}
         effective = placing._corrected(originals)
+        placing.once = {event.data["session"]: None for event in originals.values() if event.type == "milepost.session.completed"}
         placing.corrected = {name: event for name, event in effective.items() if event is not originals[name]}
         ordered = sorted((event for event in effective.values()), key=key_of)
         for event in ordered:
@@ -156,7 +162,9 @@ class Placing:
             return refused(
                 "data.course", f"course was already started by event {taken.start.id} of {taken.start.source}; choose another course id"
             )
-        protocol = self._packs.resolve(self._pins.get(course, data["protocol"]))
+        pinned = self._pins.get((event.source, event.id), "")
+        named = data["protocol"]
+        protocol = self._packs.resolve(pinned if pinned.partition("@")[0] == named else named)
         if protocol is None:
             return refused("data.protocol", f"expected one of {', '.join(self._packs.names())}")
         step = data.get("start_step")
@@ -186,16 +194,21 @@ class Placing:
             span = self.spans.get(named)
             if span is None:
                 return parked("course", f"course {named} has not started")
+            if event.type == "milepost.course.ended" and event.time < span.since:
+                return refused("time", "the course had not started by then; a course ends after it starts")
             if event.time > span.until and event.type not in NAMING[3:]:
                 return refused("course", "the course had ended by then; start a new course")
             return Place("accepted", courses=((named, "whole"),), event=event)
-        if event.type == "milepost.sensor.summarised" and event.data["session"] in self.sessions:
-            courses = self.sessions[event.data["session"]][1]
+        of_session = self.sessions.get(event.data["session"]) if event.type in OF_SESSION and "session" in event.data else None
+        if of_session is not None and (event.type == OF_SESSION[0] or len(of_session[1]) == 1):
+            courses = of_session[1]
             return Place("accepted", courses=tuple((course, "whole") for course in courses), event=event)
         running = sorted(course for course, span in self.spans.items() if span.since <= event.time <= span.until)
         if not running:
-            running = sorted(course for course, span in self.spans.items() if event.time < span.since)
-            if len(running) != 1:
+            # Before any start it belongs to the course that starts first: a later course takes nothing away from it.
+            first = min((span.since for span in self.spans.values() if event.time < span.since), default=None)
+            running = sorted(course for course, span in self.spans.items() if span.since == first)
+            if not running:
                 return (
                     parked("course", "no course had started by then")
                     if not self.spans
@@ -228,6 +241,8 @@ class Placing:
         if event.type in PERSONAL and data["by"]["role"] != "clinician":
             return refused("data.by.role", "expected clinician: clearances, answers and adjustments are a clinician's")
         courses = tuple(course for course, _ in place.courses)
+        if event.type in SHARED and data.get("step") in (ENTRY, COMPLETE):
+            return refused("data.step", "expected a step of the ladder: at entry and at complete there is no session to do")
         for path, step in _steps(data):
             knowing = [course for course in courses if step in self.spans[course].protocol.place]
             if not knowing:
@@ -242,7 +257,7 @@ class Placing:
                 )
         elif session is not None:
             holder = self.sessions.get(session)
-            if holder is None:
+            if holder is None and session not in self.once:
                 return parked("data.session", f"session {session} has not arrived")
             return replace(place, session=(session,))
         return place
@@ -264,6 +279,7 @@ class Placing:
         self.latched = {
             name: self._alone(originals[name]) for name in gone_or_changed if originals[name].type == "milepost.symptom.reported"
         }
+        self.gone = {name: self._alone(originals[name]) for name in gone_or_changed if name not in self.places}
 
     def _alone(self, event: Event) -> Place:
         """Where the event as first sent belongs, without entering it."""
@@ -301,5 +317,8 @@ def entries_of(placing: Placing, name: Name) -> list[tuple[str, Key, Event, str]
         found += [(course, key_of(place.event), place.event, facet) for course, facet in place.courses]
     first = placing.latched.get(name)
     if first is not None and first.status == "accepted" and first.event is not None:
-        found += [(course, key_of(first.event), first.event, "latched") for course, facet in first.courses]
+        found += [(course, key_of(first.event), first.event, "latched" if facet == "whole" else facet) for course, facet in first.courses]
+    gone = placing.gone.get(name)
+    if gone is not None and gone.status == "accepted" and gone.event is not None and first is None:
+        found += [(course, key_of(gone.event), gone.event, "none") for course, facet in gone.courses if facet != "start"]
     return found

@@ -139,7 +139,8 @@ def limits_at(course: Course, day: date) -> Limits | None:
 def exceeds(dose: Dose, limits: Mapping[str, Any]) -> bool:
     """True when a dose asks for more than the limits allow."""
     return bool(
-        (dose.run_s or 0) > limits.get("run_s", 10**6)
+        ("run_s" in limits and (dose.run_s is None or dose.run_s > limits["run_s"]))
+        or (dose.sessions_per_week_max or 0) > limits.get("sessions_per_week", 99)
         or TERRAIN_ORDER.index(dose.terrain) > TERRAIN_ORDER.index(limits.get("terrain", "hills"))
         or (dose.speed_pct_max or 0) > limits.get("speed_pct_max", 1000)
     )

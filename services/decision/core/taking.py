@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 
 from services.decision.core.course import KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result, key_of
-from services.decision.core.days import zone
+from services.decision.core.days import Key, zone
 from services.decision.core.flags import OpenFlag, raised_flags
 from services.decision.core.judging import Judging
 from services.decision.core.linking import belongs, link
@@ -16,8 +16,8 @@ from services.decision.core.training import record_session
 from services.decision.core.trivalent import Unknown
 from shared.events import Event
 
-LATE_MORNING = 14
-"""The local hour from which a `next_morning` report counts as one of the day after."""
+LATE_MORNING = time(14)
+"""The local time after which a `next_morning` report counts as one of the day after."""
 
 
 def apply(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
@@ -62,7 +62,8 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
     kept = day - timedelta(days=KEEP_DAYS)
     course.sessions = (*tuple(s for s in course.sessions if s.day >= kept), session)
     course.skipped = ()
-    course.answered = None
+    if session.planned and session.prescribed.value is True:
+        course.answered = None
 
 
 def _technique(course: Course, event: Event) -> Fact:
@@ -83,19 +84,20 @@ def _symptom(course: Course, event: Event, standing: Standing | None, judging: J
     key = key_of(event)
     report = Report(key, event.time, course.day(event.time), _moment(course, event), event.data)
     if facet == "flags" or (facet == "latched" and _elsewhere(course, event)):
-        course.flags += tuple(OpenFlag(flag, key) for flag in sorted(dict.fromkeys(event.data.get("flags", ()))))
-        return
-    if facet == "latched":
-        course.flags += tuple(OpenFlag(flag, key) for flag in raised_flags(report, course.tissue, None, course.baseline_pain))
+        _open(course, tuple(sorted(dict.fromkeys(event.data.get("flags", ())))), key)
         return
     elsewhere = _elsewhere(course, event)
     earlier = next((r for r in reversed(course.reports) if r.when == report.when), None)
     if elsewhere:
         flags: tuple[str, ...] = tuple(sorted(dict.fromkeys(event.data.get("flags", ()))))
     else:
-        flags = raised_flags(report, course.tissue, earlier, course.baseline_pain)
+        carried = {flag: None for r in course.reports for flag in r.data.get("flags", ())}
+        flags = raised_flags(report, course.tissue, earlier, course.baseline_pain, tuple(carried))
+        if facet == "latched":
+            _open(course, flags, key)
+            return
         _review_flags(course, report, flags)
-    course.flags += tuple(OpenFlag(flag, key) for flag in flags)
+    _open(course, flags, key)
     kept = report.day - timedelta(days=KEEP_REPORT_DAYS)
     if elsewhere:
         course.elsewhere = (*tuple(r for r in course.elsewhere if r.day >= kept), report)
@@ -104,10 +106,23 @@ def _symptom(course: Course, event: Event, standing: Standing | None, judging: J
     link(course, report, judging)
 
 
+def _open(course: Course, flags: tuple[str, ...], key: Key) -> None:
+    """Open a referral for each flag that is not open yet."""
+    standing = {flag.flag: None for flag in course.flags}
+    course.flags += tuple(OpenFlag(flag, key) for flag in flags if flag not in standing)
+
+
 def _moment(course: Course, event: Event) -> str:
     """A morning report is one until 14:00; later it speaks of the day after, and the morning stays unreported."""
     when: str = event.data["when"]
-    late = when == "next_morning" and event.time.astimezone(zone(course.zone)).hour >= LATE_MORNING
+    if when != "next_morning":
+        return when
+    local = event.time.astimezone(zone(course.zone))
+    linked = event.data.get("session")
+    day = next((s.day for s in (*course.sessions, *course.others) if s.id == linked), None) if linked is not None else None
+    if day is not None and local.date() <= day:
+        return "after"
+    late = local.time() > LATE_MORNING or (day is not None and local.date() > day + timedelta(days=1))
     return "next_day" if late else when
 
 
@@ -156,14 +171,16 @@ def _clearance(course: Course, event: Event, standing: Standing | None, judging:
     data = event.data
     course.clearances = {**course.clearances, data["gate"]: Clearance(key_of(event), data["granted"], data.get("valid_until"))}
     if data["gate"] == "red_flag_review" and data["granted"]:
-        course.flags = ()
-        course.reviews = ()
+        reviewed = event.time
+        course.flags = tuple(flag for flag in course.flags if flag.key[0] >= reviewed)
+        course.reviews = tuple(flag for flag in course.reviews if flag.key[0] >= reviewed)
     if data["gate"] == "engine_review" and data["granted"]:
         course.fault = None
 
 
 def _skipped(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
-    course.skipped = (*course.skipped[-9:], (key_of(event), event.data["reason"]))
+    reason = event.data["reason"]
+    course.skipped = (*(one for one in course.skipped if one[1] != reason), (key_of(event), reason))
 
 
 def _answered(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:

@@ -7,7 +7,7 @@ It never counts towards an advance.
 from datetime import date
 
 from services.decision.core.days import Key
-from services.decision.core.protocol import TERRAIN_ORDER, Dose, Protocol
+from services.decision.core.protocol import ENTRY, TERRAIN_ORDER, Dose, Protocol
 from services.decision.core.sessions import DOSE_BAND_PCT, UNLOADED_SURFACES, Before, Data, Fact, Session
 from services.decision.core.standing import Standing
 from services.decision.core.trivalent import Unknown
@@ -29,25 +29,32 @@ def record_session(
     data = event.data
     allowed = standing.to_step if standing is not None else step_in_force
     step = data.get("step", allowed)
-    if step not in protocol.place:
+    foreign = step not in protocol.place
+    if foreign:
         step = allowed
-    above_step = protocol.place[step] > protocol.place[allowed]
     dose = _dose(protocol, standing, step)
+    # At entry any run is above what is recommended.
+    above_step = protocol.place[step] > protocol.place[allowed] or (data["kind"] in RUNS and allowed == ENTRY)
     off = () if dose is None else _measured_off(data, dose)
-    departures = (*_departures(data, day, standing, dose), *(f"a step above {allowed}",) * above_step, *(text for text, _ in off))
+    departures = (
+        *_departures(data, day, standing, dose),
+        *("a step of another ladder",) * foreign,
+        *(f"a step above {allowed}",) * above_step,
+        *(text for text, _ in off),
+    )
     return Session(
         key=key,
         id=data["session"],
         time=event.time,
         day=day,
         runs=data["kind"] in RUNS,
-        planned=data.get("planned", True),
+        planned=data.get("planned", True) and not foreign,
         step=step,
         rpe_cap=None if dose is None else dose.rpe_max,
         data=data,
         prescribed=_prescribed(data, dose, departures, key),
         departures=departures,
-        above=above_step or any(over for _, over in off),
+        above=above_step or any(over for _, over in off) or (dose is not None and _harder(data, dose)),
         above_step=above_step,
         technique=technique,
         before=before,
@@ -92,6 +99,12 @@ def _departures(data: Data, day: date, standing: Standing | None, dose: Dose | N
     if dose is not None and dose.speed_pct_max is not None and data.get("speed_pct_max", 0) > dose.speed_pct_max:
         found.append(f"faster than {dose.speed_pct_max} % of maximum")
     return tuple(found)
+
+
+def _harder(data: Data, dose: Dose) -> bool:
+    """Terrain and speed are intensity: more of either is above the dose."""
+    hilly = "terrain" in data and TERRAIN_ORDER.index(data["terrain"]) > TERRAIN_ORDER.index(dose.terrain)
+    return hilly or (dose.speed_pct_max is not None and data.get("speed_pct_max", 0) > dose.speed_pct_max)
 
 
 def _quantities(dose: Dose) -> tuple[tuple[str, int], ...]:

@@ -210,7 +210,7 @@ class Judge:
 
     def _modifier(self, view: View, action: str) -> Modifier:
         course = view.course
-        if action == "hold" and course.step not in (ENTRY, COMPLETE) and find("deload.due", view).value is True:
+        if action in ("hold", "regress") and course.step not in (ENTRY, COMPLETE) and find("deload.due", view).value is True:
             return "deload"
         return "rebuild" if course.rebuild_to > self.protocol.place[course.step] else "none"
 

@@ -3,8 +3,9 @@
 from statistics import median
 
 from services.decision.core.course import Course, Result
+from services.decision.core.days import Key
 from services.decision.core.facts.registry import View, fact
-from services.decision.core.sessions import Fact, Session
+from services.decision.core.sessions import Data, Fact, Session
 from services.decision.core.trivalent import Unknown
 from shared.events.catalogue import GATES, MEASURES, TESTS
 
@@ -23,6 +24,8 @@ def results_of(course: Course, test: str, field: str) -> tuple[Result, ...]:
     sides = ("", course.side) if course.side in ("left", "right") else ("", "left", "right", "bilateral", "midline")
     both = ("bilateral",) if course.side in ("left", "right") else ()
     found = [course.results.get((test, side, field), ()) for side in (*sides, *both)]
+    if course.side not in ("left", "right") and not (found[0] or found[3] or found[4] or (found[1] and found[2])):
+        return ()  # One of two injured sides says nothing of the other.
     found = [results for results in found if results]
     if not found:
         return ()
@@ -72,6 +75,13 @@ for _test in TESTS:
             scale=10 if _kind == "number" else 1,
         )(lambda view, test=_test, field=_field: milestone(view, test, field, None))  # type: ignore[misc]
 
+
+def latest(view: View, name: str) -> list[tuple[Key, Data]]:
+    """The wellness reports that name the field at the latest time any does: several where they bear one time."""
+    naming = [(key, data) for key, data in view.course.wellness if name in data]
+    return [(key, data) for key, data in naming if key[0] == naming[-1][0][0]]
+
+
 for _gate in GATES:
 
     def _clearance(view: View, gate: str = _gate) -> Fact:
@@ -103,10 +113,11 @@ for _gate in GATES:
     choices=("none", "mild", "febrile"),
 )
 def _(view: View) -> Fact:
-    for key, data in reversed(view.course.wellness):
-        if "illness" in data and key[0].astimezone(view.as_of.tzinfo).date() >= view.days_ago(7):
-            return Fact(data["illness"], (key,), key[0])
-    return Fact("none")
+    said = [(k, d) for k, d in latest(view, "illness") if view.course.day(k[0]) >= view.days_ago(7)]
+    order = ("none", "mild", "febrile")
+    if not said:
+        return Fact("none")
+    return Fact(max((d["illness"] for _, d in said), key=order.index), tuple(k for k, _ in said), said[0][0][0])
 
 
 @fact("illness.febrile_since_last_run", "boolean", "", "true", "wellness", "a fever was reported after the last run", "illness")
@@ -126,10 +137,10 @@ def _(view: View) -> Fact:
 
 @fact("fatigue.now", "number", "0-10", "higher", "wellness", "the latest fatigue score of the last 15 days", "fatigue (0-10)", scale=10)
 def _(view: View) -> Fact:
-    for key, data in reversed(view.course.wellness):
-        if "fatigue" in data:
-            return Fact(data["fatigue"], (key,), key[0])
-    return Fact(Unknown("fatigue was not reported"))
+    said = latest(view, "fatigue")
+    if not said:
+        return Fact(Unknown("fatigue was not reported"))
+    return Fact(max(d["fatigue"] for _, d in said), tuple(k for k, _ in said), said[0][0][0])
 
 
 for _scale, _top in (("acl_rsi", 100), ("i_prrs", 60)):

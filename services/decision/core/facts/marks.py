@@ -3,7 +3,7 @@
 from services.decision.core.facts.registry import View, fact
 from services.decision.core.protocol import ENTRY, TISSUES
 from services.decision.core.recovery import exceeds, limits_at
-from services.decision.core.sessions import Fact
+from services.decision.core.sessions import Fact, Session, from_data, stopped_for_pain
 from shared.events.catalogue import SITES
 
 
@@ -66,6 +66,54 @@ def _(view: View) -> Fact:
     if limits is None or rung >= len(view.course.protocol.ladder):
         return Fact(False)
     return Fact(exceeds(view.course.protocol.ladder[rung].dose, limits.values), (limits.key,))
+
+
+def last_of_any_kind(view: View) -> Session | None:
+    """The last session, running or not, since the step was set or the course went back to entry."""
+    course = view.course
+    after = max((moment for moment in (course.entry_since, course.set_at[0] if course.set_at else None) if moment), default=None)
+    both = [sessions[-1] for sessions in (course.sessions, course.others) if sessions]
+    last = max(both, key=lambda one: one.key, default=None)
+    return None if last is None or (after is not None and last.time <= after) else last
+
+
+@fact("last.gait_changed", "boolean", "", "true", "technique", "gait changed during the last session of any kind", "whether gait changed")
+def _(view: View) -> Fact:
+    last = last_of_any_kind(view)
+    if last is None or (not last.runs and "gait_changed" not in last.data):
+        return Fact(False)
+    return from_data(last, "gait_changed", "gait")
+
+
+@fact(
+    "last.stopped_for_pain", "boolean", "", "true", "pain", "the last session of any kind was stopped because of pain", "why it was stopped"
+)
+def _(view: View) -> Fact:
+    last = last_of_any_kind(view)
+    if last is None:
+        return Fact(False)
+    return stopped_for_pain(last) if last.runs else Fact(last.data.get("stopped_for") == "pain", (last.key,))
+
+
+@fact(
+    "last.above_step",
+    "boolean",
+    "",
+    "true",
+    "load",
+    "the last session was done above the step recommended or set",
+    "the step of the session",
+)
+def _(view: View) -> Fact:
+    last = last_of_any_kind(view)
+    return Fact(False) if last is None else Fact(last.above_step, (last.key,))
+
+
+@fact("limit.no_running", "boolean", "", "true", "standing", "a clinician's limit allows no running at all", "the limits in force")
+def _(view: View) -> Fact:
+    limits = limits_at(view.course, view.today)
+    none = limits is not None and 0 in (limits.values.get("run_s"), limits.values.get("sessions_per_week"))
+    return Fact(none, (limits.key,) if limits is not None and none else ())
 
 
 @fact(

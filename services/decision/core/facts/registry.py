@@ -35,6 +35,8 @@ CATALOGUE: dict[str, FactType] = {}
 _FINDERS: dict[str, Finder] = {}
 _SESSION_FINDERS: dict[str, SessionFinder] = {}
 
+RECENT_SESSIONS = 3
+
 NO_SESSION = Fact(Unknown("no session has been done at this step yet"))
 
 
@@ -75,6 +77,32 @@ def session_fact(
         fact(name, kind, unit, worse, family, meaning, ask, **more)(
             lambda view: NO_SESSION if view.session is None else of_session(name, view.session)
         )
+        return finder
+
+    return enter
+
+
+def recent_session_fact(
+    name: str,
+    kind: Literal["boolean"],
+    unit: str,
+    worse: Literal["true"],
+    family: str,
+    meaning: str,
+    ask: str,
+) -> Callable[[SessionFinder], SessionFinder]:
+    """A session fact whose bad news counts from any of the last sessions at the step: the day after may be told after the next run."""
+
+    def enter(finder: SessionFinder) -> SessionFinder:
+        _SESSION_FINDERS[name] = finder
+
+        def of_recent(view: View) -> Fact:
+            if view.session is None:
+                return NO_SESSION
+            found = [of_session(name, session) for session in view.course.at_step[-RECENT_SESSIONS:]]
+            return next((one for one in found if one.value is True), of_session(name, view.session))
+
+        fact(name, kind, unit, worse, family, meaning, ask)(of_recent)
         return finder
 
     return enter

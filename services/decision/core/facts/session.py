@@ -1,7 +1,7 @@
 """Facts of one session: symptoms during and after, dose, technique."""
 
 from services.decision.core import sessions as s
-from services.decision.core.facts.registry import session_fact
+from services.decision.core.facts.registry import recent_session_fact, session_fact
 from services.decision.core.sessions import Fact, Session
 
 _NRS = {"scale": 10, "instrument": "NRS 0-10"}
@@ -94,7 +94,7 @@ def _(session: Session) -> Fact:
     return s.settled_within(session, 60)
 
 
-@session_fact(
+@recent_session_fact(
     "session.pain_after_24_h",
     "boolean",
     "",
@@ -107,7 +107,7 @@ def _(session: Session) -> Fact:
     return s.unsettled_after_a_day(session, s.pain_higher)
 
 
-@session_fact(
+@recent_session_fact(
     "session.swelling_after_24_h",
     "boolean",
     "",

@@ -7,15 +7,24 @@ from services.decision.core.sessions import SWELLING, Fact, Report
 from services.decision.core.trivalent import Unknown
 
 
+def masked(report: Report) -> bool:
+    return bool(report.data.get("analgesic", "none") != "none")
+
+
 def current(reports: tuple[Report, ...], name: str) -> tuple[Report, ...]:
-    """Reports that name the field, dated on the latest such local date or the date before it."""
+    """Reports that name the field, dated on the latest such local date or the date before it.
+
+    A report under an analgesic can only add to them: it never makes an older one a thing of the past. Empty where there is no other.
+    """
     found: list[Report] = []
+    newest = None
     for report in reversed(reports):
-        if found and report.day < found[0].day - timedelta(days=1):
+        if newest is not None and report.day < newest - timedelta(days=1):
             break
         if name in report.data:
             found.append(report)
-    return tuple(reversed(found))
+            newest = report.day if newest is None and not masked(report) else newest
+    return () if newest is None else tuple(reversed(found))
 
 
 @fact(
@@ -57,7 +66,7 @@ def _(view: View) -> Fact:
 
 def _daily(view: View) -> list[Report]:
     """Daily pain reports of the seven dates that end with the latest of them."""
-    reports = [r for r in view.course.reports if r.when == "daily" and "pain_nrs" in r.data]
+    reports = [r for r in view.course.reports if r.when == "daily" and "pain_nrs" in r.data and not masked(r)]
     since = reports[-1].day - timedelta(days=6) if reports else view.today
     return [r for r in reports if r.day >= since]
 
