@@ -230,6 +230,14 @@ def test_a_corrected_parked_report_waits_for_the_session_it_now_names() -> None:
     assert give(athlete, one[0]).decisions[-1].body["running"] == "withheld"
 
 
+def test_a_report_corrected_before_it_came_decides_once_and_only_when_its_session_is_there() -> None:
+    athlete, _ = receive_all([started(start_step="W1")])
+    one = session(10, 1)
+    corrected = event(90, "event.corrected", at(2), {"corrects": "e13", "data": {**one[3]["data"], "pain_nrs": 2}}, course=None)
+    causes = [decision.cause[1] for raw in (corrected, one[3], one[0]) for decision in give(athlete, raw).decisions]
+    assert sorted(causes) == ["e10", "e13", "e90"]
+
+
 def test_what_was_known_of_time_stays_known_after_a_retraction() -> None:
     athlete, made = receive_all([*two_clean_sessions(), report(80, "daily", None, at(8), pain_nrs=0)])
     gone = give(athlete, event(90, "event.retracted", at(7), {"retracts": "e80", "reason": "twice"}, course=None)).decisions[-1].body

@@ -175,10 +175,6 @@ class Athlete:
         else:
             # It takes no effect itself; what it lets take effect decides below.
             changed = {}
-        elif place is not None:
-            # What is parked or refused decides nothing; where a correction that waited for it changes a course, that decides.
-            for course in [course for name in newly for course, _ in after[name].courses]:
-                changed.pop(course, None)
         decisions = [self._decide(course, event, as_at) for course in sorted(changed) if course in self._lines]
         for name in sorted(newly, key=lambda one: _order(self._known[one])):
             decisions += self._take(name, self._known[name], as_at)

@@ -277,7 +277,9 @@ class Placing:
             target_of(originals[name]) for name, place in self.places.items() if originals[name].type in META and place.status == "accepted"
         )
         self.latched = {
-            name: self._alone(originals[name]) for name in gone_or_changed if originals[name].type == "milepost.symptom.reported"
+            name: self._alone(originals[name])
+            for name in gone_or_changed
+            if originals[name].type == "milepost.symptom.reported" and (name not in self.places or self.places[name].status == "accepted")
         }
         self.gone = {name: self._alone(originals[name]) for name in gone_or_changed if name not in self.places}
 
