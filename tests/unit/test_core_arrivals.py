@@ -242,3 +242,17 @@ def test_what_was_known_of_time_stays_known_after_a_retraction() -> None:
     athlete, made = receive_all([*two_clean_sessions(), report(80, "daily", None, at(8), pain_nrs=0)])
     gone = give(athlete, event(90, "event.retracted", at(7), {"retracts": "e80", "reason": "twice"}, course=None)).decisions[-1].body
     assert gone["as_of"] == made[-1].body["as_of"]
+
+
+def test_what_a_corrected_report_opened_is_in_the_fold_as_soon_as_the_report_is() -> None:
+    """Otherwise the next arrival that places everything anew, of whatever course, would be charged with the change."""
+    athlete, _ = receive_all([started(start_step="W1"), second_course()])
+    one = session(10, 1)
+    give(athlete, one[3])
+    give(athlete, event(90, "event.corrected", at(2), {"corrects": "e13", "data": {**one[3]["data"], "pain_nrs": 2}}, course=None))
+    give(athlete, one[0])
+    elsewhere = session(30, 2)[0] | {"course": "c2"}
+    elsewhere["data"]["session"] = "other"
+    give(athlete, elsewhere)
+    retraction = event(91, "event.retracted", at(3), {"retracts": "e30", "reason": "twice"}, course=None)
+    assert [decision.course for decision in give(athlete, retraction).decisions] == ["c2"]

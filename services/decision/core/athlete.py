@@ -118,7 +118,7 @@ class Athlete:
         if event.type == "milepost.session.completed":
             waiting = [self._known[name] for name in self._for_session.pop(event.data["session"], ())]
             for other in sorted(waiting, key=_order):
-                found = self._placing.add(self._placing.corrected.get((other.source, other.id), other))
+                found = self._placing.come_in(other)
                 if found.status == "parked":
                     self._park(other)
                     continue

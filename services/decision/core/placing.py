@@ -283,6 +283,14 @@ class Placing:
         }
         self.gone = {name: self._alone(originals[name]) for name in gone_or_changed if name not in self.places}
 
+    def come_in(self, original: Event) -> Place:
+        """Place an event that was parked, with the correction in force, as `of` would have placed it."""
+        name = (original.source, original.id)
+        place = self.add(self.corrected.get(name, original))
+        if place.status == "accepted" and name in self.corrected and original.type == "milepost.symptom.reported":
+            self.latched[name] = self._alone(original)
+        return place
+
     def _alone(self, event: Event) -> Place:
         """Where the event as first sent belongs, without entering it."""
         if event.type == "milepost.course.started":
