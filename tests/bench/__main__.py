@@ -71,6 +71,12 @@ async def _chain(site: Site, sections: Sequence[str], report: Report) -> None:
         report.add("Notify", [await webhooks.measure(site)])
 
 
+def _told(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {number:.2f}" for name, number in value.items())
+    return str(value)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=[], help="which to run (default: all)")
@@ -80,7 +86,7 @@ def main() -> int:
     os.chmod(home, 0o711)
     try:
         facts = machine.described(home)
-        out.print("\n".join(f"{name:12} {value}" for name, value in facts.items()), "", highlight=False)
+        out.print("\n".join(f"{name:12} {_told(value)}" for name, value in facts.items()), "", highlight=False)
         report = Report(out)
         asyncio.run(measure(home, asked, report))
     finally:

@@ -14,7 +14,7 @@ from tests.bench.figures import quantiles
 
 
 def described(where: Path) -> dict[str, Any]:
-    """Processor, memory, kernel, Python, commit, and what one fsync costs in the directory `where`."""
+    """Processor, memory, kernel, Python, commit, and what one fsync in the directory `where` and a piece of plain Python cost."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -22,6 +22,7 @@ def described(where: Path) -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "fsync_ms": _fsync_ms(where),
+        "python_ms": _python_ms(),
         "load_before": round(os.getloadavg()[0], 2),
         "commit": _git("rev-parse", "--short=12", "HEAD") + ("" if not _git("status", "--porcelain", "-uno") else " with changes"),
     }
@@ -45,6 +46,19 @@ def _fsync_ms(where: Path, times: int = 200) -> dict[str, float]:
             begin = perf_counter()
             os.fdatasync(file.fileno())
             spent.append((perf_counter() - begin) * 1000)
+    return quantiles(spent)
+
+
+def _python_ms(times: int = 30) -> dict[str, float]:
+    """What a fixed piece of plain Python costs: runs on one machine compare only where this is alike."""
+    spent = []
+    for _ in range(times):
+        begin = perf_counter()
+        found: dict[str, int] = {}
+        for number in range(20_000):
+            key = f"k{number % 97}"
+            found[key] = found.get(key, 0) + number
+        spent.append((perf_counter() - begin) * 1000)
     return quantiles(spent)
 
 
