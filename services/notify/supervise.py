@@ -45,8 +45,13 @@ class Supervised:
                         await asyncio.gather(work, return_exceptions=True)
                 self._fault = "it ended"
             except Exception as fault:
+                if _told_to_stop():
+                    # The fault came in place of the cancellation; going on would leave whoever waits for the end waiting for ever.
+                    raise asyncio.CancelledError from fault
                 self._fault = type(fault).__name__
                 _log.error("a task failed and begins anew", kind=self.name, exc_info=True, retry_in_s=wait_s)
+            if _told_to_stop():
+                raise asyncio.CancelledError
             measures.RESTARTS.labels(self.name).inc()
             if monotonic() - begin >= STEADY_AFTER_S:
                 wait_s = FIRST_WAIT_S
@@ -57,3 +62,8 @@ class Supervised:
         """For readiness: raises `NotReady` while the task is between a fault and work."""
         if self._fault is not None:
             raise NotReady(f"{self.name} failed ({self._fault}) and is being begun anew")
+
+
+def _told_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
