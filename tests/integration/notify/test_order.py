@@ -136,6 +136,8 @@ async def test_a_rising_urgency_does_not_wait_for_the_window(notify: Any, receiv
         clinic = await site.clinic()
         await clinic.endpoint(f"{receiver.url}/in", types=["recommendation.changed", "course.referred"])
         await publish(clinic.tenant, made(1))
+        # Heard before anything newer is told: newer advice takes the place of what has not left yet.
+        await until(lambda: len(receiver.heard) == 1)
         await publish(clinic.tenant, made(2))
         await publish(clinic.tenant, made(3, urgency="stop_and_refer"))
         await until(lambda: len(receiver.heard) == 3)
