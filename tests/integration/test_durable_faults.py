@@ -43,6 +43,7 @@ def pack(threshold=5):
         deload=None,
         stop_if=(),
         sources={},
+        grades={},
         facts={},
         place={"entry": -1, "L1": 0, "complete": 1},
     )

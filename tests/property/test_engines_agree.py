@@ -69,6 +69,7 @@ def pack(of):
         deload=None,
         stop_if=(),
         sources={},
+        grades={},
         facts={},
         place={step: rung - 1 for rung, step in enumerate(STEPS)},
     )

@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.protocol import app
+from services.decision.core.protocol import AnyOf
 from services.decision.rules.faults import FaultyPack
 from services.decision.rules.library import SHIPPED, load
 
@@ -50,15 +51,30 @@ def faults_of(tmp_path: Path, text: str) -> list[str]:
             "session.gait_chnged, is: false, cite",
             "session.gait_chnged is not a fact; nearest: session.gait_changed",
         ),
-        ("is: at_most, value: 0, cite", "is: at_most, value: soon, cite", "is a number"),
+        ("value: 4 nrs", "value: soon", "'soon' is not an amount with its unit"),
+        ("value: 4 nrs", "value: 4", "4 has no unit; write it with one"),
+        ("value: 4 nrs", "value: 4 rpe", "pain.now is measured in `nrs`"),
+        ("value: 4 nrs", "value: 40 nrs", "outside the range of pain.now, 0 to 10 nrs"),
+        ("value: 4 nrs", "value: 3.55 nrs", "known in steps of 0.1 nrs"),
+        ("value: 4 nrs, cite: [milepost-default]", "value: 4 nrs", "this number has no citation"),
+        ("max_age: 90 d", "max_age: 90", "90 has no unit"),
+        ("max_age: 90 d", "max_age: 90 moons", "is not an age"),
+        ("checked_on: 2026-11-22", 'checked_on: "2026-11-22"', "write the date without quotes"),
+        ("evidence: primary\n    checked_on: 2026-11-22", "evidence: primary", "checked_on is missing"),
+        ("unclean_restarts: false", "unclean_restarts: no", "write true or false"),
+        (
+            "kind: hold\n    text: Pain above 4",
+            "kind: hold\n    unless: [mil.nothing]\n    text: Pain above 4",
+            "mil.nothing is not another rule",
+        ),
         ("cite: [trials-2023]\n    grade: primary", "cite: [nobody]\n    grade: primary", "nobody is not among the sources"),
         ("title: Walk-run", "titel: Walk-run", "titel"),
         ("at: [P1, P2", "at: [P9, P2", "P9 is not a step"),
-        ("rest_days: 1", "rest_days: yes", "valid integer"),
+        ("{days: 1", "{days: yes", "valid integer"),
         ("includes: [floor]", "includes: []", "every pack includes the floor"),
-        ("rest_days: 1", "rest_days: 1\nrest_days: 2", "duplicate key"),
-        ("rest_days: 1", "rest_days: &one 1", "anchors"),
-        ("rest_days: 1", "rest_days:\t1\n\tx: 2", "is not YAML"),
+        ("rest_days: {", "rest_days: 2\nrest_days: {", "duplicate key"),
+        ("{days: 1", "{days: &one 1", "anchors"),
+        ("version: 1.0.0", "version:\t1.0.0\n\tx: 2", "is not YAML"),
     ],
 )
 def test_every_fault_of_a_pack_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -70,7 +86,7 @@ def test_every_fault_of_a_pack_is_told_with_its_place(tmp_path: Path, old: str, 
 
 def test_check_leaves_with_one_for_a_faulty_pack_and_zero_for_a_good_one(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
-    bad.write_text(PACK.replace("rest_days: 1", "rest_days: -1"))
+    bad.write_text(PACK.replace("{days: 1", "{days: -1"))
     assert run("check", str(bad))[0] == 1
     assert run("check", str(SHIPPED / "progressive-return.yaml"))[0] == 0
 
@@ -81,3 +97,55 @@ def test_a_changed_byte_of_meaning_changes_the_hash(tmp_path: Path) -> None:
     assert load(file).hash != load(SHIPPED / "mil-knee-overuse.yaml").hash
     file.write_text("# a comment\n" + PACK)
     assert load(file).hash == load(SHIPPED / "mil-knee-overuse.yaml").hash
+
+
+def test_a_bomb_of_a_pack_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    deep = tmp_path / "deep.yaml"
+    deep.write_text("format: " + "[" * 3000 + "]" * 3000)
+    wide = tmp_path / "wide.yaml"
+    wide.write_bytes(b"format: 1\n" + b"# more\n" * 1_500_000)
+    code, text = run("check", str(deep), str(wide))
+    assert code == 1
+    assert "nested more than" in text and "is larger than" in text
+
+
+def test_faults_of_meaning_stand_at_their_line(tmp_path: Path) -> None:
+    file = tmp_path / "pack.yaml"
+    file.write_text(PACK.replace("value: 4 nrs", "value: 40 nrs"))
+    line = next(n for n, text in enumerate(PACK.splitlines(), 1) if "value: 4 nrs" in text)
+    code, text = run("check", str(file))
+    assert code == 1
+    assert f"{file}:{line}:" in text
+
+
+def test_where_an_exception_is_met_the_rule_it_excepts_is_set_aside(tmp_path: Path) -> None:
+    excepting = """  - rule: mil.walks-well
+    kind: hold
+    text: Made up for this test
+    at: ladder
+    when:
+      - {fact: pain.now, is: below, value: 5 nrs, cite: [milepost-default]}
+      - {fact: session.gait_changed, is: false}
+    cite: [milepost-default]
+    grade: expert_default
+"""
+    file = tmp_path / "pack.yaml"
+    file.write_text(
+        PACK.replace("rules:\n", "rules:\n" + excepting, 1).replace(
+            "text: Pain above 4", "unless: [mil.walks-well]\n    text: Pain above 4"
+        )
+    )
+    rule = next(rule for rule in load(file).rules if rule.id == "mil.hold-pain-ceiling")
+    assert rule.excepted_by == ("mil.walks-well",)
+    turned = rule.when[-1]
+    assert isinstance(turned, AnyOf)
+    assert [(one.op, one.value) for one in turned.conditions] == [("at_least", 5), ("is", True)]
+
+
+def test_a_rule_that_refers_has_no_exceptions(tmp_path: Path) -> None:
+    file = tmp_path / "pack.yaml"
+    file.write_text(
+        PACK.replace("kind: hold\n    text: Pain above 4", "kind: refer\n    unless: [mil.hold-on-symptoms]\n    text: Pain above 4")
+    )
+    with pytest.raises(FaultyPack, match="a red flag is never set aside"):
+        load(file)

@@ -40,6 +40,7 @@ def pack(*rules):
         deload=None,
         stop_if=(),
         sources={},
+        grades={},
         facts={},
         place={"entry": -1, "L1": 0, "L2": 1, "complete": 2},
     )

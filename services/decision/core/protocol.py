@@ -5,12 +5,22 @@ Built by `services.decision.rules` from a YAML pack; immutable; known by the SHA
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal
 
 Kind = Literal["refer", "regress", "hold", "advance"]
 Running = Literal["as_dosed", "repeat", "walk_only", "withheld"]
 Urgency = Literal["routine", "review", "stop_and_refer"]
 Operator = Literal["at_most", "at_least", "below", "above", "is", "one_of", "not_one_of"]
+OPPOSITE: dict[Operator, Operator] = {
+    "at_most": "above",
+    "at_least": "below",
+    "below": "at_least",
+    "above": "at_most",
+    "one_of": "not_one_of",
+    "not_one_of": "one_of",
+}
+"""What holds where the other is known not to; `is` is turned by its value."""
 Axis = Literal["duration", "intensity", "frequency"]
 
 ENTRY = "entry"
@@ -48,6 +58,8 @@ class Step:
     dose: Dose
     raises: tuple[Axis, ...]
     """What this step raises over the one before it: one axis, or more only where a cited table does so."""
+    cite: tuple[str, ...] = ()
+    """Where the dose is from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +80,19 @@ class FactType:
     instrument: str = ""
     lacking: str = ""
     """How to say in words that the fact stands in the way, with `{value}` for what it is."""
+    low: float = 0
+    high: float = 1
+    """The bounds of a number, inclusive, in its unit."""
+
+    @property
+    def top(self) -> int:
+        """The greatest value as the engines compare it."""
+        return len(self.choices) - 1 if self.choices else round(self.high * self.scale)
+
+    @property
+    def bottom(self) -> int:
+        """The least value as the engines compare it."""
+        return 0 if self.choices else round(self.low * self.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +150,8 @@ class Rule:
     unknown: Literal["hold", "pass"] = "hold"
     """What an unknown condition of a protective rule does: vote hold, or be shown without blocking (optional monitoring)."""
     disagreement: str = ""
+    excepted_by: tuple[str, ...] = ()
+    """Rules that set this one aside where they are met; compiled into `when`, named for the reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +173,7 @@ class Deload:
     days: int
     share_pct: int
     fewer_sessions: int
+    cite: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +185,7 @@ class Progress:
     on_rebuild: int
     unclean_restarts: bool
     non_consecutive: bool
+    cite: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +194,7 @@ class SecondSetback:
 
     within_days: int
     steps_back: int
+    cite: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +226,13 @@ class Protocol:
     stop_if: tuple[str, ...]
     sources: Mapping[str, str]
     """Citation id to what it is."""
+    grades: Mapping[str, str]
+    """Citation id to its evidence: primary, secondary or expert_default."""
     facts: Mapping[str, FactType]
     disagreement: tuple[str, ...] = ()
     second_setback: SecondSetback | None = None
+    expires: date | None = None
+    """The last local date on which it advances anybody; afterwards it holds."""
     opening: tuple[str, ...] = ()
     """What the reader must know first: how far the ladder is published, whom it is for and whom not."""
     place: Mapping[str, int] = field(default_factory=dict)

@@ -227,6 +227,9 @@ class Judge:
                     slot, fact = self.protocol.slots[condition.slot], facts[condition.slot]
                     if slot.max_age_days is not None and fact.at is not None and not isinstance(fact.value, Unknown):
                         ends.append(course.day(fact.at + timedelta(days=slot.max_age_days)) - timedelta(days=1))
+        expires = course.protocol.expires
+        if expires is not None and expires >= view.today:
+            ends.append(expires)
         return max(min(ends), view.today) if ends else None
 
 

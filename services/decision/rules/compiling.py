@@ -1,13 +1,18 @@
 """From checked text to a `Protocol`: facts resolved, values encoded, scopes expanded, the hash taken."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
+from services.decision.core.conditions import flat
 from services.decision.core.facts import CATALOGUE
 from services.decision.core.facts.registry import encode, is_session_fact
 from services.decision.core.protocol import (
     COMPLETE,
     ENTRY,
+    OPPOSITE,
     TISSUES,
     AnyOf,
     Condition,
@@ -26,7 +31,19 @@ from services.decision.core.protocol import (
     Then,
 )
 from services.decision.rules.faults import FaultyPack, PackFault
-from services.decision.rules.model import AnyText, ConditionText, FloorText, PackText, RuleText, SourceText
+from services.decision.rules.model import (
+    AnyText,
+    ConditionText,
+    DeloadText,
+    FloorText,
+    PackText,
+    ProgressText,
+    RuleText,
+    SecondSetbackText,
+    SourceText,
+)
+from services.decision.rules.quantities import amount_of, days_of, misfit
+from services.decision.rules.reading import Source
 from shared.events import canonical
 from shared.events.catalogue import SITES
 
@@ -36,26 +53,34 @@ ORDERED = ("at_most", "at_least", "below", "above")
 class Compiler:
     """Compiles one pack with the floors it includes; collects every fault."""
 
-    def __init__(self, pack: PackText, floors: list[FloorText], file: str) -> None:
-        self.pack = pack
+    def __init__(self, source: Source[PackText], floors: Sequence[Source[FloorText]]) -> None:
+        self.source: Source[PackText] | Source[FloorText] = source
+        """The file being compiled just now: places are its."""
+        self.pack = source.text
         self.floors = floors
-        self.file = file
         self.faults: list[PackFault] = []
         self.slots: dict[Slot, int] = {}
         self.sources: dict[str, SourceText] = {}
         for floor in floors:
-            self.sources |= floor.sources
-        self.sources |= pack.sources
-        self.ladder_ids = [step.step for step in pack.ladder]
+            self.sources |= floor.text.sources
+        self.sources |= self.pack.sources
+        self.ladder_ids = [step.step for step in self.pack.ladder]
 
     def compile(self) -> Protocol:
         pack = self.pack
+        own = self.source
+        rules: tuple[Rule, ...] = ()
+        for source in (*self.floors, own):
+            self.source = source
+            rules += tuple(self._rule(rule, f"rules[{n}]") for n, rule in enumerate(source.text.rules))
+        self.source = own
         self._population()
-        rules = tuple(self._rule(rule, f"{floor.pack}.rules[{n}]") for floor in self.floors for n, rule in enumerate(floor.rules))
-        rules += tuple(self._rule(rule, f"rules[{n}]") for n, rule in enumerate(pack.rules))
-        twice = sorted({rule.id: None for rule in rules if sum(other.id == rule.id for other in rules) > 1})
-        for name in twice:
-            self._fault("rules", f"rule {name} stands twice; give each its own id")
+        self._numbers()
+        texts = {rule.rule: rule for source in (*self.floors, own) for rule in source.text.rules}
+        rules = tuple(self._excepted(rule, texts[rule.id].unless, rules) for rule in rules)
+        for n, one_rule in enumerate(pack.rules):
+            if sum(other.id == one_rule.rule for other in rules) > 1:
+                self._fault(f"rules[{n}].rule", f"rule {one_rule.rule} stands twice; give each its own id")
         clean = tuple(self._any(one, f"clean[{n}]") for n, one in enumerate(pack.clean))
         for n, one in enumerate(pack.clean):
             for condition in one.any if isinstance(one, AnyText) else [one]:
@@ -69,23 +94,26 @@ class Compiler:
         return Protocol(
             id=pack.pack,
             version=pack.version,
-            hash=content_hash(pack, self.floors),
+            hash=content_hash(pack, [floor.text for floor in self.floors]),
             title=pack.title,
-            ladder=tuple(Step(s.step, Dose(**s.dose.model_dump()), tuple(s.raises)) for s in pack.ladder),
+            ladder=tuple(
+                Step(s.step, Dose(**s.dose.model_dump()), tuple(s.raises), tuple(s.cite or pack.ladder_cite)) for s in pack.ladder
+            ),
             slots=tuple(self.slots),
             rules=rules,
             clean=clean,
             population=Population(tuple(pack.population.tissues), tuple(pack.population.sites)),
-            progress=Progress(**pack.progress.model_dump()),
+            progress=Progress(**_cited(pack.progress)),
             rates=tuple(
                 RateCap(r.max_steps, r.in_days, self._steps(r.at, f"rates[{n}].at") or ids, r.axis, tuple(r.cite))
                 for n, r in enumerate(pack.rates)
             ),
-            rest_days={s.step: pack.rest_days if s.rest_days is None else s.rest_days for s in pack.ladder},
-            deload=None if pack.deload is None else Deload(**pack.deload.model_dump()),
-            second_setback=None if pack.second_setback is None else SecondSetback(**pack.second_setback.model_dump()),
+            rest_days={s.step: pack.rest_days.days if s.rest_days is None else s.rest_days for s in pack.ladder},
+            deload=None if pack.deload is None else Deload(**_cited(pack.deload)),
+            second_setback=None if pack.second_setback is None else SecondSetback(**_cited(pack.second_setback)),
             stop_if=tuple(pack.stop_if),
             sources={name: source.text for name, source in self.sources.items()},
+            grades={name: source.evidence for name, source in self.sources.items()},
             facts={slot.fact: CATALOGUE[slot.fact] for slot in self.slots},
             disagreement=tuple(pack.disagreement),
             opening=(
@@ -93,11 +121,12 @@ class Compiler:
                 *(f"For {who}." for who in pack.for_whom),
                 *(f"Not for {who}." for who in pack.not_for),
             ),
+            expires=pack.expires,
             place={step: rung - 1 for rung, step in enumerate(ids)},
         )
 
     def _fault(self, path: str, sentence: str) -> None:
-        self.faults.append(PackFault(self.file, 1, 1, path, sentence))
+        self.faults.append(self.source.fault(path, sentence))
 
     def _population(self) -> None:
         for tissue in self.pack.population.tissues:
@@ -107,10 +136,51 @@ class Compiler:
             if site not in SITES:
                 self._fault("population.sites", f"{site} is not a site of the catalogue")
 
-    def _rule(self, rule: RuleText, path: str) -> Rule:
-        for cite in rule.cite:
+    def _numbers(self) -> None:
+        """Everything outside the rules that holds numbers says where they are from."""
+        pack = self.pack
+        said = {"ladder_cite": pack.ladder_cite, "rest_days.cite": pack.rest_days.cite, "progress.cite": pack.progress.cite}
+        said |= {f"ladder[{n}].cite": step.cite for n, step in enumerate(pack.ladder)}
+        said |= {f"rates[{n}].cite": rate.cite for n, rate in enumerate(pack.rates)}
+        if pack.deload is not None:
+            said["deload.cite"] = pack.deload.cite
+        if pack.second_setback is not None:
+            said["second_setback.cite"] = pack.second_setback.cite
+        for path, cites in said.items():
+            self._cites(cites, path)
+        for name, source in pack.sources.items():
+            if source.evidence != "expert_default" and source.checked_on is None:
+                self._fault(f"sources.{name}", "checked_on is missing; say on which date its numbers were last read against the source")
+
+    def _cites(self, cites: Sequence[str], path: str) -> None:
+        for cite in cites:
             if cite not in self.sources:
-                self._fault(f"{path}.cite", f"{cite} is not among the sources; add it there with its evidence")
+                near = get_close_matches(cite, self.sources, n=1)
+                meant = f"; did you mean {near[0]}?" if near else "; add it there with its evidence"
+                self._fault(path, f"{cite} is not among the sources{meant}")
+
+    def _excepted(self, rule: Rule, unless: Sequence[str], rules: Sequence[Rule]) -> Rule:
+        """The rule with the opposite of what excepts it among its conditions."""
+        if not unless:
+            return rule
+        path = next((f"rules[{n}].unless" for n, text in enumerate(self.pack.rules) if text.rule == rule.id), "rules")
+        if rule.kind == "refer":
+            self._fault(path, "a rule that refers has no exceptions: a red flag is never set aside")
+        when = rule.when
+        for name in unless:
+            found = next((other for other in rules if other.id == name), None)
+            if found is None or found.id == rule.id:
+                near = ", ".join(get_close_matches(name, [other.id for other in rules]))
+                self._fault(path, f"{name} is not another rule of this pack; nearest: {near or 'none'}")
+            elif found.excepted_by or (len(found.when) != 1 and any(isinstance(one, AnyOf) for one in found.when)):
+                told = "its conditions must be single ones, or one `any`, without exceptions of its own"
+                self._fault(path, f"{name} cannot except another rule: {told}")
+            else:
+                when += _opposite(found)
+        return replace(rule, when=when, excepted_by=tuple(unless))
+
+    def _rule(self, rule: RuleText, path: str) -> Rule:
+        self._cites(rule.cite, f"{path}.cite")
         then = Then(**{**rule.then.model_dump(), "resume_when": tuple(rule.then.resume_when)})
         if rule.kind == "regress" and not (then.steps_back or then.to_entry):
             self._fault(f"{path}.then", "a regress says steps_back or to_entry")
@@ -150,52 +220,88 @@ class Compiler:
         return self._condition(one, path)
 
     def _condition(self, text: ConditionText, path: str) -> Condition:
-        for cite in text.cite:
-            if cite not in self.sources:
-                self._fault(f"{path}.cite", f"{cite} is not among the sources; add it there with its evidence")
+        self._cites(text.cite, f"{path}.cite")
         kind = CATALOGUE.get(text.fact)
         if kind is None:
             self._fault(f"{path}.fact", f"{text.fact} is not a fact; nearest: {', '.join(nearest(text.fact))}")
             return Condition(0, "is", True, 1)
-        slot = self.slots.setdefault(Slot(text.fact, text.max_age_days, text.assessor), len(self.slots))
+        age = None if text.max_age is None else days_of(text.max_age)
+        if isinstance(age, str):
+            self._fault(f"{path}.max_age", age)
+            age = None
+        if text.assessor is not None and not text.fact.startswith("milestone."):
+            self._fault(f"{path}.assessor", f"{text.fact} is not a test, so nobody assesses it; take `assessor` out")
+            return Condition(0, "is", True, 1)
+        slot = self.slots.setdefault(Slot(text.fact, age, text.assessor), len(self.slots))
         op: Operator = "is" if isinstance(text.op, bool) else text.op
-        value: Any = text.op if isinstance(text.op, bool) else text.value
-        if isinstance(value, list):
-            value = tuple(value)
-        problem = _mismatch(kind, op, value)
-        if problem is not None:
-            self._fault(f"{path}.value", problem)
+        value = _value(kind, op, text)
+        if isinstance(value, _Wrong):
+            self._fault(f"{path}.{'value' if text.value is not None else 'is'}", value.sentence)
             return Condition(slot, op, True, 1)
+        if kind.kind == "number" and not text.cite:
+            self._fault(path, "this number has no citation; add `cite` with the source that gives it, or milepost-default")
         encoded = tuple(encode(kind, each) for each in value) if isinstance(value, tuple) else encode(kind, value)
         return Condition(slot, op, value, encoded, tuple(text.cite))
 
 
-def _mismatch(kind: FactType, op: Operator, value: Any) -> str | None:
-    """Why this value or comparison does not fit the fact, or None."""
+@dataclass(frozen=True, slots=True)
+class _Wrong:
+    sentence: str
+
+
+def _value(kind: FactType, op: Operator, text: ConditionText) -> int | float | bool | str | tuple[str, ...] | _Wrong:
+    """The threshold, or why it does not fit the fact."""
+    said = text.value
     if kind.kind == "boolean":
-        return None if isinstance(value, bool) and op == "is" else f"{kind.name} is yes or no: write `is: true` or `is: false`"
-    if isinstance(value, bool) or value is None:
-        return f"{kind.name} needs a value in {kind.unit or 'its own unit'}"
+        fits = isinstance(text.op, bool) and said is None
+        return bool(text.op) if fits else _Wrong(f"{kind.name} is yes or no: write `is: true` or `is: false`, and no value")
+    if isinstance(text.op, bool) or said is None:
+        return _Wrong(f"{kind.name} is no yes or no: compare it, as in `is: at_most` with a `value`")
     if kind.kind == "choice":
-        wanted = value if isinstance(value, tuple) else (value,)
-        if (op in ("one_of", "not_one_of")) != isinstance(value, tuple):
-            return f"{op} and {value} do not fit together"
+        wanted = said if isinstance(said, list) else [said]
+        if (op in ("one_of", "not_one_of")) != isinstance(said, list):
+            return _Wrong(f"{op} and {said} do not fit together; one_of and not_one_of take a list, the others one word")
         wrong = [one for one in wanted if one not in kind.choices]
-        return f"{', '.join(map(str, wrong))}: expected of {', '.join(kind.choices)}" if wrong else None
-    if isinstance(value, (str, tuple)) or op not in (*ORDERED, "is"):
-        return f"{kind.name} is a number in {kind.unit}: compare with at_most, at_least, below or above"
-    scaled = value * kind.scale
-    return None if abs(scaled - round(scaled)) < 1e-9 else f"{kind.name} is known in steps of 1/{kind.scale}"
+        if wrong:
+            return _Wrong(f"{', '.join(wrong)}: expected of {', '.join(kind.choices)}")
+        return tuple(wanted) if isinstance(said, list) else said
+    if op not in ORDERED:
+        return _Wrong(f"{kind.name} is a number in {kind.unit}: compare with at_most, at_least, below or above")
+    found = amount_of(said)
+    if isinstance(found, str):
+        return _Wrong(found)
+    problem = misfit(kind, found)
+    return found.amount if problem is None else _Wrong(problem)
+
+
+def _opposite(rule: Rule) -> tuple[Condition | AnyOf, ...]:
+    """What holds where the rule is known not to be met: one condition of its conjunction fails, or every branch of its one `any` does."""
+    turned = tuple(_turned(one) for one in flat(rule.when))
+    if len(turned) == 1 or isinstance(rule.when[0], AnyOf):
+        return turned
+    return (AnyOf(turned),)
+
+
+def _turned(one: Condition) -> Condition:
+    if isinstance(one.value, bool):
+        return replace(one, value=not one.value, encoded=0 if one.value else 1)
+    if one.op == "is":
+        assert isinstance(one.value, str) and isinstance(one.encoded, int)
+        return replace(one, op="not_one_of", value=(one.value,), encoded=(one.encoded,))
+    return replace(one, op=OPPOSITE[one.op])
+
+
+def _cited(text: ProgressText | DeloadText | SecondSetbackText) -> dict[str, Any]:
+    return {**text.model_dump(), "cite": tuple(text.cite)}
 
 
 def nearest(name: str) -> list[str]:
     """The catalogue's facts that look most like the name."""
-    from difflib import get_close_matches
-
     return get_close_matches(name, CATALOGUE, n=3, cutoff=0.3) or sorted(CATALOGUE)[:3]
 
 
 def content_hash(pack: PackText, floors: list[FloorText]) -> str:
     """SHA-256 of the canonical form of the pack and every floor it includes."""
-    whole = {"pack": pack.model_dump(by_alias=True), "includes": [floor.model_dump(by_alias=True) for floor in floors]}
+    parts = [one.model_dump(mode="json", by_alias=True) for one in (pack, *floors)]
+    whole = {"pack": parts[0], "includes": parts[1:]}
     return f"sha256:{hashlib.sha256(canonical(whole)).hexdigest()}"

@@ -1,27 +1,51 @@
 """The packs there are: those shipped, and any given by path."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from services.decision.core.protocol import Protocol
 from services.decision.core.question import Engine
 from services.decision.core.verdict import Judge
 from services.decision.rules.compiling import Compiler
-from services.decision.rules.faults import FaultyPack, PackFault
+from services.decision.rules.faults import FaultyPack
 from services.decision.rules.model import FloorText, PackText
-from services.decision.rules.reading import read
+from services.decision.rules.reading import Source, parse, read
 
 SHIPPED = Path(__file__).parent.parent / "protocols"
 FLOORS = ("floor",)
 
 
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack as written and as compiled."""
+
+    source: Source[PackText]
+    floors: tuple[Source[FloorText], ...]
+    protocol: Protocol
+
+
 def load(path: Path) -> Protocol:
     """The pack file compiled; raises `FaultyPack` with every fault."""
-    pack = read(path, PackText)
-    unknown = [name for name in pack.includes if name not in FLOORS]
-    if unknown or pack.includes != list(FLOORS):
-        raise FaultyPack([PackFault(str(path), 1, 1, "includes", f"expected exactly [{', '.join(FLOORS)}]: every pack includes the floor")])
-    return Compiler(pack, [read(SHIPPED / f"{name}.yaml", FloorText) for name in pack.includes], str(path)).compile()
+    return load_pack(path).protocol
+
+
+def load_pack(path: Path) -> Pack:
+    """The pack file as written and as compiled; raises `FaultyPack` with every fault."""
+    return compiled(read(path, PackText))
+
+
+def load_text(name: str, raw: bytes) -> Pack:
+    """A pack that is at hand as bytes; `name` is what faults call it."""
+    return compiled(parse(name, raw, PackText))
+
+
+def compiled(source: Source[PackText]) -> Pack:
+    """The pack with its floors; raises `FaultyPack` with every fault."""
+    if source.text.includes != list(FLOORS):
+        raise FaultyPack([source.fault("includes", f"expected exactly [{', '.join(FLOORS)}]: every pack includes the floor")])
+    floors = tuple(read(SHIPPED / f"{name}.yaml", FloorText) for name in source.text.includes)
+    return Pack(source, floors, Compiler(source, floors).compile())
 
 
 class PackLibrary:

@@ -1,6 +1,7 @@
 """A pack as its author writes it. Strict: an unknown key, a wrong type or a missing source is a fault with its place."""
 
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -23,6 +24,8 @@ class SourceText(Strict):
     doi: str | None = None
     url: str | None = None
     evidence: Evidence
+    checked_on: date | None = None
+    """When its numbers were last read against the source; what cites it for a number needs it, expert defaults excepted."""
 
 
 class DoseText(Strict):
@@ -45,6 +48,8 @@ class StepText(Strict):
     step: Word
     dose: DoseText
     raises: list[Axis] = []
+    cite: list[Word] = []
+    """Where this dose is from; the ladder's `ladder_cite` if it is not said."""
     rest_days: Annotated[int, Field(ge=0, le=14)] | None = None
 
 
@@ -53,8 +58,10 @@ class ConditionText(Strict):
 
     fact: str
     op: Annotated[bool | Operator, Field(alias="is")]
-    value: int | float | str | list[str] | None = None
-    max_age_days: Annotated[int, Field(ge=1, le=365)] | None = None
+    value: str | list[str] | None = None
+    """An amount with its unit (`2 nrs`), a choice, or a list of choices."""
+    max_age: str | None = None
+    """How old what it rests on may be: `14 d`, `6 wk`."""
     assessor: Literal["clinician", "coach"] | None = None
     cite: list[Word] = []
 
@@ -85,6 +92,8 @@ class RuleText(Strict):
     grade: Evidence
     unknown: Literal["hold", "pass"] = "hold"
     disagreement: str = ""
+    unless: list[Word] = []
+    """Rules that except this one: where one of them is met, this rule is set aside. Not for rules that refer."""
 
 
 class RateText(Strict):
@@ -92,7 +101,7 @@ class RateText(Strict):
     in_days: Annotated[int, Field(ge=1, le=90)]
     at: str | list[Word]
     axis: Axis | None = None
-    cite: list[Word]
+    cite: Annotated[list[Word], Field(min_length=1)]
 
 
 class ProgressText(Strict):
@@ -101,6 +110,7 @@ class ProgressText(Strict):
     on_rebuild: Annotated[int, Field(ge=1, le=20)]
     unclean_restarts: bool
     non_consecutive: bool
+    cite: Annotated[list[Word], Field(min_length=1)]
 
 
 class PopulationText(Strict):
@@ -113,16 +123,84 @@ class DeloadText(Strict):
     days: Annotated[int, Field(ge=1, le=28)]
     share_pct: Annotated[int, Field(ge=10, le=100)]
     fewer_sessions: Annotated[int, Field(ge=0, le=7)]
+    cite: Annotated[list[Word], Field(min_length=1)]
 
 
 class SecondSetbackText(Strict):
     within_days: Annotated[int, Field(ge=1, le=90)]
     steps_back: Annotated[int, Field(ge=1, le=10)]
+    cite: Annotated[list[Word], Field(min_length=1)]
+
+
+class RestText(Strict):
+    """Whole local dates without running after a session, where the step does not say otherwise."""
+
+    days: Annotated[int, Field(ge=0, le=14)]
+    cite: Annotated[list[Word], Field(min_length=1)]
+
+
+class WaiverText(Strict):
+    """A check that this pack is allowed to fail, by whom, why and until when."""
+
+    check: Word
+    at: str = ""
+    """The place it is waived at, as the check prints it; everywhere if empty."""
+    reason: Prose
+    owner: Prose
+    until: date
+
+
+class SurvivorText(Strict):
+    """A mutant of the rules that no story and no boundary tells apart, and why that is right."""
+
+    mutant: Prose
+    why: Prose
+
+
+class ExpectText(Strict):
+    """What stands at this point of a story. What is not said is not checked."""
+
+    action: Literal["advance", "hold", "regress"] | None = None
+    from_step: Word | None = None
+    to_step: Word | None = None
+    axis: Axis | None = None
+    running: Running | None = None
+    urgency: Urgency | None = None
+    modifier: Literal["none", "deload", "rebuild"] | None = None
+    rest_days: int | None = None
+    not_before_day: int | None = None
+    """Day of the story on which the next session may be at the earliest."""
+    because: list[Word] = []
+    """Rules that decide: each must stand among the reasons with its own kind as outcome."""
+    unmet: list[Word] = []
+    """Rules that stand among the reasons as not met or unknown."""
+    missing: list[Prose] = []
+    """Words that the list of what is missing must contain."""
+
+
+class StoryText(Strict):
+    """An athlete's course told day by day, and how it must end."""
+
+    story: Prose
+    cite: list[Word] = []
+    course: dict[str, Any] = {}
+    """Data of `course.started` on day 0, over what `usual` says."""
+    events: list[dict[str, Any]]
+    """In order: `day`, `at` (local time), `event` (type without `milepost.`) and its data; or `expect`."""
+    expect: ExpectText
+
+
+class StoriesText(Strict):
+    """`usual` holds data that every event of a type has in these stories unless it says otherwise, `course` for the start."""
+
+    usual: dict[str, dict[str, Any]] = {}
+    told: list[StoryText]
 
 
 class FloorText(Strict):
     """Rules that every pack includes."""
 
+    format: Literal[1]
     pack: Word
     version: str
     title: Prose
@@ -131,6 +209,10 @@ class FloorText(Strict):
 
 
 class PackText(Strict):
+    """A whole rule pack."""
+
+    format: Literal[1]
+    """Version of this language."""
     pack: Word
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
     title: Prose
@@ -138,11 +220,21 @@ class PackText(Strict):
     """What the reader must know before anything else, as where no ladder was published."""
     for_whom: list[Prose]
     not_for: list[Prose]
+    red_flags: Annotated[list[Prose], Field(min_length=1)]
+    """What sends the athlete to a clinician at once, in words; the floor's rules act on them."""
+    checked_by: Prose
+    """Who answers for the numbers: a role, never a person's name."""
+    review_by: date
+    """When the sources are to be read again at the latest."""
+    effective_from: date | None = None
+    expires: date | None = None
+    """The last date on which the pack advances anybody; afterwards it holds."""
     includes: list[Word]
     sources: dict[Word, SourceText]
     population: PopulationText
     ladder: Annotated[list[StepText], Field(min_length=1, max_length=60)]
-    rest_days: Annotated[int, Field(ge=0, le=14)]
+    ladder_cite: Annotated[list[Word], Field(min_length=1)]
+    rest_days: RestText
     progress: ProgressText
     rates: list[RateText] = []
     deload: DeloadText | None = None
@@ -151,3 +243,6 @@ class PackText(Strict):
     stop_if: Annotated[list[Prose], Field(min_length=1)]
     disagreement: list[Prose] = []
     rules: list[RuleText]
+    stories: StoriesText
+    waivers: list[WaiverText] = []
+    survivors: list[SurvivorText] = []

@@ -11,12 +11,14 @@ from shared.events.catalogue import GATES, MEASURES, TESTS
 
 _ASSESSORS = ("self", "coach", "clinician")
 _FIELDS = {
-    "lsi_pct": ("number", "%", "lower", "limb symmetry index"),
+    "lsi_pct": ("number", "% lsi", "lower", "limb symmetry index"),
     "pain_nrs": ("number", "nrs", "higher", "pain"),
     "passed": ("boolean", "", "false", "passed"),
     "value": ("number", "", "lower", "value"),
 }
 _HIGHER_IS_WORSE = ("landing_force_asymmetry",)
+_UNIT_WORDS = {"count": "reps", "cm": "cm", "%": "% asymmetry", "kN/m": "kN/m"}
+"""The units that events use, as facts write them; a questionnaire's points are its own unit."""
 
 
 def results_of(course: Course, test: str, field: str) -> tuple[Result, ...]:
@@ -67,7 +69,7 @@ for _test in TESTS:
         fact(
             f"milestone.{_test}.{_field}",
             _kind,  # type: ignore[arg-type]
-            MEASURES[_test].unit if _field == "value" else _unit,
+            _UNIT_WORDS.get(MEASURES[_test].unit, _test) if _field == "value" else _unit,
             "higher" if _test in _HIGHER_IS_WORSE and _field == "value" else _worse,  # type: ignore[arg-type]
             "pain" if _field == "pain_nrs" else "function",
             f"{_words} of the latest {_name} test on the injured side",
@@ -135,7 +137,7 @@ def _(view: View) -> Fact:
     return Fact(sum(1 for _, hours in nights if hours < 5), tuple(key for key, _ in nights))
 
 
-@fact("fatigue.now", "number", "0-10", "higher", "wellness", "the latest fatigue score of the last 15 days", "fatigue (0-10)", scale=10)
+@fact("fatigue.now", "number", "fatigue", "higher", "wellness", "the latest fatigue score of the last 15 days", "fatigue (0-10)", scale=10)
 def _(view: View) -> Fact:
     said = latest(view, "fatigue")
     if not said:
@@ -143,7 +145,7 @@ def _(view: View) -> Fact:
     return Fact(max(d["fatigue"] for _, d in said), tuple(k for k, _ in said), said[0][0][0])
 
 
-for _scale, _top in (("acl_rsi", 100), ("i_prrs", 60)):
+for _scale in ("acl_rsi", "i_prrs"):
 
     def _readiness(view: View, scale: str = _scale) -> Fact:
         for key, data in reversed(view.course.wellness):
@@ -154,7 +156,7 @@ for _scale, _top in (("acl_rsi", 100), ("i_prrs", 60)):
     fact(
         f"readiness.{_scale}",
         "number",
-        f"0-{_top}",
+        _scale,
         "lower",
         "readiness",
         f"the latest {_scale.upper().replace('_', '-')} score",

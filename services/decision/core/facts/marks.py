@@ -30,6 +30,12 @@ def _(view: View) -> Fact:
     return Fact(view.course.status == "open", () if view.course.last_key is None else (view.course.start_key,))
 
 
+@fact("protocol.expired", "boolean", "", "true", "standing", "the protocol is past its last date", "a protocol that is still in force")
+def _(view: View) -> Fact:
+    last = view.course.protocol.expires
+    return Fact(last is not None and view.today > last)
+
+
 @fact("answer.declined", "boolean", "", "true", "standing", "a clinician declined the advance from this step", "a clinician's answer")
 def _(view: View) -> Fact:
     answered = view.course.answered

@@ -10,6 +10,7 @@ from services.decision.core.days import later
 from services.decision.core.protocol import FactType
 from services.decision.core.sessions import Fact, Session
 from services.decision.core.trivalent import Unknown
+from services.decision.core.units import NO_UNIT, UNITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,10 @@ def fact(
     ask: str,
     **more: Any,
 ) -> Callable[[Finder], Finder]:
-    """Enter a fact of the course into the catalogue."""
-    CATALOGUE[name] = FactType(name, kind, unit, worse, family, meaning, ask, **more)
+    """Enter a fact of the course into the catalogue; instrument and bounds are its unit's where `more` does not say otherwise."""
+    measured = UNITS[unit] if kind == "number" else NO_UNIT
+    said = {"instrument": measured.instrument, "low": measured.low, "high": measured.high, **more}
+    CATALOGUE[name] = FactType(name, kind, unit, worse, family, meaning, ask, **said)
 
     def enter(finder: Finder) -> Finder:
         _FINDERS[name] = finder

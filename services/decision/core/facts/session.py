@@ -4,7 +4,7 @@ from services.decision.core import sessions as s
 from services.decision.core.facts.registry import recent_session_fact, session_fact
 from services.decision.core.sessions import Fact, Session
 
-_NRS = {"scale": 10, "instrument": "NRS 0-10"}
+_NRS = {"scale": 10}
 
 
 @session_fact(
@@ -129,6 +129,7 @@ def _(session: Session) -> Fact:
     "pain next morning minus the level before the session, in points",
     "pain before the session and the next morning",
     **_NRS,
+    low=-10,
 )
 def _(session: Session) -> Fact:
     return s.rise_next_morning(session)
@@ -177,7 +178,7 @@ def _(session: Session) -> Fact:
     "session RPE minus the step's cap",
     "RPE of the session (0-10)",
     scale=10,
-    instrument="RPE CR10 or OMNI",
+    low=-10,
 )
 def _(session: Session) -> Fact:
     return s.rpe_over_step(session)

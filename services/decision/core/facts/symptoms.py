@@ -36,7 +36,6 @@ def current(reports: tuple[Report, ...], name: str) -> tuple[Report, ...]:
     "highest pain at the injured place on the latest date it was reported and the date before",
     "pain at the injured place (0-10)",
     scale=10,
-    instrument="NRS 0-10",
 )
 def _(view: View) -> Fact:
     reports = current(view.course.reports, "pain_nrs")
@@ -94,7 +93,6 @@ def _(view: View) -> Fact:
     "highest daily pain of the seven dates up to the latest daily report",
     "daily pain (0-10)",
     scale=10,
-    instrument="NRS 0-10",
 )
 def _(view: View) -> Fact:
     reports = _daily(view)
@@ -112,7 +110,6 @@ def _(view: View) -> Fact:
     "highest pain away from the injured place in the last seven dates",
     "pain elsewhere (0-10)",
     scale=10,
-    instrument="NRS 0-10",
 )
 def _(view: View) -> Fact:
     reports = [r for r in view.course.elsewhere if r.day >= view.days_ago(6)]
