@@ -11,7 +11,8 @@ SCOPES: Final = {
     "decisions:read": "read courses, decisions and their history",
     "recommendations:read": "read released recommendations",
     "protocols:read": "read rule packs",
-    "protocols:write": "draft, submit, approve and publish rule packs",
+    "protocols:write": "draft, check, test, backtest and submit rule packs",
+    "protocols:approve": "approve, decline, publish, roll back and retire rule packs",
     "audit:read": "replay history and compare",
     "endpoints:read": "read webhook endpoints and what was sent",
     "endpoints:write": "create, change and remove webhook endpoints",
@@ -20,7 +21,16 @@ SCOPES: Final = {
 
 ROLE_SCOPES: Final = {
     "clinician": frozenset(
-        {"events:write", "events:read", "files:write", "clinical:write", "decisions:read", "recommendations:read", "protocols:read"}
+        {
+            "events:write",
+            "events:read",
+            "files:write",
+            "clinical:write",
+            "decisions:read",
+            "recommendations:read",
+            "protocols:read",
+            "protocols:approve",
+        }
     ),
     "coach": frozenset({"recommendations:read"}),
     "integrator": frozenset(
@@ -38,7 +48,7 @@ ROLE_SCOPES: Final = {
     "author": frozenset({"protocols:read", "protocols:write"}),
     "auditor": frozenset({"events:read", "decisions:read", "recommendations:read", "protocols:read", "audit:read", "endpoints:read"}),
     # Runs the installation; reading athletes' records is not part of that.
-    "admin": frozenset({"keys:admin", "endpoints:read", "endpoints:write", "protocols:read"}),
+    "admin": frozenset({"keys:admin", "endpoints:read", "endpoints:write", "protocols:read", "protocols:approve"}),
 }
 """The scopes a key of the role has when none are named."""
 
@@ -69,4 +79,6 @@ def scopes_for(role: str, asked: Iterable[str] | None = None) -> frozenset[str]:
         raise ScopeRefused("a coach reads released recommendations and nothing else; expected recommendations:read alone")
     if role != "clinician" and "clinical:write" in scopes:
         raise ScopeRefused(f"clinical:write is for role clinician only, and this key's role is {role}")
+    if role not in ("clinician", "admin") and "protocols:approve" in scopes:
+        raise ScopeRefused(f"protocols:approve is for a clinical lead, whose role is clinician or admin, and this key's role is {role}")
     return scopes

@@ -78,9 +78,11 @@ def test_only_a_clinician_writes_clinical_facts_and_a_coach_only_reads_recommend
     try:
         granted = scopes_for(role, asked)
     except ScopeRefused:
-        assert ("clinical:write" in asked and role != "clinician") or (role == "coach" and asked != {"recommendations:read"})
+        lead = "protocols:approve" in asked and role not in ("clinician", "admin")
+        assert lead or ("clinical:write" in asked and role != "clinician") or (role == "coach" and asked != {"recommendations:read"})
         return
     assert granted == asked
+    assert "protocols:approve" not in granted or role in ("clinician", "admin")
     assert "clinical:write" not in granted or role == "clinician"
     assert role != "coach" or granted == {"recommendations:read"}
 
