@@ -10,10 +10,11 @@ from typing import Any, Literal, NamedTuple, Protocol as Port
 
 from services.decision.core.days import written
 from services.decision.core.decision import Decision, record
-from services.decision.core.explain import Record, facts_of, reasons
+from services.decision.core.explain import Record, facts_of
 from services.decision.core.line import Entry, Line
 from services.decision.core.placing import META, Name, Packs, Placing, entries_of, target_of
 from services.decision.core.protocol import Protocol
+from services.decision.core.tracing import trace
 from services.decision.core.verdict import Judge
 from shared.events import Event
 
@@ -237,9 +238,9 @@ class Athlete:
         return facts_of(line.judge, line.verdict)
 
     def trace(self, course: str) -> list[Record]:
-        """Every condition of every rule that applies, as it stands."""
+        """Every condition of every rule of the pack, as it stands."""
         line = self._lines[course]
-        return reasons(line.judge, line.verdict, full=True)
+        return trace(line.judge, line.verdict)
 
 
 def _order(event: Event) -> tuple[Any, str, str]:

@@ -44,7 +44,7 @@ class Decision:
 def content(judge: Judge, course: Course, verdict: Verdict) -> Record:
     """Everything that the events alone decide, whatever their arrival."""
     standing = verdict.standing
-    told = reasons(judge, verdict, full=False)
+    told = reasons(judge, verdict)
     blocks, lacks = blocking(verdict, told), missing(verdict, told)
     due = due_reports(course)
     rung = course.protocol.step(standing.to_step)
@@ -73,7 +73,7 @@ def content(judge: Judge, course: Course, verdict: Verdict) -> Record:
         "meanwhile": meanwhile(verdict),
         "answer": answer(course, verdict),
         "disagreement": disagreement(verdict),
-        "summary": summary(verdict, told, blocks, lacks),
+        "summary": summary(verdict, told, blocks, lacks, referral),
         "reasons": told,
         "blocking": blocks,
         "missing": lacks,

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from services.decision.core.conditions import each, flat, holds
+from services.decision.core.conditions import each, holds
 from services.decision.core.facts.registry import CATALOGUE, find
-from services.decision.core.protocol import AnyOf, Condition, FactType, Rule
+from services.decision.core.facts.words import capital
+from services.decision.core.outline import Point, order
+from services.decision.core.protocol import FactType, Rule
 from services.decision.core.sessions import Fact, Session
 from services.decision.core.trivalent import Tri, Unknown
 from services.decision.core.verdict import Judge, Verdict
 
-SYMBOLS = {"at_most": "<=", "at_least": ">=", "below": "<", "above": ">", "is": "=", "one_of": "in", "not_one_of": "not in"}
 WORDS = {
     "at_most": "at most",
     "at_least": "at least",
@@ -20,34 +21,34 @@ WORDS = {
     "one_of": "one of",
     "not_one_of": "none of",
 }
+UNITS = {"nrs": " of 10", "rpe": " of 10", "%": " %", "": ""}
+"""How a unit is said after its number; another is said as it is written."""
 
 Record = dict[str, Any]
+CLEAN_SHORT = "step.clean_sessions_short"
 SESSIONS_TOLD = 2
 """Of the sessions at a step, so many are explained."""
+ALWAYS = (Tri.MET, Tri.NOT_MET, Tri.UNKNOWN)
+OPEN = (Tri.NOT_MET, Tri.UNKNOWN)
+VOTING = (Tri.MET, Tri.UNKNOWN)
 
 
-def evidence(judge: Judge, condition: Condition, fact: Fact, verdict: Tri) -> Record:
+def evidence(point: Point, fact: Fact, verdict: Tri) -> Record:
     """One condition with what it found."""
-    kind = judge.protocol.facts[judge.protocol.slots[condition.slot].fact]
-    unknown = isinstance(fact.value, Unknown)
-    found: Record = {
-        "fact": kind.name,
-        "value": None if unknown else plain(fact.value),
-        "unit": kind.unit,
-        "op": SYMBOLS[condition.op],
-        "threshold": list(condition.value) if isinstance(condition.value, tuple) else condition.value,
-        "verdict": verdict.word,
-        "events": event_ids(fact),
-    }
-    if isinstance(fact.value, Unknown):
-        found["why"] = fact.value.reason
+    value, keys = fact.value, fact.keys
+    found: Record = dict(point.form)
+    if isinstance(value, Unknown):
+        found["why"] = value.reason
+    else:
+        found["value"] = plain(value)
+    found["verdict"] = verdict.word
+    found["events"] = [key[2] for key in keys] if len(keys) < 2 else event_ids(fact)
     return found
 
 
 def event_ids(fact: Fact) -> list[str]:
     """The events a fact was read from, each once, in the fold's order."""
-    keys = fact.keys
-    return [key[2] for key in (keys if len(keys) < 2 else sorted(dict.fromkeys(keys)))]
+    return [key[2] for key in sorted(dict.fromkeys(fact.keys))]
 
 
 def plain(value: Any) -> Any:
@@ -57,69 +58,78 @@ def plain(value: Any) -> Any:
 
 def read_conditions(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence[Tri]) -> list[Record]:
     """The conditions of a rule whose verdict is one of `wanted`; of an `AnyOf` every branch that shares its verdict."""
-    values = verdict.question.values
+    values, facts = verdict.question.values, verdict.facts
+    said = each(rule.when, values)
     found: list[Record] = []
-    for condition, tri in zip(rule.when, each(rule.when, values), strict=True):
-        if tri not in wanted:
-            continue
-        for one in condition.conditions if isinstance(condition, AnyOf) else (condition,):
-            branch = holds(one, values)
-            if branch is tri or not isinstance(condition, AnyOf):
-                found.append(evidence(judge, one, verdict.facts[one.slot], branch))
+    for point in judge.outlines[rule.id]:
+        tri = said[point.entry]
+        if tri in wanted:
+            branch = holds(point.condition, values) if point.alternative else tri
+            if branch is tri:
+                found.append(evidence(point, facts[point.condition.slot], branch))
     return found
 
 
-def reasons(judge: Judge, verdict: Verdict, full: bool) -> list[Record]:
-    """Rules with their outcome: the kind of a rule that is met, else `not_met` or `unknown`.
-
-    Without `full` only those that decided, block, or have unknown conditions; with it every rule and every condition.
-    """
-    action = verdict.standing.action
-    everything = (Tri.MET, Tri.NOT_MET, Tri.UNKNOWN)
+def reasons(judge: Judge, verdict: Verdict) -> list[Record]:
+    """The rules that decided, block, or have unknown conditions, by id."""
+    advancing = verdict.standing.action == "advance"
     told: list[Record] = []
     for rule, tri in verdict.scoped:
         if rule.kind == "advance":
-            wanted = everything if full or action == "advance" else (Tri.NOT_MET, Tri.UNKNOWN)
-            shown = full or action == "advance" or tri is not Tri.MET
+            if tri is Tri.MET and not advancing:
+                continue
+            wanted: tuple[Tri, ...] = ALWAYS if advancing else OPEN
+        elif tri is Tri.MET or (tri is Tri.UNKNOWN and rule.unknown == "hold"):
+            wanted = VOTING
         else:
-            wanted = everything if full else (Tri.MET, Tri.UNKNOWN)
-            shown = full or tri is Tri.MET or (tri is Tri.UNKNOWN and rule.unknown == "hold")
-        if not shown:
             continue
-        outcome: Record = {
-            "rule": rule.id,
-            "outcome": rule.kind if tri is Tri.MET else tri.word,
-            "text": rule.text,
-            "citation": sorted(rule.cite),
-            "grade": rule.grade,
-            "evidence": read_conditions(judge, verdict, rule, wanted),
-        }
-        if any(found["fact"] == "step.clean_sessions_short" and found["verdict"] == "not_met" for found in outcome["evidence"]):
-            told_already = [found["fact"] for found in outcome["evidence"] if found["verdict"] == "unknown"]
-            outcome["evidence"] += [found for found in unclean(judge, verdict, full) if found["fact"] not in told_already]
-        outcome["evidence"].sort(key=lambda found: (found["fact"], found["op"], str(found["threshold"]), found["events"]))
-        told.append(outcome)
+        found = read_conditions(judge, verdict, rule, wanted)
+        if rule.kind == "advance" and any(one["fact"] == CLEAN_SHORT and one["verdict"] == "not_met" for one in found):
+            known = [one["fact"] for one in found if one["verdict"] == "unknown"]
+            for one in unclean(judge, verdict):
+                if one["fact"] not in known and one not in found:
+                    found.append(one)
+            found.sort(key=lambda one: (*order(one), one["events"]))
+        told.append(headed(rule, tri, found))
     return sorted(told, key=lambda reason: reason["rule"])
 
 
-def unclean(judge: Judge, verdict: Verdict, full: bool) -> list[Record]:
+def headed(rule: Rule, tri: Tri, found: list[Record]) -> Record:
+    """A rule with its words, its source and the evidence. `outcome` is the kind of a rule that is met, else `not_met` or `unknown`."""
+    return {
+        "rule": rule.id,
+        "outcome": rule.kind if tri is Tri.MET else tri.word,
+        "text": rule.text,
+        "citation": sorted(rule.cite),
+        "grade": rule.grade,
+        "evidence": found,
+    }
+
+
+def unclean(judge: Judge, verdict: Verdict) -> list[Record]:
     """What the last sessions at the step lacked to count, where sessions are still missing."""
-    course = verdict.view.course
-    found: list[Record] = []
-    for session in course.at_step[-SESSIONS_TOLD:]:
+    return [one for session in verdict.view.course.at_step[-SESSIONS_TOLD:] for one in lacks(judge, session)]
+
+
+def lacks(judge: Judge, session: Session) -> list[Record]:
+    """What a session lacks to count. Found once, for a session is told of in many decisions."""
+    found: list[Record] = session.lacks
+    if not found:
         if session.prescribed.value is not True:
             found.append(_prescribed(session))
-        facts, values = judge.session_facts(session), judge.session_values(session)
-        for condition in flat(judge.protocol.clean):
-            tri = holds(condition, values)
-            if full or tri is not Tri.MET:
-                found.append(evidence(judge, condition, facts[condition.slot], tri))
+        if session.clean is not Tri.MET:
+            facts, values = judge.session_facts(session), judge.session_values(session)
+            for point in judge.clean_outline:
+                tri = holds(point.condition, values)
+                if tri is not Tri.MET:
+                    found.append(evidence(point, facts[point.condition.slot], tri))
     return found
 
 
 def _prescribed(session: Session) -> Record:
-    unknown = isinstance(session.prescribed.value, Unknown)
-    told: Record = {
+    value = session.prescribed.value
+    unknown = isinstance(value, Unknown)
+    return {
         "fact": "session.as_prescribed",
         "value": None if unknown else False,
         "unit": "",
@@ -127,50 +137,70 @@ def _prescribed(session: Session) -> Record:
         "threshold": True,
         "verdict": "unknown" if unknown else "not_met",
         "events": [session.key[2]],
-        "why": session.prescribed.value.reason if isinstance(session.prescribed.value, Unknown) else "; ".join(session.departures),
+        "why": value.reason if isinstance(value, Unknown) else "; ".join(session.departures),
     }
-    return told
 
 
 def sentence(kind: FactType, found: Record) -> str:
-    """One condition in words: what it is, what it is now, what it has to be."""
-    if kind.lacking:
-        return kind.lacking.format(value=found["value"])
-    op = next(name for name, symbol in SYMBOLS.items() if symbol == found["op"])
-    threshold = found["threshold"]
+    """One condition that is not met, in words: what it is now and what it has to be."""
+    value, threshold, op = found["value"], found["threshold"], found["op"]
+    why = f": {found['why']}" if found.get("why") else ""
     if isinstance(threshold, bool):
-        wanted, now = ("yes" if threshold else "no"), ("yes" if found["value"] else "no")
-        why = f" ({found['why']})" if found.get("why") else ""
-        return f"{kind.meaning}: {now}, needed {wanted}{why}"
-    if isinstance(threshold, list):
-        threshold = ", ".join(str(one) for one in threshold)
-    unit = f" {found['unit']}" if found["unit"] else ""
-    return f"{kind.meaning}: {found['value']}{unit}, needed {WORDS[op]} {threshold}"
+        bad = kind.worse != ("true" if threshold else "false")
+        if kind.lacking and bad:
+            return f"{kind.lacking}{why}"
+        return f"{capital(kind.meaning)}: {'yes' if value else 'no'}, and it has to be {'yes' if threshold else 'no'}{why}"
+    if kind.lacking:
+        return kind.lacking.format(value=value, needed=needed(op, threshold, ""), s="" if value == 1 else "s")
+    said = UNITS.get(kind.unit, f" {kind.unit}")
+    return f"{capital(kind.ask)} is {value}{'' if kind.choices else said}; {needed(op, threshold, '')} is needed"
+
+
+def needed(op: str, threshold: Any, unit: str) -> str:
+    """What a value has to be: `2 or less`, `none or trace`."""
+    if op == "<=":
+        return f"{threshold}{unit} or less"
+    if op == ">=":
+        return f"{threshold}{unit} or more"
+    if op in ("<", ">"):
+        return f"{'less' if op == '<' else 'more'} than {threshold}{unit}"
+    named = [str(one).replace("_", " ") for one in (threshold if isinstance(threshold, list) else [threshold])]
+    listed = " or ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
+    return f"anything but {listed}" if op == "not in" else listed
+
+
+def unknown_sentence(kind: FactType, why: str) -> str:
+    """Why a fact is not known. A reason that is a sentence of its own begins with a capital; the others complete what is asked for."""
+    return why if why[:1].isupper() else f"{capital(kind.ask)} {why}"
 
 
 def blocking(verdict: Verdict, told: Sequence[Record]) -> list[str]:
-    """What is known and still stands in the way: protective rules that are met, advance conditions that are not."""
+    """What is known and still stands in the way: protective rules that are met, and advance conditions that are not.
+
+    A fact of which a protective rule has spoken is not told again.
+    """
     if verdict.standing.action == "advance":
         return []
     ways: list[str] = []
+    spoken: list[str] = []
     for reason in told:
         if reason["outcome"] in ("hold", "regress", "refer"):
             ways.append(reason["text"])
-        elif reason["outcome"] in ("not_met", "unknown"):
-            ways += [sentence(CATALOGUE[found["fact"]], found) for found in reason["evidence"] if found["verdict"] == "not_met"]
+            spoken += [found["fact"] for found in reason["evidence"] if found["verdict"] == "met"]
+    for reason in told:
+        if reason["outcome"] in ("not_met", "unknown"):
+            for found in reason["evidence"]:
+                if found["verdict"] == "not_met" and found["fact"] not in spoken:
+                    ways.append(sentence(CATALOGUE[found["fact"]], found))
     return sorted(dict.fromkeys(ways))
 
 
 def missing(verdict: Verdict, told: Sequence[Record]) -> list[str]:
-    """What is not known and would be needed to advance, as what somebody has to report."""
+    """What is not known and would be needed to advance, each in a sentence and once."""
     if verdict.standing.action == "advance":
         return []
-    asks: list[str] = []
-    for reason in told:
-        for found in reason["evidence"]:
-            if found["verdict"] == "unknown":
-                asks.append(f"{CATALOGUE[found['fact']].ask}: {found['why']}")
-    return sorted(dict.fromkeys(asks))
+    unknown = {(found["fact"], found["why"]): None for reason in told for found in reason["evidence"] if found["verdict"] == "unknown"}
+    return sorted({unknown_sentence(CATALOGUE[fact], why): None for fact, why in unknown})
 
 
 def facts_of(judge: Judge, verdict: Verdict) -> list[Record]:

@@ -176,16 +176,16 @@ def limited(dose: Dose, limits: Limits | None) -> Dose:
 def spike_pct(course: Course) -> Fact:
     """Distance of the last run as a share of the longest run of the 30 days before it; not computable without either."""
     if not course.sessions:
-        return Fact(Unknown("no run yet"))
+        return Fact(Unknown("are not known before a run"))
     last = course.sessions[-1]
     distance = last.data.get("run_distance_m", last.data.get("distance_m"))
     since = last.day - timedelta(days=30)
     before = [s for s in course.sessions[:-1] if s.day >= since and ("distance_m" in s.data or "run_distance_m" in s.data)]
     if distance is None or not before:
-        return Fact(Unknown("run distances of the last 30 days are not known"), (last.key,))
+        return Fact(Unknown("are not all known"), (last.key,))
     longest = max(s.data.get("run_distance_m", s.data.get("distance_m", 0)) for s in before)
     if longest == 0:
-        return Fact(Unknown("run distances of the last 30 days are not known"), (last.key,))
+        return Fact(Unknown("are not all known"), (last.key,))
     return Fact(round(distance * 100 / longest, 1), (*(s.key for s in before), last.key))
 
 

@@ -75,6 +75,8 @@ class Session:
     """Facts already found of this very session; a session with one more report is another object with an empty memo."""
     values: list[int | None] = field(init=False, compare=False, repr=False, default_factory=list)
     """What `clean` reads, as the engines want it; filled once."""
+    lacks: list[dict[str, Any]] = field(init=False, compare=False, repr=False, default_factory=list)
+    """Evidence of what it lacks to count at its step; filled once."""
 
     @property
     def end(self) -> datetime:
@@ -125,7 +127,7 @@ def worst_pain(session: Session, needed: str, *also: str) -> Fact:
     known = [report for report in reports if "pain_nrs" in report.data]
     keys = tuple(report.key for report in known)
     if not any(report.when == needed for report in known):
-        return Fact(Unknown(f"no {needed.replace('_', ' ')} report with pain for the session"), keys)
+        return Fact(Unknown("was not reported"), keys)
     return Fact(max(report.data["pain_nrs"] for report in known), keys, known[-1].time)
 
 
@@ -138,7 +140,8 @@ def rose(session: Session, higher: Higher, *whens: str) -> Fact:
         return Fact(True, keys)
     for when in whens:
         if not any(answer is False for report, answer in said if report.when == when):
-            return Fact(Unknown(f"no comparable {when.replace('_', ' ')} report for the session"), keys)
+            told = any(report.when == when for report in reports)
+            return Fact(Unknown("cannot be compared, for the level before is not known" if told else "was not reported"), keys)
     return Fact(False, keys)
 
 
@@ -157,7 +160,7 @@ def settled_within(session: Session, minutes: int) -> Fact:
             return Fact(False, keys)
         if "settled_min" in data or (raised is False and data.get("settled") is not False and report.when == "after"):
             clean_by_then = True
-    return Fact(True, keys) if clean_by_then else Fact(Unknown(f"whether it settled within {minutes} min was not reported"), keys)
+    return Fact(True, keys) if clean_by_then else Fact(Unknown("was not reported"), keys)
 
 
 def unsettled_after_a_day(session: Session, higher: Higher) -> Fact:
@@ -175,7 +178,7 @@ def unsettled_after_a_day(session: Session, higher: Higher) -> Fact:
             return Fact(True, keys)
         if answer is False and report.when != "after":
             denied = True
-    return Fact(False, keys) if denied else Fact(Unknown("nothing was reported a day after the session"), keys)
+    return Fact(False, keys) if denied else Fact(Unknown("was not reported"), keys)
 
 
 def rise_next_morning(session: Session) -> Fact:
@@ -186,11 +189,11 @@ def rise_next_morning(session: Session) -> Fact:
     if not reports:
         if rose(session, pain_higher, "next_morning").value is False:
             return Fact(0, keys)
-        return Fact(Unknown("no next-morning pain was reported as a number"), keys)
+        return Fact(Unknown("was not reported as a number"), keys)
     worst = max(report.data["pain_nrs"] for report in reports)
     if worst == 0 or session.before.pain is not None:
         return Fact(max(worst - (session.before.pain or 0), 0), keys)
-    return Fact(Unknown("the level before the session is not known"), keys)
+    return Fact(Unknown("cannot be reckoned, for the level before is not known"), keys)
 
 
 def masked(session: Session) -> Fact:
@@ -199,15 +202,15 @@ def masked(session: Session) -> Fact:
     return Fact(bool(keys), keys)
 
 
-def from_data(session: Session, field: str, what: str) -> Fact:
+def from_data(session: Session, field: str) -> Fact:
     value = session.data.get(field)
-    return Fact(Unknown(f"{what} was not reported"), (session.key,)) if value is None else Fact(value, (session.key,))
+    return Fact(Unknown("was not reported"), (session.key,)) if value is None else Fact(value, (session.key,))
 
 
 def stopped_for_pain(session: Session) -> Fact:
     reason = session.data.get("stopped_for")
     if reason is None and session.prescribed.value is not True and session.data.get("completed") is not True:
-        return Fact(Unknown("why the session was not completed was not reported"), (session.key,))
+        return Fact(Unknown("was not reported"), (session.key,))
     return Fact(reason == "pain", (session.key,))
 
 
@@ -215,7 +218,7 @@ def rpe_over_step(session: Session) -> Fact:
     """Session RPE minus the step's cap: above zero is harder than prescribed."""
     rpe = session.data.get("rpe")
     if rpe is None:
-        return Fact(Unknown("RPE was not reported"), (session.key,))
+        return Fact(Unknown("was not reported"), (session.key,))
     return Fact(0 if session.rpe_cap is None else rpe - session.rpe_cap, (session.key,))
 
 

@@ -6,31 +6,59 @@ from datetime import time, timedelta
 from services.decision.core.course import Course
 from services.decision.core.days import start_of, zone
 from services.decision.core.explain import Record
+from services.decision.core.facts.words import flag_word, small
+from services.decision.core.flags import Referral
 from services.decision.core.verdict import Verdict
 
 LIMIT = 140
 MORNING_REPORT_UNTIL = time(14)
+PROTECTIVE = ("refer", "regress", "hold")
+REFERRED_TO = {
+    "emergency": "emergency care",
+    "physician": "a physician",
+    "imaging": "a physician for imaging",
+    "pelvic_health": "a pelvic health clinician",
+}
 
 
-def summary(verdict: Verdict, told: Sequence[Record], blocking: Sequence[str], missing: Sequence[str]) -> str:
+def summary(verdict: Verdict, told: Sequence[Record], blocking: Sequence[str], missing: Sequence[str], referral: Referral | None) -> str:
     """One sentence of at most 140 characters."""
     standing = verdict.standing
-    when = "" if standing.not_before is None else f" from {standing.not_before.isoformat()}"
-    deciding = [reason for reason in told if reason["outcome"] in ("refer", "regress", "hold")]
-    why = next((reason["text"] for kind in ("refer", "regress", "hold") for reason in deciding if reason["outcome"] == kind), "")
+    when = "" if standing.not_before is None else f", not before {standing.not_before.isoformat()}"
+    why = next((reason["text"] for kind in PROTECTIVE for reason in told if reason["outcome"] == kind), "")
     if standing.urgency == "stop_and_refer":
-        text = f"Stop running and refer: {why or 'a red flag is open'}"
-    elif standing.action == "advance":
-        axes = verdict.view.course.protocol.step(standing.to_step)
-        raised = f" ({' and '.join(axes.raises)})" if axes is not None and axes.raises else ""
-        text = f"Advance from {standing.from_step} to {standing.to_step}{raised}{when}"
-    elif standing.action == "regress":
-        text = f"Go back from {standing.from_step} to {standing.to_step}{when}: {why}"
-    else:
-        said = why or (f"needed: {missing[0]}" if missing else "") or (blocking[0] if blocking else "nothing to judge yet")
-        text = f"Hold at {standing.from_step}: {said}"
+        return fitted(_referred(verdict, referral, why))
+    if standing.action == "advance":
+        rung = verdict.view.course.protocol.step(standing.to_step)
+        raised = f" ({' and '.join(rung.raises)})" if rung is not None and rung.raises else ""
+        return fitted(f"Advance from {standing.from_step} to {standing.to_step}{raised}{when}")
+    if standing.action == "regress":
+        return fitted(f"Go back from {standing.from_step} to {standing.to_step}{when}: {small(why)}")
+    if why:
+        return fitted(f"Hold at {standing.from_step}: {small(why)}")
+    reason = small((missing or blocking or ("nothing to judge yet",))[0])
+    more = len(missing) - 1
+    others = "" if more < 1 else f"; {more} more {'is' if more == 1 else 'are'} missing"
+    return fitted(f"Hold at {standing.from_step}: {reason}", others)
+
+
+def _referred(verdict: Verdict, referral: Referral | None, why: str) -> str:
+    if referral is None:
+        return f"Stop running and refer: {small(why)}"
+    flags = list(dict.fromkeys(flag_word(flag.flag) for flag in verdict.view.course.flags))
+    others = f" and {len(flags) - 1} more" if len(flags) > 1 else ""
+    to = REFERRED_TO.get(referral.to, referral.to.replace("_", " "))
+    return f"Stop running and refer to {to} within {referral.within_h} h: {flags[0]}{others} reported"
+
+
+def fitted(text: str, ending: str = "") -> str:
+    """The sentence with its full stop in 140 characters; the ending goes first, then whole words of the text."""
     text = text.rstrip(".")
-    return f"{text}." if len(text) < LIMIT else f"{text[: LIMIT - 2].rstrip()}…"
+    if len(text) + len(ending) < LIMIT:
+        return f"{text}{ending}."
+    if len(text) < LIMIT:
+        return f"{text}."
+    return f"{text[: LIMIT - 1].rsplit(' ', 1)[0].rstrip(',;:')}…"
 
 
 def meanwhile(verdict: Verdict) -> str:

@@ -71,13 +71,13 @@ def _technique(course: Course, event: Event) -> Fact:
     word = event.data.get("technique_ok")
     key = key_of(event)
     if word is None:
-        return Fact(Unknown("technique was not reported"), (key,))
+        return Fact(Unknown("was not reported"), (key,))
     if word is False or event.data.get("technique_by") in ("clinician", "coach"):
         return Fact(word, (key,))
     for review in course.results.get(("technique_review", "", "passed"), ()):
         if review.assessor == "clinician" and review.value and event.time - review.key[0] <= timedelta(days=28):
             return Fact(True, (review.key, key))
-    return Fact(Unknown("the athlete's own word on technique needs a clinician's technique review of the last 28 days"), (key,))
+    return Fact(Unknown("was judged by the athlete alone; that needs a clinician's review of technique in the last 28 days"), (key,))
 
 
 def _symptom(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:

@@ -74,7 +74,7 @@ def _prescribed(data: Data, dose: Dose | None, departures: tuple[str, ...], key:
     if "completed" in data:
         return Fact(data["completed"], (key,))
     if not any(name in data for name, _ in _quantities(dose)):
-        return Fact(Unknown("whether the whole dose was done was neither said nor measured"), (key,))
+        return Fact(Unknown("was neither said nor measured"), (key,))
     return Fact(True, (key,))
 
 
@@ -121,5 +121,14 @@ def _measured_off(data: Data, dose: Dose) -> tuple[tuple[str, bool], ...]:
         easy = dose.easy_run_s if name == "run_s" else None
         if name in data and not any(one * low <= data[name] * 100 <= one * high for one in (asked, easy) if one is not None):
             over = data[name] > asked
-            off.append((f"{name} {data[name]} where the step asks for {asked}", over))
+            off.append((f"{measured(name, data[name])} where the step asks for {measured(name, asked)}", over))
     return tuple(off)
+
+
+def measured(name: str, amount: float) -> str:
+    """A measured quantity of a dose in words: `12 min of running`."""
+    if name == "run_s":
+        return f"{amount / 60:.4g} min of running"
+    if name == "reps":
+        return f"{amount:.4g} repetitions"
+    return f"{amount:.6g} m{' of running' if name == 'run_distance_m' else ''}"

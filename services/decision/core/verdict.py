@@ -9,6 +9,7 @@ from services.decision.core.conditions import flat, together
 from services.decision.core.course import Course
 from services.decision.core.facts.evidence import milestone
 from services.decision.core.facts.registry import View, encode, find, finder_of, of_session
+from services.decision.core.outline import outline
 from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running, Slot
 from services.decision.core.question import Answer, Engine, Question, applies
 from services.decision.core.recovery import (
@@ -52,7 +53,7 @@ class Scope:
     reads: tuple[bool, ...]
 
 
-NOT_READ = Fact(Unknown("no rule reads it at this step"))
+NOT_READ = Fact(Unknown("is read by no rule at this step"))
 
 Reading = Callable[[View], Fact]
 
@@ -67,7 +68,7 @@ def reading(slot: Slot) -> Reading:
     def not_too_old(view: View) -> Fact:
         found = find_it(view)
         if found.at is not None and view.as_of - found.at > limit:
-            return Fact(Unknown(f"older than {days} days"), found.keys, found.at)
+            return Fact(Unknown(f"is older than {days} days"), found.keys, found.at)
         return found
 
     return not_too_old
@@ -84,6 +85,8 @@ class Judge:
     def __init__(self, protocol: Protocol, engine: Engine) -> None:
         self.protocol = protocol
         self.engine = engine
+        self.outlines = {rule.id: outline(rule.when, protocol) for rule in protocol.rules}
+        self.clean_outline = outline(protocol.clean, protocol)
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._clean_slots = sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
         self._breaks = sorted(
@@ -94,6 +97,10 @@ class Judge:
             if isinstance(condition.encoded, int)
         )
         self._readings = [(reading(slot), protocol.facts[slot.fact]) for slot in protocol.slots]
+
+    def read_all(self, view: View) -> tuple[Fact, ...]:
+        """Every slot's fact, of rules out of scope as well."""
+        return tuple([read(view) for read, _ in self._readings])
 
     def _scope(self, step: str, tissue: str) -> Scope:
         scope = self._scopes.get((step, tissue))

@@ -5,6 +5,7 @@ from statistics import median
 from services.decision.core.course import Course, Result
 from services.decision.core.days import Key
 from services.decision.core.facts.registry import View, fact
+from services.decision.core.facts.words import capital, gate_word, test_word
 from services.decision.core.sessions import Data, Fact, Session
 from services.decision.core.trivalent import Unknown
 from shared.events.catalogue import GATES, MEASURES, TESTS
@@ -15,6 +16,13 @@ _FIELDS = {
     "pain_nrs": ("number", "nrs", "higher", "pain"),
     "passed": ("boolean", "", "false", "passed"),
     "value": ("number", "", "lower", "value"),
+}
+_ASKED = {"lsi_pct": "the symmetry of the limbs", "pain_nrs": "its pain", "passed": "saying whether it was passed", "value": "its value"}
+_LACKING = {
+    "lsi_pct": "Symmetry in the {test} is {{value}} %; {{needed}} is needed",
+    "pain_nrs": "Pain in the {test} is {{value}} of 10; {{needed}} is needed",
+    "passed": "The {test} was not passed",
+    "value": "The {test} gave {{value}} {unit}; {{needed}} is needed",
 }
 _HIGHER_IS_WORSE = ("landing_force_asymmetry",)
 _UNIT_WORDS = {"count": "reps", "cm": "cm", "%": "% asymmetry", "kN/m": "kN/m"}
@@ -48,14 +56,15 @@ def milestone(view: View, test: str, field: str, assessor: str | None) -> Fact:
 
 def _milestone(course: Course, test: str, field: str, assessor: str | None) -> Fact:
     if field == "lsi_pct" and course.side == "bilateral":
-        return Fact(Unknown("a limb symmetry index says nothing when both sides are injured"))
+        return Fact(Unknown("says nothing of symmetry when both sides are injured"))
     results = results_of(course, test, field)
     if not results:
-        return Fact(Unknown(f"{test} was not assessed"))
+        told = any(place[0] == test for place in course.results)
+        return Fact(Unknown(f"was recorded without {_ASKED[field]}" if told else "was not done"))
     if assessor is not None and any(_ASSESSORS.index(r.assessor) < _ASSESSORS.index(assessor) for r in results):
-        return Fact(Unknown(f"{test} was not assessed by a {assessor}"), tuple(r.key for r in results))
+        return Fact(Unknown(f"was not done by a {assessor}"), tuple(r.key for r in results))
     if course.entry_since is not None and any(r.key[0] <= course.entry_since for r in results):
-        return Fact(Unknown(f"{test} was assessed before the setback"), tuple(r.key for r in results))
+        return Fact(Unknown("was done before the setback and counts no more"), tuple(r.key for r in results))
     higher_is_worse = field == "pain_nrs" or (field == "value" and test in _HIGHER_IS_WORSE)
     values = [r.value for r in results]
     return Fact(max(values) if higher_is_worse else min(values), tuple(r.key for r in results), min(r.key[0] for r in results))
@@ -65,16 +74,17 @@ for _test in TESTS:
     for _field, (_kind, _unit, _worse, _words) in _FIELDS.items():
         if _field == "value" and _test not in MEASURES:
             continue
-        _name = _test.replace("_", " ")
+        _name = test_word(_test)
         fact(
             f"milestone.{_test}.{_field}",
             _kind,  # type: ignore[arg-type]
             _UNIT_WORDS.get(MEASURES[_test].unit, _test) if _field == "value" else _unit,
             "higher" if _test in _HIGHER_IS_WORSE and _field == "value" else _worse,  # type: ignore[arg-type]
             "pain" if _field == "pain_nrs" else "function",
-            f"{_words} of the latest {_name} test on the injured side",
-            f"{_name} test ({_words})",
+            f"{_words} of the latest {_name} on the injured side",
+            f"the {_name}",
             scale=10 if _kind == "number" else 1,
+            lacking=_LACKING[_field].format(test=_name, unit=MEASURES[_test].unit if _test in MEASURES else ""),
         )(lambda view, test=_test, field=_field: milestone(view, test, field, None))  # type: ignore[misc]
 
 
@@ -89,7 +99,7 @@ for _gate in GATES:
     def _clearance(view: View, gate: str = _gate) -> Fact:
         clearance = view.course.clearances.get(gate)
         if clearance is None:
-            return Fact(Unknown(f"{gate} was not recorded"))
+            return Fact(Unknown("is not on record"))
         valid = clearance.granted and (clearance.valid_until is None or view.today.isoformat() <= clearance.valid_until)
         return Fact(valid, (clearance.key,), clearance.key[0])
 
@@ -99,8 +109,9 @@ for _gate in GATES:
         "",
         "false",
         "clearance",
-        f"a clinician granted {_gate.replace('_', ' ')} and it is still valid",
-        f"clearance {_gate}",
+        f"{gate_word(_gate)} is granted and still valid",
+        gate_word(_gate),
+        lacking=f"{capital(gate_word(_gate))} was refused or has run out",
     )(_clearance)
 
 
@@ -133,7 +144,7 @@ def _(view: View) -> Fact:
 def _(view: View) -> Fact:
     nights = [(key, data["sleep_h"]) for key, data in view.course.wellness if "sleep_h" in data][-2:]
     if not nights:
-        return Fact(Unknown("sleep was not reported"))
+        return Fact(Unknown("was not reported"))
     return Fact(sum(1 for _, hours in nights if hours < 5), tuple(key for key, _ in nights))
 
 
@@ -141,7 +152,7 @@ def _(view: View) -> Fact:
 def _(view: View) -> Fact:
     said = latest(view, "fatigue")
     if not said:
-        return Fact(Unknown("fatigue was not reported"))
+        return Fact(Unknown("was not reported"))
     return Fact(max(d["fatigue"] for _, d in said), tuple(k for k, _ in said), said[0][0][0])
 
 
@@ -151,7 +162,7 @@ for _scale in ("acl_rsi", "i_prrs"):
         for key, data in reversed(view.course.wellness):
             if data.get("readiness", {}).get("scale") == scale:
                 return Fact(data["readiness"]["score"], (key,), key[0])
-        return Fact(Unknown(f"{scale} was not reported in the last 15 days"))
+        return Fact(Unknown("was not answered in the last 15 days"))
 
     fact(
         f"readiness.{_scale}",
@@ -160,7 +171,7 @@ for _scale in ("acl_rsi", "i_prrs"):
         "lower",
         "readiness",
         f"the latest {_scale.upper().replace('_', '-')} score",
-        f"{_scale.upper().replace('_', '-')} questionnaire",
+        f"the {_scale.upper().replace('_', '-')} questionnaire",
         scale=10,
     )(_readiness)
 
@@ -182,19 +193,19 @@ def _cadence(session: Session) -> tuple[float, str] | None:
     "higher",
     "technique",
     "how far the last session's cadence lies from the median of up to four sessions before it on the same device",
-    "cadence of the last sessions from one device",
+    "cadence",
     scale=10,
 )
 def _(view: View) -> Fact:
     if view.session is None or (last := _cadence(view.session)) is None:
-        return Fact(Unknown("the last session has no cadence"))
+        return Fact(Unknown("was not measured in the last session"))
     others: list[tuple[Session, float]] = []
     for session in view.course.sessions:
         cadence = _cadence(session)
         if session.key < view.session.key and cadence is not None and cadence[1] == last[1]:
             others.append((session, cadence[0]))
     if len(others) < 2:
-        return Fact(Unknown("fewer than two earlier sessions have a cadence from the same device"))
+        return Fact(Unknown("was measured by the same device in fewer than two earlier sessions"))
     usual = median(value for _, value in others[-4:])
     keys = (*(session.key for session, _ in others[-4:]), view.session.key)
     return Fact(round(abs(last[0] - usual) * 100 / usual, 1), keys)
@@ -207,12 +218,12 @@ def _(view: View) -> Fact:
     "higher",
     "load",
     "of the last two sessions at the step, those whose mean heart rate lies more than 10 bpm above the median of the earlier ones",
-    "mean heart rate of the sessions",
+    "mean heart rate",
 )
 def _(view: View) -> Fact:
     at_step = [s for s in view.course.at_step if "hr_avg_bpm" in s.data]
     if len(at_step) < 4:
-        return Fact(Unknown("fewer than four sessions at the step have a heart rate"))
+        return Fact(Unknown("was measured in fewer than four sessions at the step"))
     usual = median(s.data["hr_avg_bpm"] for s in at_step[:-2])
     above = [s for s in at_step[-2:] if s.data["hr_avg_bpm"] > usual + 10]
     return Fact(len(above), tuple(s.key for s in at_step[-2:]))

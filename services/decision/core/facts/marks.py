@@ -88,11 +88,17 @@ def _(view: View) -> Fact:
     last = last_of_any_kind(view)
     if last is None or (not last.runs and "gait_changed" not in last.data):
         return Fact(False)
-    return from_data(last, "gait_changed", "gait")
+    return from_data(last, "gait_changed")
 
 
 @fact(
-    "last.stopped_for_pain", "boolean", "", "true", "pain", "the last session of any kind was stopped because of pain", "why it was stopped"
+    "last.stopped_for_pain",
+    "boolean",
+    "",
+    "true",
+    "pain",
+    "the last session of any kind was stopped because of pain",
+    "why the session was cut short",
 )
 def _(view: View) -> Fact:
     last = last_of_any_kind(view)
@@ -145,7 +151,7 @@ def _(view: View) -> Fact:
     "higher",
     "population",
     "risk class of a bone injury, as a clinician stated it",
-    "`injury.high_risk` of the bone injury",
+    "the risk class of the bone injury",
     choices=("not_bone", "low", "not_stated", "high"),
 )
 def _(view: View) -> Fact:
@@ -172,7 +178,7 @@ def _(view: View) -> Fact:
     "false",
     "population",
     "18 or older, or a clinician has reviewed the first advance",
-    "the birth year, or a `minor_review`",
+    "the birth year, or a review for an athlete under 18",
 )
 def _(view: View) -> Fact:
     course = view.course

@@ -41,7 +41,7 @@ def clean_needed(course: Course) -> int:
     "load",
     "clean sessions still to be done at the step before it may be left",
     "further clean sessions at the step",
-    lacking="clean sessions still needed at the step: {value}",
+    lacking="{value} more clean session{s} needed at the step",
 )
 def _(view: View) -> Fact:
     counted = clean_sessions(view.course, view.course.protocol.progress)
@@ -81,7 +81,7 @@ def _(view: View) -> Fact:
     "load",
     "steps that may still be gained by the rate caps on the earliest permitted date",
     "when steps were gained",
-    lacking="no step may be gained yet under the rate cap",
+    lacking="No further step may be gained yet under the rate cap",
 )
 def _(view: View) -> Fact:
     return Fact(room(view.course, view.earliest), tuple(s.key for s in view.course.sessions[-3:]))
@@ -95,7 +95,7 @@ def _(view: View) -> Fact:
     "load",
     "the earliest permitted date lies in a lighter week",
     "the weeks of loading so far",
-    lacking="a lighter week is due",
+    lacking="A lighter week is due",
 )
 def _(view: View) -> Fact:
     return Fact(deload_due(view.course, view.earliest), () if view.session is None else (view.session.key,))
@@ -114,7 +114,7 @@ def _(view: View) -> Fact:
     "higher",
     "load",
     "distance of the last run against the longest of the 30 days before it",
-    "run distances of the last 30 days",
+    "the run distances of the last 30 days",
     scale=10,
 )
 def _(view: View) -> Fact:

@@ -38,7 +38,7 @@ _SESSION_FINDERS: dict[str, SessionFinder] = {}
 
 RECENT_SESSIONS = 3
 
-NO_SESSION = Fact(Unknown("no session has been done at this step yet"))
+NO_SESSION = Fact(Unknown("No session has been done at this step yet"))
 
 
 def fact(

@@ -14,7 +14,7 @@ _NRS = {"scale": 10}
     "higher",
     "pain",
     "highest pain at the injured place during the session or its warm-up",
-    "pain during the session (0-10)",
+    "pain during the session",
     **_NRS,
 )
 def _(session: Session) -> Fact:
@@ -28,7 +28,7 @@ def _(session: Session) -> Fact:
     "higher",
     "pain",
     "highest pain at the injured place after the session",
-    "pain after the session (0-10)",
+    "pain after the session",
     **_NRS,
 )
 def _(session: Session) -> Fact:
@@ -42,7 +42,7 @@ def _(session: Session) -> Fact:
     "higher",
     "pain",
     "pain at the injured place the next morning",
-    "pain the next morning (0-10)",
+    "pain the next morning",
     **_NRS,
 )
 def _(session: Session) -> Fact:
@@ -57,7 +57,8 @@ for _moment, _words in (("during", "during the session"), ("after", "after the s
         "true",
         "pain",
         f"pain {_words} is higher than before the session",
-        f"pain {_words}, compared with before",
+        f"pain {_words}, against its level before,",
+        lacking=f"Pain {_words} was higher than before the session",
     )(lambda session, when=_moment: s.rose(session, s.pain_higher, when))  # type: ignore[misc]
 
 for _moment, _words in (("after", "after the session"), ("next_morning", "the next morning")):
@@ -68,7 +69,8 @@ for _moment, _words in (("after", "after the session"), ("next_morning", "the ne
         "true",
         "swelling",
         f"swelling {_words} is more than before the session",
-        f"swelling {_words}, compared with before",
+        f"swelling {_words}",
+        lacking=f"Swelling {_words} was more than before the session",
     )(lambda session, when=_moment: s.rose(session, s.swelling_higher, when))  # type: ignore[misc]
     session_fact(
         f"session.stiffness_higher_{_moment}",
@@ -77,7 +79,8 @@ for _moment, _words in (("after", "after the session"), ("next_morning", "the ne
         "true",
         "stiffness",
         f"stiffness {_words} is more than before the session",
-        f"stiffness {_words}, compared with before",
+        f"stiffness {_words}",
+        lacking=f"Stiffness {_words} was more than before the session",
     )(lambda session, when=_moment: s.rose(session, s.stiffness_higher, when))  # type: ignore[misc]
 
 
@@ -88,7 +91,8 @@ for _moment, _words in (("after", "after the session"), ("next_morning", "the ne
     "false",
     "pain",
     "symptoms were back to the level before within 60 min of the end",
-    "how many minutes it took to settle",
+    "whether symptoms settled within 60 min",
+    lacking="Symptoms had not settled within 60 min",
 )
 def _(session: Session) -> Fact:
     return s.settled_within(session, 60)
@@ -127,7 +131,7 @@ def _(session: Session) -> Fact:
     "higher",
     "pain",
     "pain next morning minus the level before the session, in points",
-    "pain before the session and the next morning",
+    "the rise in pain by the next morning",
     **_NRS,
     low=-10,
 )
@@ -136,17 +140,31 @@ def _(session: Session) -> Fact:
 
 
 @session_fact(
-    "session.masked", "boolean", "", "true", "pain", "a report of the session was made under an analgesic", "whether an analgesic was taken"
+    "session.masked",
+    "boolean",
+    "",
+    "true",
+    "pain",
+    "a report of the session was made under an analgesic",
+    "whether an analgesic was taken",
+    lacking="The session was reported under an analgesic",
 )
 def _(session: Session) -> Fact:
     return s.masked(session)
 
 
 @session_fact(
-    "session.gait_changed", "boolean", "", "true", "technique", "gait changed during the session", "whether gait changed during the session"
+    "session.gait_changed",
+    "boolean",
+    "",
+    "true",
+    "technique",
+    "gait changed during the session",
+    "whether gait changed during the session",
+    lacking="Gait changed during the session",
 )
 def _(session: Session) -> Fact:
-    return s.from_data(session, "gait_changed", "gait")
+    return s.from_data(session, "gait_changed")
 
 
 @session_fact(
@@ -156,14 +174,15 @@ def _(session: Session) -> Fact:
     "false",
     "technique",
     "technique was good, seen by a clinician or coach, or by the athlete within 28 days of a clinician's review",
-    "technique, by a clinician or coach, or a technique review",
+    "running technique",
+    lacking="Technique was not good in the last session",
 )
 def _(session: Session) -> Fact:
     return session.technique
 
 
 @session_fact(
-    "session.stopped_for_pain", "boolean", "", "true", "pain", "the session was stopped because of pain", "why the session was stopped"
+    "session.stopped_for_pain", "boolean", "", "true", "pain", "the session was stopped because of pain", "why the session was cut short"
 )
 def _(session: Session) -> Fact:
     return s.stopped_for_pain(session)
@@ -176,7 +195,8 @@ def _(session: Session) -> Fact:
     "higher",
     "load",
     "session RPE minus the step's cap",
-    "RPE of the session (0-10)",
+    "exertion in the session (RPE)",
+    lacking="Exertion was {value} above the step's cap",
     scale=10,
     low=-10,
 )
@@ -191,7 +211,8 @@ def _(session: Session) -> Fact:
     "false",
     "load",
     "the whole dose of the step was done, planned, in time and at full weight",
-    "whether the whole dose was done, or its measures",
+    "whether the whole dose was done",
+    lacking="A session was not done as prescribed",
 )
 def _(session: Session) -> Fact:
     return session.prescribed

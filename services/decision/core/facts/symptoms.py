@@ -40,7 +40,7 @@ def current(reports: tuple[Report, ...], name: str) -> tuple[Report, ...]:
 def _(view: View) -> Fact:
     reports = current(view.course.reports, "pain_nrs")
     if not reports:
-        return Fact(Unknown("pain was not reported in the last 15 days"))
+        return Fact(Unknown("was not reported in the last 15 days"))
     return Fact(max(r.data["pain_nrs"] for r in reports), tuple(r.key for r in reports), reports[-1].time)
 
 
@@ -51,14 +51,14 @@ def _(view: View) -> Fact:
     "higher",
     "swelling",
     "highest swelling grade on the latest date it was reported and the date before",
-    "swelling grade",
+    "the grade of swelling",
     choices=SWELLING,
     instrument="sweep test grade",
 )
 def _(view: View) -> Fact:
     reports = current(view.course.reports, "swelling")
     if not reports:
-        return Fact(Unknown("swelling was not reported in the last 15 days"))
+        return Fact(Unknown("was not reported in the last 15 days"))
     worst = max(reports, key=lambda r: SWELLING.index(r.data["swelling"]))
     return Fact(worst.data["swelling"], tuple(r.key for r in reports), reports[-1].time)
 
@@ -77,7 +77,8 @@ def _daily(view: View) -> list[Report]:
     "lower",
     "pain",
     "of the seven dates up to the latest daily report, those with one",
-    "a daily report on each of 7 days",
+    "daily pain on each of 7 days",
+    lacking="Daily pain was reported on {value} of the last 7 days; {needed} is needed",
 )
 def _(view: View) -> Fact:
     reports = _daily(view)
@@ -97,7 +98,7 @@ def _(view: View) -> Fact:
 def _(view: View) -> Fact:
     reports = _daily(view)
     if not reports:
-        return Fact(Unknown("no daily pain report"))
+        return Fact(Unknown("was not reported"))
     return Fact(max(r.data["pain_nrs"] for r in reports), tuple(r.key for r in reports), reports[-1].time)
 
 
