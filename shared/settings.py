@@ -88,6 +88,14 @@ class Settings(BaseSettings):
         description="Waits before each attempt of a delivery, in seconds, with commas between; after the last it is exhausted.",
     )
     delivery_timeout_s: float = Field(15, gt=0, le=120, description="Longest time one delivery attempt may take, in seconds.")
+    disable_endpoint_after_s: float = Field(
+        432_000, gt=0, description="An endpoint that did nothing but fail for this long is disabled; in seconds (5 days)."
+    )
+    prove_loopback_webhooks: bool = Field(False, description="Ask for proof of ownership of loopback endpoints too. For trials only.")
+    public_url: str = Field(
+        "", description="Where people reach decision from outside, as in `https://milepost.example.org`; stands in answer links."
+    )
+    answer_link_s: float = Field(604_800, gt=0, description="How long an answer link in a notice can be used, in seconds (7 days).")
 
     @field_validator("webhook_ports", "retry_schedule_s", mode="before")
     @classmethod

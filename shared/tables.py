@@ -1,7 +1,7 @@
 """Every table, as SQLAlchemy Core. `migrations/` builds the same schema; a test compares the two.
 
-History (`events`, `event_outcomes`, `event_conflicts`, `decisions`, `notices`, `attempts`, `pack_events`) is append-only: the role the
-services use cannot update or delete it. Everything else is a projection, a schedule or a lease, and may be rebuilt from history.
+History (`APPEND_ONLY`, at the end) is append-only: the role the services use cannot update or delete it. Everything else is a
+projection, a schedule or a lease, and may be rebuilt from history.
 """
 
 from sqlalchemy import (
@@ -76,6 +76,7 @@ events = Table(
     PrimaryKeyConstraint("partition", "seq"),
     UniqueConstraint("tenant", "source", "id"),
     Index("events_athlete", "tenant", "athlete", "partition", "seq"),
+    Index("events_answers", "tenant", "time", postgresql_where=text("type = 'milepost.recommendation.answered'")),
 )
 
 # What became of an event: accepted, refused or parked; the row with the greatest (seq, n) counts. `seq` is the partition sequence of the
@@ -191,10 +192,22 @@ endpoints = Table(
     _instant("disabled_at", nullable=True),
     Column("disabled_because", Text, nullable=True),
     _instant("deleted_at", nullable=True),
+    Column("signatures", ARRAY(Text), nullable=False, server_default="{v1}"),
+    Column("public_key", Text, nullable=True),
+    Column("retired_secret", LargeBinary, nullable=True),
+    _instant("retired_until", nullable=True),
+    _instant("verified_at", nullable=True),
+    Column("escalates", Boolean, nullable=False, server_default="false"),
+    Column("third_party", Boolean, nullable=False, server_default="false"),
+    Column("quiet_hours", JSONB, nullable=True),
+    Column("answers_by", Text, nullable=True),
+    _instant("failing_since", nullable=True),
+    _instant("rests_until", nullable=True),
     Index("endpoints_tenant", "tenant"),
 )
 
-# What is told, once per outbox row and type; `id` is the webhook-id.
+# What is told, once per outbox row and type; `id` is the webhook-id, `position` the order in which notices became visible, `planned` how
+# many endpoints it concerned: 0 says that nobody was subscribed.
 notices = Table(
     "notices",
     metadata,
@@ -207,8 +220,13 @@ notices = Table(
     Column("type", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     _instant("created_at"),
+    # bigserial
+    Column("position", BigInteger, nullable=False),
+    Column("planned", Integer, nullable=False, server_default="0"),
     UniqueConstraint("outbox", "type"),
     Index("notices_course", "tenant", "course", "seq"),
+    Index("notices_position", "position", unique=True),
+    Index("notices_tenant", "tenant", "position"),
 )
 
 # What the course was last told, and what waits for the coalescing window to end.
@@ -227,7 +245,7 @@ course_notices = Table(
     Index("course_notices_waiting", "waiting_until"),
 )
 
-# state: pending | delivered | cancelled | exhausted
+# state: pending | delivered | cancelled | exhausted | blocked
 deliveries = Table(
     "deliveries",
     metadata,
@@ -340,4 +358,78 @@ shadow_decisions = Table(
     PrimaryKeyConstraint("tenant", "pack", "hash", "course", "seq"),
 )
 
-APPEND_ONLY = ("events", "event_outcomes", "event_conflicts", "decisions", "notices", "attempts", "pack_events")
+# How a tenant has notices released and escalated; the greatest version counts.
+notice_policies = Table(
+    "notice_policies",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("coach_release", Text, nullable=False),
+    Column("acknowledge_within_s", Integer, nullable=False),
+    Column("answer_within_s", Integer, nullable=False),
+    _instant("changed_at"),
+    Column("changed_by", Text, nullable=False),
+    PrimaryKeyConstraint("tenant", "version"),
+)
+
+# What somebody has to take up: kind `referral` or `unanswered`. `notice` is the first that said it, `said` its stored form, `step` how
+# often it was said again, `due` when it is said next (null: closed, `closed_because` says why).
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("course", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("athlete", Text, nullable=False),
+    Column("notice", Text, nullable=False),
+    Column("said", LargeBinary, nullable=False),
+    Column("step", Integer, nullable=False),
+    _instant("due", nullable=True),
+    _instant("opened_at"),
+    Column("closed_because", Text, nullable=True),
+    PrimaryKeyConstraint("tenant", "course", "kind"),
+    Index("escalations_due", "due"),
+    Index("escalations_notice", "tenant", "notice"),
+)
+
+# A person took a referral up: which notice, whose key, when.
+acknowledgements = Table(
+    "acknowledgements",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("notice", Text, nullable=False),
+    Column("course", Text, nullable=False),
+    Column("by_key", Text, nullable=False),
+    _instant("at"),
+    PrimaryKeyConstraint("tenant", "notice"),
+)
+
+# One-time answer links that were used.
+answer_links = Table(
+    "answer_links",
+    metadata,
+    Column("id", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("course", Text, nullable=False),
+    Column("decision", Text, nullable=False),
+    _instant("used_at"),
+    PrimaryKeyConstraint("tenant", "id"),
+)
+
+# Events whose source attached terms (`no_coach`, `no_third_party`); few have any.
+event_terms = Table(
+    "event_terms",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("athlete", Text, nullable=False),
+    Column("terms", ARRAY(Text), nullable=False),
+    PrimaryKeyConstraint("tenant", "source", "id"),
+    Index("event_terms_athlete", "tenant", "athlete"),
+)
+
+APPEND_ONLY = (
+    *("events", "event_outcomes", "event_conflicts", "decisions", "notices", "attempts", "pack_events"),
+    *("notice_policies", "acknowledgements", "answer_links", "event_terms"),
+)
