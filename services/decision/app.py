@@ -9,6 +9,7 @@ from services.decision import measures
 from services.decision.api import answers, courses, events, protocols, recommendations
 from services.decision.cursors import Cursors
 from services.decision.engines.reference import ReferenceEngine
+from services.decision.packs import Published
 from services.decision.rules.library import PackLibrary
 from services.decision.store import leases, outbox
 from services.decision.store.connection import borrowed
@@ -35,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="Milepost decision", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.settings = settings
-    app.state.packs = PackLibrary(ReferenceEngine())
+    app.state.packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
     app.state.cursors = Cursors(settings.pseudonym_key_bytes)
     problems.install(app)
     telemetry.install(app, "decision")

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 
-from services.decision.core.athlete import Athlete, CourseMark
-from services.decision.rules.library import PackLibrary
+from services.decision.core.athlete import Athlete, CourseMark, Library
+from services.decision.packs import PacksRefused, TenantPacks
 from services.decision.store import athletes as stored
 from services.decision.store.athletes import AthleteKey, History
 from services.decision.store.connection import Connection
@@ -18,8 +18,8 @@ class Athletes:
     athlete whose batch was not committed.
     """
 
-    def __init__(self, packs: PackLibrary, room: int) -> None:
-        self._packs = packs
+    def __init__(self, packs: TenantPacks, room: int) -> None:
+        self.packs = packs
         self._room = room
         self._known: OrderedDict[AthleteKey, Athlete] = OrderedDict()
 
@@ -31,7 +31,7 @@ class Athletes:
         wanted = list(keys)
         missing = [key for key in wanted if key not in self._known]
         for key, history in (await stored.histories(connection, missing)).items():
-            self._known[key] = restored(self._packs, history)
+            self._known[key] = restored(self.packs.of(key[0]), history)
         for key in wanted:
             self._known.move_to_end(key)
         return {key: self._known[key] for key in wanted}
@@ -49,8 +49,12 @@ class Athletes:
             self._known.popitem(last=False)
 
 
-def restored(packs: PackLibrary, history: History) -> Athlete:
-    """The athlete that this history makes."""
+def restored(packs: Library, history: History) -> Athlete:
+    """The athlete that this history makes. Raises `PacksRefused` when a pack that it stands on is not at hand."""
+    for _, latest in history.decisions.values():
+        found = latest["protocol"]
+        if packs.resolve(found["hash"]) is None and packs.resolve(f"{found['id']}@{found['version']}") is None:
+            raise PacksRefused(f"a course stands on {found['id']}@{found['version']} ({found['hash']}), which this release does not have")
     received = []
     for body, digest in history.events:
         event = parse(orjson.loads(body), internal=True)

@@ -23,6 +23,8 @@ from services.decision.store import athletes as stored
 from services.decision.store.athletes import AthleteKey, EventKey
 from services.decision.store.connection import Connection
 
+STARTED: Final = "milepost.course.started"
+CORRECTED: Final = "milepost.event.corrected"
 AT_ONCE: Final = 64
 BREATH_S: Final = 0.02
 """Events folded before their questions go to the second engine, which works in another process."""
@@ -57,6 +59,7 @@ class Desk:
 
         `keys_may_be_taken` looks every key up in history first: needed after a `Clash`, too dear otherwise.
         """
+        self._set_aside_unknown_protocols(arrivals)
         await _set_aside_taken_keys(connection, arrivals, keys_may_be_taken)
         unsettled: Collection[AthleteKey] = {a.athlete_key for a in arrivals if a.outside is None}
         while unsettled:
@@ -66,6 +69,19 @@ class Desk:
             again |= _compare(one for one in asked if one.arrival.athlete_key not in again)
             self.athletes.drop(again)
             unsettled = again
+
+    def _set_aside_unknown_protocols(self, arrivals: Sequence[Arrival]) -> None:
+        """Which protocols there are changes while the fold may not: what names none that there is stays outside of it for good."""
+        for arrival in arrivals:
+            if arrival.event is None or arrival.outside is not None:
+                continue
+            path, data = "data", arrival.event.data
+            if arrival.type == CORRECTED:
+                path, data = "data.data", data["data"]
+            named = data.get("protocol") if arrival.type in (STARTED, CORRECTED) else None
+            packs = self.athletes.packs.of(arrival.tenant)
+            if isinstance(named, str) and packs.resolve(named) is None:
+                arrival.outside = Outside("refused", f"{path}.protocol", f"expected one of {', '.join(packs.names())}")
 
     async def _fold(self, arrivals: Sequence[Arrival], athletes: Mapping[AthleteKey, Athlete]) -> tuple[set[AthleteKey], list[_Asked]]:
         """Every arrival of these athletes through its fold, and every question it raises judged twice. Also returns the athletes whose

@@ -7,6 +7,7 @@ checkpoint. So nothing is lost or written twice, whichever step was cut off.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from typing import Final
 
 import asyncpg
@@ -21,11 +22,12 @@ from services.decision.ledger import entries
 from services.decision.reader import Message, Reader
 from services.decision.stopping import told_to_stop
 from services.decision.store.commit import Clash, Fenced, commit
-from services.decision.store.connection import borrowed
+from services.decision.store.connection import Connection, borrowed
 from services.decision.ticker import Ticker
 
 FETCH_WAIT_S: Final = 1.0
 """Short, because a parked pull does not survive a restart of the server (nats.py #504)."""
+PACKS_EVERY_S: Final = 1.0
 CLASHES: Final = 5
 """Tries of a batch whose keys are taken; each sees what took them before, so a second is nearly always enough."""
 
@@ -45,8 +47,11 @@ class Lane:
         ticker: Ticker,
         fetch_size: int,
         committed: Callable[[], None],
+        renew_packs: Callable[[Connection], Awaitable[None]],
     ) -> None:
-        """`open_reader(partitions, start)` reads the bus from stream sequence `start`; `committed` is called after each COMMIT."""
+        """`open_reader(partitions, start)` reads the bus from stream sequence `start`; `committed` is called after each COMMIT, and
+        `renew_packs` between two batches, about once a second, with what was published since.
+        """
         self._engine = engine
         self._open_reader = open_reader
         self._desk = desk
@@ -54,6 +59,8 @@ class Lane:
         self._ticker = ticker
         self._fetch_size = fetch_size
         self._committed = committed
+        self._renew_packs = renew_packs
+        self._packs_renewed = 0.0
         self._moved = False
         self.serving = asyncio.Event()
 
@@ -99,6 +106,10 @@ class Lane:
             await reader.close()
 
     async def _turn(self, reader: Reader) -> None:
+        if monotonic() - self._packs_renewed >= PACKS_EVERY_S:
+            async with borrowed(self._engine) as connection:
+                await self._renew_packs(connection)
+            self._packs_renewed = monotonic()
         messages = await reader.next(self._fetch_size, min(FETCH_WAIT_S, self._ticker.wait_s()))
         if messages:
             await self._take_in(messages)

@@ -15,13 +15,16 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.athletes import Athletes
 from services.decision.desk import Desk, SecondOpinion
-from services.decision.engines.durable import SecondEngine, SecondEngineMissing
+from services.decision.engines.durable import PackRefused, SecondEngineMissing
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lane import Lane
 from services.decision.lease import Lease, partitions_of
+from services.decision.packs import PacksRefused, Published, TenantPacks
 from services.decision.reader import Reader
 from services.decision.relay import Relay
 from services.decision.rules.library import PackLibrary
+from services.decision.second import Second
+from services.decision.store.connection import Connection, borrowed
 from services.decision.ticker import Ticker
 from shared import db
 from shared.bus import Bus, BusError
@@ -34,7 +37,7 @@ _log = structlog.get_logger("milepost.decision")
 class Worker:
     """Everything one lane needs, wired. Connections and engines are handed in and stay their owner's."""
 
-    def __init__(self, settings: Settings, engine: AsyncEngine, bus: Bus, packs: PackLibrary, second: SecondOpinion, lane: int = 0) -> None:
+    def __init__(self, settings: Settings, engine: AsyncEngine, bus: Bus, packs: TenantPacks, second: SecondOpinion, lane: int = 0) -> None:
         self.partitions = partitions_of(lane, settings.lanes)
         self.lease = Lease(engine, self.partitions, settings.lease_s)
         self.relay = Relay(engine, bus, self.partitions, settings.pseudonym_key_bytes)
@@ -43,7 +46,13 @@ class Worker:
         async def open_reader(partitions: Sequence[int], start: int) -> Reader:
             return await Reader.open(bus, f"{lane}-of-{settings.lanes}", partitions, start, settings.fetch_size)
 
-        self.lane = Lane(engine, open_reader, self.desk, self.lease, Ticker(), settings.fetch_size, self.relay.wake)
+        async def renew_packs(connection: Connection) -> None:
+            if isinstance(packs, Published) and await packs.refresh(connection):
+                packs.expired()
+                if isinstance(second, Second):
+                    await second.hold(packs.by_hash)
+
+        self.lane = Lane(engine, open_reader, self.desk, self.lease, Ticker(), settings.fetch_size, self.relay.wake, renew_packs)
 
     async def run(self) -> None:
         """Serves until cancelled."""
@@ -55,16 +64,20 @@ class Worker:
 async def serve(settings: Settings, lane: int) -> None:
     """Runs lane `lane` until SIGTERM or SIGINT, then gives its partitions back. Raises what the servers are refused for."""
     require(settings, "database_url", "nats_url", "pseudonym_key")
-    packs = PackLibrary(ReferenceEngine())
+    packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
     async with AsyncExitStack() as stack:
         engine = db.engine(settings, pool_size=5)
         stack.push_async_callback(engine.dispose)
         await db.verify(engine)
+        async with borrowed(engine) as connection:
+            await packs.record_shipped(connection)
+            await packs.refresh(connection)
+        packs.expired()
         bus = await Bus.connect(settings, f"milepost-decision-{lane}")
         stack.push_async_callback(bus.close)
         await bus.ensure_streams()
         await bus.verify()
-        second = SecondEngine(packs.by_hash)
+        second = Second(packs.by_hash)
         stack.push_async_callback(second.close)
         await second.start()
         await _until_told(Worker(settings, engine, bus, packs, second, lane))
@@ -109,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _serve_metrics(settings.host, options.metrics_port)
         _collect_seldom()
         uvloop.run(serve(settings, lane))
-    except (SettingsFault, db.DatabaseRefused, BusError, SecondEngineMissing) as fault:
+    except (SettingsFault, db.DatabaseRefused, BusError, SecondEngineMissing, PackRefused, PacksRefused) as fault:
         print(fault, file=sys.stderr)
         return 1
     return 0

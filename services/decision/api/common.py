@@ -11,6 +11,7 @@ from fastapi import Depends, Path, Query, Request, Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.decision.cursors import Cursors
+from services.decision.packs import PacksRefused, Published
 from services.decision.store.connection import Connection, borrowed
 from shared.auth import Principal, requires
 from shared.events.forms import INSTANT_FORM, instant
@@ -45,6 +46,16 @@ async def reading(request: Request) -> AsyncIterator[Connection]:
     except (SQLAlchemyError, OSError, TimeoutError) as fault:
         detail = "history cannot be read now because the database does not answer; repeat the request after the time in Retry-After"
         raise Problem(503, "Not available", detail, "not-available", headers={"Retry-After": "2"}) from fault
+
+
+async def packs_now(request: Request, connection: Connection) -> Published:
+    """The packs, with everything that was published until now. Answers 503 when this release cannot read one of them."""
+    packs: Published = request.app.state.packs
+    try:
+        await packs.refresh(connection)
+    except PacksRefused as fault:
+        raise Problem(503, "Not available", f"{fault}; run the release that published it, or a later one", "not-available") from None
+    return packs
 
 
 def not_found(what: str) -> Problem:

@@ -20,6 +20,7 @@ from services.decision.api.common import (
     moment_of,
     named,
     not_found,
+    packs_now,
     page,
     place_of,
     reading,
@@ -138,8 +139,9 @@ async def course_of(connection: Connection, tenant: str, course: str) -> CourseR
 
 async def folded(request: Request, connection: Connection, tenant: str, athlete: str) -> Athlete:
     """The athlete as history makes them, folded in a thread: a long history would hold up other requests."""
+    packs = await packs_now(request, connection)
     history = await reads.history(connection, tenant, athlete)
-    return await asyncio.to_thread(restored, request.app.state.packs, history)
+    return await asyncio.to_thread(restored, packs.of(tenant), history)
 
 
 def shown(course: CourseRead) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from services.decision.api import forms
-from services.decision.api.common import ProtocolsReader, answer, not_found
+from services.decision.api.common import ProtocolsReader, answer, not_found, packs_now, reading
 from services.decision.core.protocol import Protocol
-from services.decision.rules.library import PackLibrary
 from shared.problems import problem_responses
 
 router = APIRouter(tags=["protocols"])
@@ -20,8 +19,10 @@ router = APIRouter(tags=["protocols"])
     responses=problem_responses(401, 403, 503),
 )
 async def protocols(request: Request, principal: ProtocolsReader) -> Response:
-    packs: PackLibrary = request.app.state.packs
-    return answer({"items": [_brief(pack) for pack in packs.protocols.values()]})
+    async with reading(request) as connection:
+        packs = await packs_now(request, connection)
+    mine = packs.of(principal.tenant)
+    return answer({"items": [_brief(pack) for name in mine.names() if (pack := mine.resolve(name)) is not None]})
 
 
 @router.get(
@@ -32,8 +33,9 @@ async def protocols(request: Request, principal: ProtocolsReader) -> Response:
 )
 async def protocol(request: Request, id: str, principal: ProtocolsReader) -> Response:
     """`id`, or `id@version`; without a version, the one that new courses get."""
-    packs: PackLibrary = request.app.state.packs
-    found = packs.resolve(id)
+    async with reading(request) as connection:
+        packs = await packs_now(request, connection)
+    found = packs.of(principal.tenant).resolve(id)
     if found is None:
         raise not_found("protocol")
     return answer(_whole(found))

@@ -28,7 +28,7 @@ from services.decision.api.courses import course_of, folded
 from services.decision.arrivals import moment, stamp
 from services.decision.core.decision import shown_dose
 from services.decision.core.protocol import Protocol
-from services.decision.rules.library import PackLibrary
+from services.decision.packs import Published
 from services.decision.store import reads
 from services.decision.store.reads import CourseRead
 from shared.auth import Principal
@@ -134,7 +134,7 @@ def _hash(course: CourseRead) -> str:
 
 
 def _released(request: Request, course: CourseRead) -> dict[str, Any]:
-    packs: PackLibrary = request.app.state.packs
+    packs: Published = request.app.state.packs
     decision = orjson.loads(course.decision)
     return advice.released(decision, _standing_dose(packs.by_hash.get(decision["protocol"]["hash"]), decision["from_step"]))
 

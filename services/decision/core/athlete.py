@@ -81,8 +81,8 @@ class Athlete:
         athlete._marks = dict(marks)
         for name, event in athlete._known.items():
             mark = marks.get(event.data["course"]) if event.type == "milepost.course.started" else None
-            if mark is not None and event.data["protocol"].partition("@")[0] == mark.body["protocol"]["id"]:
-                athlete._pins[name] = f"{mark.body['protocol']['id']}@{mark.body['protocol']['version']}"
+            if mark is not None:
+                athlete._pins[name] = _pin(packs, mark.body["protocol"])
         athlete._placing = Placing.of(athlete._known.values(), packs, athlete._pins)
         athlete._rebuild(athlete._known, ())
         athlete._index_parked()
@@ -154,11 +154,9 @@ class Athlete:
         """Place everything anew; fold again only from the first difference."""
         own = (event.source, event.id)
         before = self._placing.places
-        if event.type == "milepost.course.started":
-            protocol = self._packs.resolve(event.data["protocol"])
-            if protocol is not None:
-                self._pins[own] = f"{protocol.id}@{protocol.version}"
         self._placing = Placing.of(self._known.values(), self._packs, self._pins)
+        for span in self._placing.spans.values():
+            self._pins[span.start.source, span.start.id] = span.protocol.hash
         after = self._placing.places
         newly = [
             name
@@ -241,6 +239,12 @@ class Athlete:
         """Every condition of every rule of the pack, as it stands."""
         line = self._lines[course]
         return trace(line.judge, line.verdict)
+
+
+def _pin(packs: Packs, protocol: Mapping[str, str]) -> str:
+    """The very content that decided; where only its name is known here, that."""
+    known = packs.resolve(protocol["hash"])
+    return f"{protocol['id']}@{protocol['version']}" if known is None else known.hash
 
 
 def _order(event: Event) -> tuple[Any, str, str]:

@@ -27,7 +27,7 @@ class Packs(Port):
     """The protocols there are."""
 
     def resolve(self, reference: str) -> Protocol | None:
-        """By `id` (the live version) or `id@version`; None when there is none."""
+        """By `id` (the live version), `id@version`, or content hash (which may have been retired since); None when there is none."""
         ...
 
     def names(self) -> list[str]: ...
@@ -162,9 +162,11 @@ class Placing:
             return refused(
                 "data.course", f"course was already started by event {taken.start.id} of {taken.start.source}; choose another course id"
             )
-        pinned = self._pins.get((event.source, event.id), "")
         named = data["protocol"]
-        protocol = self._packs.resolve(pinned if pinned.partition("@")[0] == named else named)
+        pinned = self._pins.get((event.source, event.id))
+        protocol = None if pinned is None else self._packs.resolve(pinned)
+        if protocol is None or named not in (protocol.id, f"{protocol.id}@{protocol.version}"):
+            protocol = self._packs.resolve(named)
         if protocol is None:
             return refused("data.protocol", f"expected one of {', '.join(self._packs.names())}")
         step = data.get("start_step")

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 State = Literal["draft", "checked", "tested", "simulated", "in_review", "approved", "shadow", "live"]
 Kind = Literal[
+    "shipped",
     "drafted",
     "checked",
     "tested",
@@ -144,6 +145,8 @@ def refusal(pack: Pack, event: PackEvent) -> str | None:
     """Why this event may not follow, in words for whoever asked for it; None when it may."""
     if event.kind == "drafted":
         return _draft(pack, event)
+    if event.kind == "shipped":
+        return "only a release ships packs"
     if event.kind in ("rolled_back", "rollback_reviewed", "retired"):
         return _released(pack, event)
     revision = pack.revision

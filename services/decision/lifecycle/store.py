@@ -79,6 +79,21 @@ async def append(connection: Connection, scope: str, pack: str, seq: int, event:
         raise Taken(f"{pack}: event {seq}") from None
 
 
+async def record_shipped(connection: Connection, pack: str, hash: str, source: Source) -> None:
+    """Keeps the text of a pack that came with this release, once."""
+    await connection.execute(
+        "INSERT INTO pack_events (scope, pack, seq, kind, actor, role, hash, at, body, source, floors)"
+        " SELECT $1, $2, coalesce((SELECT max(seq) FROM pack_events WHERE scope = $1 AND pack = $2), 0) + 1,"
+        " 'shipped', 'milepost', 'release', $3, clock_timestamp(), '{}', $4, $5"
+        " WHERE NOT EXISTS (SELECT 1 FROM pack_events WHERE scope = $1 AND pack = $2 AND hash = $3) ON CONFLICT DO NOTHING",
+        SHARED,
+        pack,
+        hash,
+        source.pack,
+        list(source.floors),
+    )
+
+
 async def source_of(connection: Connection, scope: str, pack: str, hash: str) -> Source | None:
     """The newest text with this content, as it was drafted."""
     row = await connection.fetchrow(

@@ -301,7 +301,10 @@ def nearest(name: str) -> list[str]:
 
 
 def content_hash(pack: PackText, floors: list[FloorText]) -> str:
-    """SHA-256 of the canonical form of the pack and every floor it includes."""
-    parts = [one.model_dump(mode="json", by_alias=True) for one in (pack, *floors)]
+    """SHA-256 of the canonical form of the pack and every floor it includes.
+
+    What stands at its default is left out, so that a later word of the language changes the hash of no pack that does not use it.
+    """
+    parts = [one.model_dump(mode="json", by_alias=True, exclude_defaults=True) for one in (pack, *floors)]
     whole = {"pack": parts[0], "includes": parts[1:]}
     return f"sha256:{hashlib.sha256(canonical(whole)).hexdigest()}"

@@ -1,6 +1,6 @@
 """The packs there are: those shipped, and any given by path."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from services.decision.rules.reading import Source, parse, read
 
 SHIPPED = Path(__file__).parent.parent / "protocols"
 FLOORS = ("floor",)
+HASH = "sha256:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,13 @@ def load_text(name: str, raw: bytes) -> Pack:
     return compiled(parse(name, raw, PackText))
 
 
+def load_recorded(name: str, raw: bytes, floors: Sequence[bytes]) -> Pack:
+    """A pack as it was recorded, with the floors it included then."""
+    source = parse(name, raw, PackText)
+    included = tuple(parse(f"{name}, its floor", floor, FloorText) for floor in floors)
+    return Pack(source, included, Compiler(source, included).compile())
+
+
 def compiled(source: Source[PackText]) -> Pack:
     """The pack with its floors; raises `FaultyPack` with every fault."""
     if source.text.includes != list(FLOORS):
@@ -53,18 +61,22 @@ class PackLibrary:
 
     def __init__(self, engine: Engine, paths: Iterable[Path] | None = None, also: Iterable[Path] = ()) -> None:
         shipped = sorted(path for path in SHIPPED.glob("*.yaml") if path.stem not in FLOORS)
-        self.protocols: dict[str, Protocol] = {}
-        for path in [*(shipped if paths is None else paths), *also]:
-            protocol = load(path)
-            self.protocols[protocol.id] = protocol
+        self.packs = [load_pack(path) for path in [*(shipped if paths is None else paths), *also]]
+        self.protocols = {pack.protocol.id: pack.protocol for pack in self.packs}
         self.by_hash = {protocol.hash: protocol for protocol in self.protocols.values()}
         self._judges = {protocol.hash: Judge(protocol, engine) for protocol in self.protocols.values()}
 
     def resolve(self, reference: str) -> Protocol | None:
-        """By `id` or `id@version`."""
+        """By `id`, `id@version` or content hash."""
+        if reference.startswith(HASH):
+            return self.by_hash.get(reference)
         name, _, version = reference.partition("@")
         protocol = self.protocols.get(name)
         return protocol if protocol is not None and version in ("", protocol.version) else None
+
+    def of(self, tenant: str) -> "PackLibrary":
+        """The packs of a tenant: these, whoever asks."""
+        return self
 
     def names(self) -> list[str]:
         return sorted(self.protocols)
