@@ -7,7 +7,7 @@ from typing import Any
 
 from services.decision.core.course import Course, Limits
 from services.decision.core.days import later
-from services.decision.core.protocol import COMPLETE, ENTRY, TERRAIN_ORDER, Dose, RateCap
+from services.decision.core.protocol import COMPLETE, ENTRY, TERRAIN_ORDER, Dose, Protocol, RateCap
 from services.decision.core.sessions import Fact
 from services.decision.core.trivalent import Unknown
 
@@ -190,11 +190,16 @@ def spike_pct(course: Course) -> Fact:
 
 
 def steps_back(course: Course, rungs: int) -> str:
+    """`earlier` from the step in force."""
+    return earlier(course.protocol, course.step, rungs)
+
+
+def earlier(protocol: Protocol, step: str, rungs: int) -> str:
     """The nearest earlier step, at least `rungs` back, with no more run time, no longer bout, no higher intensity, no more sessions."""
-    place = course.protocol.place[course.step]
+    place = protocol.place[step]
     if place < 0:
         return ENTRY
-    ladder = course.protocol.ladder
+    ladder = protocol.ladder
     here = ladder[min(place, len(ladder) - 1)].dose
     for rung in range(place - rungs, -1, -1):
         if no_more(ladder[rung].dose, here):
