@@ -5,14 +5,27 @@ from itertools import product
 
 from hypothesis import strategies as st
 
-from services.decision.core.protocol import TISSUES, AnyOf, Condition, Dose, FactType, Population, Progress, Protocol, Rule, Slot, Step, Then
+from services.decision.core.protocol import (
+    TISSUES,
+    AnyOf,
+    Condition,
+    Dose,
+    FactType,
+    Population,
+    Progress,
+    Protocol,
+    Rule,
+    Slot,
+    Step,
+    Then,
+)
 from services.decision.rules.prove.athlete import Known
 
 LADDER = ("S1", "S2", "S3")
 STEPS = ("entry", *LADDER, "complete")
 FACTS = {
-    "pain.a": FactType("pain.a", "number", "nrs", "higher", "pain", "", ""),
-    "strength.b": FactType("strength.b", "number", "%", "lower", "function", "", ""),
+    "pain.a": FactType("pain.a", "number", "nrs", "higher", "pain", "", "", low=-1, high=5),
+    "strength.b": FactType("strength.b", "number", "%", "lower", "function", "", "", low=-1, high=5),
     "flag.c": FactType("flag.c", "boolean", "", "true", "technique", "", ""),
     "dose.d": FactType("dose.d", "choice", "", "higher", "load", "", "", choices=("none", "some", "much")),
 }
@@ -24,8 +37,7 @@ SLOTS = (
     Slot("flag.c"),
     Slot("dose.d"),
 )
-VALUES = {"pain.a": range(-1, 6), "strength.b": range(-1, 6), "flag.c": range(2), "dose.d": range(3)}
-"""One beyond the thresholds on either side, which is as far as a pack without ranges can be asked."""
+VALUES = {name: range(fact.bottom, fact.top + 1) for name, fact in FACTS.items()}
 
 numbers = st.integers(0, 3)
 
@@ -82,6 +94,7 @@ def packs(draw, most=5):
         deload=None,
         stop_if=(),
         sources={},
+        grades={},
         facts=FACTS,
         place={step: rung - 1 for rung, step in enumerate(STEPS)},
     )

@@ -3,15 +3,18 @@
 from itertools import product
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
+from services.decision.core.conditions import flat
 from services.decision.core.protocol import ENTRY, TISSUES
+from services.decision.core.question import applies
 from services.decision.core.recovery import earlier, no_more
 from services.decision.core.trivalent import Tri
 from services.decision.engines.reference import judge
 from services.decision.rules.prove import laws
 from services.decision.rules.prove.athlete import Athlete, Known
 from services.decision.rules.prove.proof import Proof
+from tests.property.histories import PACKS, histories, receive_all
 from tests.property.packs import FACTS, STEPS, VALUES, every_value, knowns, packs
 
 PERMISSIVE = ("refer", "regress", "hold", "advance")
@@ -38,26 +41,19 @@ def described(proof, known):
 
 
 @pytest.mark.law("two-engines")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(packs(), st.lists(st.tuples(knowns(), st.sampled_from(STEPS), st.sampled_from(TISSUES)), min_size=1, max_size=8))
 def test_the_encoding_gives_every_verdict_that_the_reference_engine_gives(protocol, athletes):
     proof = Proof(protocol)
     for known, step, tissue in athletes:
         athlete = Athlete(step, tissue, known)
         answer = judge(protocol, athlete.values(protocol), protocol.place[step], TISSUES.index(tissue))
-        model = proof.solver.find("this athlete", *described(proof, known), proof.place.step[step], proof.place.tissue[tissue], _asked(proof))
+        verdict, here = proof.verdict, (proof.place.step[step], proof.place.tissue[tissue])
+        model = proof.solver.find("this athlete", *described(proof, known), *here)
         assert model is not None
-        assert proof.verdict.action(model) == answer.action
-        read = [
-            Tri.MET if model.holds(vote.met) else Tri.UNKNOWN if model.holds(vote.unknown) else Tri.NOT_MET for vote in proof.verdict.votes
-        ]
+        assert verdict.action(model) == answer.action
+        read = [Tri.MET if model.holds(vote.met) else Tri.UNKNOWN if model.holds(vote.unknown) else Tri.NOT_MET for vote in verdict.votes]
         assert tuple(read) == answer.verdicts
-
-
-def _asked(proof):
-    """Builds the verdict before the model is made."""
-    assert proof.verdict
-    return True
 
 
 def to_step(protocol, answer, step):
@@ -68,7 +64,7 @@ def to_step(protocol, answer, step):
 
 
 def asks_more(protocol, one, than):
-    if one == than or one == ENTRY:
+    if one in (than, ENTRY):
         return False
     first, second = protocol.step(one), protocol.step(than)
     return than == ENTRY or (first is not None and second is not None and not no_more(first.dose, second.dose))
@@ -127,3 +123,33 @@ def test_no_athlete_breaks_a_law_that_was_proved(protocol, known, data):
     if not unknown and all(rule.unknown == "hold" for rule in protocol.rules):
         lost = athlete.with_fact(Known(before.fact, None))
         assert of(lost).action != "advance" or of(athlete).action == "advance"
+
+
+@pytest.fixture(scope="module")
+def proofs():
+    """Made once for each pack that a history names."""
+    return {}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(raws=histories())
+def test_no_athlete_whom_the_core_knows_is_left_out_of_a_proof(proofs, raws):
+    """The axioms hold of every course: what they rule out cannot be."""
+    for decision in receive_all(raws)[1]:
+        asked = decision.question
+        proof = proofs.get(asked.pack) or proofs.setdefault(asked.pack, Proof(PACKS.by_hash[asked.pack]))
+        protocol, solver, state, verdict = proof.protocol, proof.solver, proof.state, proof.verdict
+        step, tissue = protocol.steps[asked.rung + 1], TISSUES[asked.tissue]
+        read = {one.slot for rule in protocol.rules if applies(rule, step, tissue) for one in flat(rule.when)}
+        terms = [proof.place.step[step], proof.place.tissue[tissue]]
+        for slot in sorted(read):
+            name, value = protocol.slots[slot].fact, asked.values[slot]
+            seen = state.seen(protocol.slots[slot])
+            terms.append(solver.no(seen) if value is None else seen)
+            if value is not None:
+                assert proof.space[name].low <= value <= proof.space[name].high, name
+                cuts = zip(proof.space[name].cuts, state.at_most[name], strict=True)
+                terms += [term if value <= cut else solver.no(term) for cut, term in cuts]
+        model = solver.find("a course of the core", *terms)
+        assert model is not None
+        assert verdict.action(model) == asked.answer.action

@@ -42,7 +42,7 @@ from services.decision.rules.model import (
     SecondSetbackText,
     SourceText,
 )
-from services.decision.rules.quantities import amount_of, days_of, misfit
+from services.decision.rules.quantities import amount_of, days_of, misfit, mistaken
 from services.decision.rules.reading import Source
 from shared.events import canonical
 from shared.events.catalogue import SITES
@@ -85,7 +85,9 @@ class Compiler:
         for n, one in enumerate(pack.clean):
             for condition in one.any if isinstance(one, AnyText) else [one]:
                 if condition.fact in CATALOGUE and not is_session_fact(condition.fact):
-                    self._fault(f"clean[{n}].fact", f"{condition.fact} is not a fact of one session; `clean` reads session.* facts")
+                    self._fault(
+                        f"clean[{n}].fact", f"{condition.fact} is not a fact of one session; `clean` reads session.* facts", "CYCLE"
+                    )
         if len(dict.fromkeys(self.ladder_ids)) != len(self.ladder_ids):
             self._fault("ladder", "a step id stands twice")
         if self.faults:
@@ -125,8 +127,8 @@ class Compiler:
             place={step: rung - 1 for rung, step in enumerate(ids)},
         )
 
-    def _fault(self, path: str, sentence: str) -> None:
-        self.faults.append(self.source.fault(path, sentence))
+    def _fault(self, path: str, sentence: str, code: str = "FORM") -> None:
+        self.faults.append(self.source.fault(path, sentence, code))
 
     def _population(self) -> None:
         for tissue in self.pack.population.tissues:
@@ -150,14 +152,16 @@ class Compiler:
             self._cites(cites, path)
         for name, source in pack.sources.items():
             if source.evidence != "expert_default" and source.checked_on is None:
-                self._fault(f"sources.{name}", "checked_on is missing; say on which date its numbers were last read against the source")
+                self._fault(
+                    f"sources.{name}", "checked_on is missing; say on which date its numbers were last read against the source", "SAFE-10"
+                )
 
     def _cites(self, cites: Sequence[str], path: str) -> None:
         for cite in cites:
             if cite not in self.sources:
                 near = get_close_matches(cite, self.sources, n=1)
                 meant = f"; did you mean {near[0]}?" if near else "; add it there with its evidence"
-                self._fault(path, f"{cite} is not among the sources{meant}")
+                self._fault(path, f"{cite} is not among the sources{meant}", "SAFE-10")
 
     def _excepted(self, rule: Rule, unless: Sequence[str], rules: Sequence[Rule]) -> Rule:
         """The rule with the opposite of what excepts it among its conditions."""
@@ -165,7 +169,7 @@ class Compiler:
             return rule
         path = next((f"rules[{n}].unless" for n, text in enumerate(self.pack.rules) if text.rule == rule.id), "rules")
         if rule.kind == "refer":
-            self._fault(path, "a rule that refers has no exceptions: a red flag is never set aside")
+            self._fault(path, "a rule that refers has no exceptions: a red flag is never set aside", "SAFE-06")
         when = rule.when
         for name in unless:
             found = next((other for other in rules if other.id == name), None)
@@ -174,7 +178,7 @@ class Compiler:
                 self._fault(path, f"{name} is not another rule of this pack; nearest: {near or 'none'}")
             elif found.excepted_by or (len(found.when) != 1 and any(isinstance(one, AnyOf) for one in found.when)):
                 told = "its conditions must be single ones, or one `any`, without exceptions of its own"
-                self._fault(path, f"{name} cannot except another rule: {told}")
+                self._fault(path, f"{name} cannot except another rule: {told}", "CYCLE")
             else:
                 when += _opposite(found)
         return replace(rule, when=when, excepted_by=tuple(unless))
@@ -223,11 +227,11 @@ class Compiler:
         self._cites(text.cite, f"{path}.cite")
         kind = CATALOGUE.get(text.fact)
         if kind is None:
-            self._fault(f"{path}.fact", f"{text.fact} is not a fact; nearest: {', '.join(nearest(text.fact))}")
+            self._fault(f"{path}.fact", f"{text.fact} is not a fact; nearest: {', '.join(nearest(text.fact))}", "TYPE")
             return Condition(0, "is", True, 1)
         age = None if text.max_age is None else days_of(text.max_age)
         if isinstance(age, str):
-            self._fault(f"{path}.max_age", age)
+            self._fault(f"{path}.max_age", age, "UNIT")
             age = None
         if text.assessor is not None and not text.fact.startswith("milestone."):
             self._fault(f"{path}.assessor", f"{text.fact} is not a test, so nobody assesses it; take `assessor` out")
@@ -236,10 +240,10 @@ class Compiler:
         op: Operator = "is" if isinstance(text.op, bool) else text.op
         value = _value(kind, op, text)
         if isinstance(value, _Wrong):
-            self._fault(f"{path}.{'value' if text.value is not None else 'is'}", value.sentence)
+            self._fault(f"{path}.{'value' if text.value is not None else 'is'}", value.sentence, value.code)
             return Condition(slot, op, True, 1)
         if kind.kind == "number" and not text.cite:
-            self._fault(path, "this number has no citation; add `cite` with the source that gives it, or milepost-default")
+            self._fault(path, "this number has no citation; add `cite` with the source that gives it, or milepost-default", "SAFE-10")
         encoded = tuple(encode(kind, each) for each in value) if isinstance(value, tuple) else encode(kind, value)
         return Condition(slot, op, value, encoded, tuple(text.cite))
 
@@ -247,6 +251,7 @@ class Compiler:
 @dataclass(frozen=True, slots=True)
 class _Wrong:
     sentence: str
+    code: str = "TYPE"
 
 
 def _value(kind: FactType, op: Operator, text: ConditionText) -> int | float | bool | str | tuple[str, ...] | _Wrong:
@@ -269,9 +274,9 @@ def _value(kind: FactType, op: Operator, text: ConditionText) -> int | float | b
         return _Wrong(f"{kind.name} is a number in {kind.unit}: compare with at_most, at_least, below or above")
     found = amount_of(said)
     if isinstance(found, str):
-        return _Wrong(found)
+        return _Wrong(found, "UNIT")
     problem = misfit(kind, found)
-    return found.amount if problem is None else _Wrong(problem)
+    return found.amount if problem is None else _Wrong(problem, mistaken(kind, found))
 
 
 def _opposite(rule: Rule) -> tuple[Condition | AnyOf, ...]:

@@ -10,6 +10,8 @@ class PackFault:
     column: int
     path: str
     sentence: str
+    code: str = "FORM"
+    """The check it fails, as named in docs/checks; FORM is the form of the file itself."""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.path}: {self.sentence}"

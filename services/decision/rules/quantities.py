@@ -4,7 +4,7 @@ A threshold must bear the very unit of its fact; nothing is converted here, for 
 """
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from services.decision.core.protocol import FactType
 from services.decision.core.units import UNITS
@@ -46,6 +46,13 @@ def misfit(kind: FactType, found: Amount) -> str | None:
     if abs(scaled - round(scaled)) > 1e-9:
         return f"{kind.name} is known in steps of {1 / kind.scale:g} {kind.unit}; {found.amount} lies between two of them"
     return None
+
+
+def mistaken(kind: FactType, found: Amount) -> Literal["UNIT", "INSTR", "TYPE"]:
+    """What an amount that does not fit was mistaken in: its dimension, its instrument, or its range and resolution."""
+    if found.unit == kind.unit:
+        return "TYPE"
+    return "INSTR" if UNITS[found.unit].dimension == UNITS[kind.unit].dimension else "UNIT"
 
 
 def days_of(text: str) -> int | str:

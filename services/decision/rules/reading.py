@@ -28,10 +28,10 @@ class Source(Generic[M]):
     raw: bytes
     tree: Any
 
-    def fault(self, path: str, sentence: str) -> PackFault:
+    def fault(self, path: str, sentence: str, code: str = "FORM") -> PackFault:
         """A fault at a path as `rules[3].when[0].fact`: at the deepest part of it that the file has."""
         line, column = place(self.tree, [int(part) if part.isdigit() else part for part in re.findall(r"[^.\[\]]+", path)])
-        return PackFault(self.name, line, column, path, sentence)
+        return PackFault(self.name, line, column, path, sentence, code)
 
 
 def read(path: Path, model: type[M]) -> Source[M]:
@@ -107,7 +107,14 @@ def _fault(name: str, tree: Any, error: Any) -> PackFault:
     places = [part for part in error["loc"] if isinstance(part, int) or not part[:1].isupper()]
     line, column = place(tree, places)
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in places).lstrip(".")
-    return PackFault(name, line, column, path, _sentence(error))
+    return PackFault(name, line, column, path, _sentence(error), _code(places))
+
+
+def _code(places: Sequence[str | int]) -> str:
+    """The law that a key in the wrong form breaks."""
+    if places[:1] == ["waivers"]:
+        return "SAFE-12"
+    return "SAFE-10" if places[-1:] in (["evidence"], ["grade"], ["cite"], ["checked_by"], ["review_by"]) else "FORM"
 
 
 def _sentence(error: Any) -> str:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from services.decision.core.protocol import ENTRY, TISSUES, FactType, Protocol, Slot
 from services.decision.core.question import Action
-from services.decision.rules.prove.space import ASSESSORS, Domain, State
 from services.decision.rules.prove.solver import Model
+from services.decision.rules.prove.space import ASSESSORS, Domain, State
 
 OLDER = 1
 """Days beyond a limit of age at which a value is shown as too old."""

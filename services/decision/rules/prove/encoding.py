@@ -63,9 +63,7 @@ class Verdict:
         self.advancing = solver.named(solver.all((in_scope, all_met)))
         self.refer = refer
         self.regress = solver.named(solver.all((self.regressing, solver.no(refer))))
-        self.advance = solver.named(
-            solver.all((self.advancing, solver.no(self.held), solver.no(self.regressing), solver.no(refer)))
-        )
+        self.advance = solver.named(solver.all((self.advancing, solver.no(self.held), solver.no(self.regressing), solver.no(refer))))
         self.hold = solver.named(solver.no(solver.any((self.refer, self.regress, self.advance))))
 
     def action(self, model: Model) -> str:
@@ -156,9 +154,7 @@ class Encoding:
             not_met.append(solver.all(part[1] for part in parts))
         return solver.all(met), solver.any(not_met)
 
-    def condition(
-        self, condition: Condition, state: State, memo: dict[tuple[int, str, object], tuple[Term, Term]]
-    ) -> tuple[Term, Term]:
+    def condition(self, condition: Condition, state: State, memo: dict[tuple[int, str, object], tuple[Term, Term]]) -> tuple[Term, Term]:
         """Met and not met of one condition; neither is unknown."""
         key = (condition.slot, condition.op, condition.encoded)
         found = memo.get(key)

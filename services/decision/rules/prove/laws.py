@@ -1,11 +1,13 @@
-"""The safety laws that can be proved, each as a question to one pack. An empty answer is the proof; every item is an athlete who breaks it."""
+"""The safety laws that can be proved, each as a question to one pack.
+
+An empty answer is the proof; every item is an athlete who breaks the law.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from services.decision.core.conditions import flat
 from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, AnyOf, Protocol
-from services.decision.core.question import applies
 from services.decision.rules.prove.athlete import Athlete, label, listed
 from services.decision.rules.prove.encoding import Verdict
 from services.decision.rules.prove.proof import Proof
@@ -52,24 +54,19 @@ def missing_never_advances(proof: Proof) -> Iterator[Breach]:
             facts,
         )
         solver.require(solver.any(_same_knowledge(proof, fact) for fact in facts))
-    for family in ("pain",):
-        yield from _advances_without(proof, "SAFE-01", (family,), lambda step: True)
+    yield from _advances_without(proof, "SAFE-01", ("pain",), proof.protocol.steps)
 
 
-def _advances_without(proof: Proof, law: str, families: Sequence[str], at: "StepTest") -> Iterator[Breach]:
+def _advances_without(proof: Proof, law: str, families: Sequence[str], steps: Sequence[str]) -> Iterator[Breach]:
     """An advance at one of these steps while no fact of the families is known."""
     solver = proof.solver
     silent = [solver.no(proof.state.is_known[name]) for name in proof.space if families_of(proof.protocol, name) & set(families)]
-    steps = [step for step in proof.protocol.steps if at(step)]
     goal = solver.all((proof.verdict.advance, *silent, solver.any(proof.place.step[step] for step in steps)))
     model = proof.find(law, goal, well=(proof.state,))
     if model is None:
         return
     athlete = proof.confirmed(proof.athlete(model, proof.state), "advance")
     yield Breach(athlete, f"{athlete.words()}, all else well, {DONE['advance']} with nothing known of {' or '.join(families)}.")
-
-
-StepTest = type(lambda step: True)
 
 
 def families_of(protocol: Protocol, fact: str) -> set[str]:
@@ -105,8 +102,9 @@ def worse_never_freer(proof: Proof) -> Iterator[Breach]:
 
 def pain_not_alone(proof: Proof) -> Iterator[Breach]:
     """SAFE-03: no advance while nothing is known of function and technique, nor, once running has begun, of load."""
-    yield from _advances_without(proof, "SAFE-03", ("function", "technique"), lambda step: step != COMPLETE)
-    yield from _advances_without(proof, "SAFE-03", ("load",), lambda step: step not in (ENTRY, COMPLETE))
+    steps = [step for step in proof.protocol.steps if step != COMPLETE]
+    yield from _advances_without(proof, "SAFE-03", ("function", "technique"), steps)
+    yield from _advances_without(proof, "SAFE-03", ("load",), [step for step in steps if step != ENTRY])
 
 
 def red_flag_stops(proof: Proof) -> Iterator[Breach]:
@@ -142,94 +140,6 @@ def _always(proof: Proof, law: str, fact: str, verdict: Verdict, wanted: str) ->
 
 def _is_true(proof: Proof, state: State, fact: str) -> Term:
     return proof.solver.all((state.is_known[fact], proof.solver.no(state.up_to(fact, 0))))
-
-
-@dataclass(frozen=True, slots=True)
-class Stuck:
-    """A step and the tissues at which nobody can ever advance; `reviewed` when only holds that ask for a review stand in the way."""
-
-    step: str
-    tissues: tuple[str, ...]
-    reviewed: tuple[str, ...]
-    entered: bool
-    """An advance rule applies there at all."""
-
-
-def dead_ends(proof: Proof) -> Iterator[Stuck]:
-    """LIVE: at every step but the last, some athlete of the pack's population advances."""
-    protocol, solver = proof.protocol, proof.solver
-    kept = [
-        v for v in proof.verdict.votes if not (v.rule.kind == "hold" and v.rule.then.urgency == "review")
-    ]
-    without_reviews = Verdict(solver, kept)
-    answers: dict[object, tuple[bool, bool]] = {}
-    for step in protocol.steps[:-1]:
-        stuck: list[str] = []
-        reviewed = False
-        for tissue in protocol.population.tissues:
-            scope = tuple(n for n, rule in enumerate(protocol.rules) if applies(rule, step, tissue))
-            group = (scope, tissue if "injury.tissue" in proof.space or tissue == "bone" else "")
-            if group not in answers:
-                here = (proof.place.step[step], proof.place.tissue[tissue])
-                lives = proof.solver.find("LIVE", proof.verdict.advance, *here) is not None
-                answers[group] = (lives, lives or proof.solver.find("LIVE", without_reviews.advance, *here) is not None)
-            lives, with_review = answers[group]
-            if not lives:
-                stuck.append(tissue)
-                reviewed = with_review
-        if stuck:
-            asks = [r for r in protocol.rules if r.kind == "hold" and r.then.urgency == "review" and r.steps is not None and step in r.steps]
-            narrow = [r.id for r in asks if len(r.steps or ()) < len(protocol.ladder)]
-            entered = any(r.kind == "advance" and applies(r, step, stuck[0]) for r in protocol.rules)
-            yield Stuck(step, tuple(stuck), tuple(narrow) if reviewed else (), entered)
-
-
-def dead_rules(proof: Proof) -> Iterator[tuple[str, str | None]]:
-    """DEAD: rules that cannot change any verdict, each with the rule that always speaks as strictly, if one does."""
-    solver, votes = proof.solver, proof.verdict.votes
-    advances = [vote for vote in votes if vote.rule.kind == "advance"]
-    for vote in votes:
-        rule = vote.rule
-        if rule.kind == "advance":
-            others = solver.all(solver.any((solver.no(v.scope), v.met)) for v in advances if v is not vote)
-            alone = solver.no(solver.any(v.scope for v in advances if v is not vote))
-            speaks = solver.all((vote.scope, others, solver.any((alone, solver.no(vote.met))), solver.any((solver.no(alone), vote.met))))
-            free = solver.no(solver.any((proof.verdict.held, proof.verdict.regressing, proof.verdict.refer)))
-            if solver.find("DEAD", speaks, free) is None and solver.find("DEAD", speaks) is None:
-                yield rule.id, None
-            continue
-        stronger = [v for v in votes if v is not vote and _as_strict(proof.protocol, v.rule.id, rule.id)]
-        if solver.find("DEAD", vote.met, *(solver.no(v.met) for v in stronger)) is None:
-            met = solver.find("DEAD", vote.met)
-            by = None if met is None else next((v.rule.id for v in stronger if met.holds(v.met)), None)
-            yield rule.id, by
-
-
-def _as_strict(protocol: Protocol, one: str, other: str) -> bool:
-    """`one` asks for everything `other` asks for; of two that ask the same, the first stands."""
-    rules = {rule.id: (n, rule) for n, rule in enumerate(protocol.rules)}
-    (first, a), (second, b) = rules[one], rules[other]
-    if a.kind == "advance" or b.kind == "advance":
-        return False
-    mine, yours = _strictness(a), _strictness(b)
-    at_least = all(m >= y for m, y in zip(mine, yours, strict=True)) and set(b.then.resume_when) <= set(a.then.resume_when)
-    return at_least and (mine != yours or first < second)
-
-
-def _strictness(rule: object) -> tuple[int, ...]:
-    from services.decision.core.protocol import URGENCY_ORDER, Rule
-
-    assert isinstance(rule, Rule)
-    then = rule.then
-    return (
-        ("advance", "hold", "regress", "refer").index(rule.kind),
-        int(then.to_entry),
-        99 if then.to_entry else then.steps_back,
-        then.rest_days or 0,
-        0 if then.running is None else RUNNING_ORDER.index(then.running),
-        URGENCY_ORDER.index(then.urgency),
-        int(rule.unknown == "hold"),
-    )
 
 
 def _same_value(proof: Proof, fact: str) -> Term:

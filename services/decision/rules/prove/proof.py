@@ -3,19 +3,17 @@
 Everything is built when first asked for and kept, since most laws ask of the same copies.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from services.decision.core.protocol import ENTRY, Protocol
+from services.decision.core.question import Action
 from services.decision.core.recovery import earlier, no_more
 from services.decision.engines.reference import judge
 from services.decision.rules.prove.athlete import Athlete, read
 from services.decision.rules.prove.encoding import Encoding, Place, Verdict
 from services.decision.rules.prove.solver import STEPS, Model, Solver, Term
 from services.decision.rules.prove.space import State, domains
-
-PERMISSIVE = ("refer", "regress", "hold", "advance")
 
 
 class Unconfirmed(AssertionError):
@@ -96,7 +94,7 @@ class Proof:
 
     def _asks_more(self, step: str, target: int | str, than: int | str) -> bool:
         one, other = (self._target(step, each) for each in (target, than))
-        if one == other or one == ENTRY:
+        if one in (other, ENTRY):
             return False
         if other == ENTRY:
             return True
@@ -149,7 +147,7 @@ class Proof:
 
     def confirmed(self, athlete: Athlete, action: str) -> Athlete:
         """The athlete, once the reference engine answered as the encoding did."""
-        found = athlete.action(self.protocol, action_of)
+        found = athlete.action(self.protocol, _action_of)
         if found != action:
             raise Unconfirmed(f"{athlete.words()}: the encoding says {action}, the engine {found}")
         return athlete
@@ -158,10 +156,6 @@ class Proof:
 AT_STEP = ("injury.tissue", "injury.bone_risk", "injury.suits_protocol", "course.at_entry")
 """Facts that only say again where the athlete stands and what for."""
 
-action_of: Callable[..., str] = lambda protocol, values, rung, tissue: judge(protocol, values, rung, tissue).action  # noqa: E731
 
-
-def without(athlete: Athlete, names: Iterable[str]) -> Athlete:
-    """The athlete told without these facts."""
-    left = set(names)
-    return replace(athlete, matters=tuple(one.fact.name for one in athlete.told() if one.fact.name not in left))
+def _action_of(protocol: Protocol, values: Sequence[int | None], rung: int, tissue: int) -> Action:
+    return judge(protocol, values, rung, tissue).action

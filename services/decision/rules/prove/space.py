@@ -70,7 +70,7 @@ def domains(protocols: Iterable[Protocol]) -> dict[str, Domain]:
 
 
 def _domain(fact: FactType, cuts: list[int], slots: list[Slot]) -> Domain:
-    low, high = span(fact, cuts)
+    low, high = fact.bottom, fact.top
     return Domain(
         fact,
         low,
@@ -81,23 +81,12 @@ def _domain(fact: FactType, cuts: list[int], slots: list[Slot]) -> Domain:
     )
 
 
-def span(fact: FactType, cuts: Iterable[int] = ()) -> tuple[int, int]:
-    """First and last scaled value the fact can have; where the catalogue gives no end, one beyond every threshold."""
-    if fact.kind == "boolean":
-        return 0, 1
-    if fact.kind == "choice":
-        return 0, max(len(fact.choices) - 1, 0)
-    low, high = getattr(fact, "low", None), getattr(fact, "high", None)
-    cuts = list(cuts)
-    first = round(low * fact.scale) if low is not None else min(cuts, default=0) - fact.scale
-    last = round(high * fact.scale) if high is not None else max(cuts, default=0) + 2 * fact.scale
-    return first, max(first, last)
-
-
 class State:
     """What is known of an athlete, as propositions: one copy. Parts not given are this copy's own."""
 
-    def __init__(self, solver: Solver, space: Mapping[str, Domain], values_of: "State | None" = None, known_of: "State | None" = None) -> None:
+    def __init__(
+        self, solver: Solver, space: Mapping[str, Domain], values_of: "State | None" = None, known_of: "State | None" = None
+    ) -> None:
         self.space = space
         self.at_most: dict[str, tuple[Term, ...]] = {} if values_of is None else values_of.at_most
         self.is_known: dict[str, Term] = {} if known_of is None else known_of.is_known
