@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Final
 
+import orjson
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,6 +15,7 @@ from services.decision.store import outbox
 from services.decision.store.connection import borrowed
 from services.decision.store.outbox import Waiting
 from shared.bus import Bus
+from shared.bus.streams import MESSAGE_LIMIT
 from shared.placing import pseudonym
 
 AT_ONCE: Final = 500
@@ -21,6 +23,8 @@ AT_ONCE: Final = 500
 SINGLY_BELOW: Final = 4
 """A batch costs several fsyncs and a single message one, so a few go singly."""
 LOOK_EVERY_S: Final = 1.0
+HEADER_ROOM: Final = 4096
+"""Bytes of a message left for its headers."""
 PUBLISH_LIMIT_S: Final = 10.0
 
 _log = structlog.get_logger("milepost.decision")
@@ -83,5 +87,16 @@ class Relay:
 
 def numbered(row: Waiting) -> bytes:
     """The message of a row: its number in front of what was stored, and behind it the decision it names."""
-    body = row.body if row.decision is None else row.body[:-1] + b',"body":' + row.decision + b"}"
+    message = _with(row, row.decision)
+    if len(message) <= MESSAGE_LIMIT - HEADER_ROOM or row.decision is None:
+        return message
+    # Rules and outcomes stay; the evidence is read from history, where the record stands whole.
+    record = orjson.loads(row.decision)
+    for reason in record["reasons"]:
+        reason["evidence"] = []
+    return _with(row, orjson.dumps(record))
+
+
+def _with(row: Waiting, decision: bytes | None) -> bytes:
+    body = row.body if decision is None else row.body[:-1] + b',"body":' + decision + b"}"
     return b'{"outbox":%d,' % row.outbox + body[1:]

@@ -256,3 +256,81 @@ def test_what_a_corrected_report_opened_is_in_the_fold_as_soon_as_the_report_is(
     give(athlete, elsewhere)
     retraction = event(91, "event.retracted", at(3), {"retracts": "e30", "reason": "twice"}, course=None)
     assert [decision.course for decision in give(athlete, retraction).decisions] == ["c2"]
+
+
+def reviewed(number: int, day: float, **more: Any) -> Raw:
+    data = {"gate": "red_flag_review", "granted": True, "by": {"id": "dr", "role": "clinician"}, **more}
+    return event(number, "clearance.recorded", at(day), data, course=None)
+
+
+def flagged_then_ended() -> list[Raw]:
+    flagged = report(20, "daily", None, at(2), pain_nrs=1, flags=["chest_pain_or_syncope"])
+    return [started(start_step="W1"), flagged, event(70, "course.ended", at(3), {"course": "c1"})]
+
+
+def test_an_open_referral_follows_the_athlete_into_the_next_course() -> None:
+    """Law referral-latches: ending the course is no review."""
+    later = second_course()
+    later["time"] = at(5).isoformat()
+    athlete, _ = receive_all(flagged_then_ended())
+    body = give(athlete, later).decisions[0].body
+    assert (body["urgency"], body["running"], body["action"]) == ("stop_and_refer", "withheld", "hold")
+    assert give(athlete, reviewed(80, 6)).decisions[-1].body["urgency"] != "stop_and_refer"
+
+
+def test_a_referral_reviewed_before_the_next_course_does_not_follow() -> None:
+    later = second_course()
+    later["time"] = at(5).isoformat()
+    for raws in (
+        [*flagged_then_ended()[:2], reviewed(80, 2.5), flagged_then_ended()[2], later],
+        [later, *flagged_then_ended(), reviewed(80, 2.5)],
+    ):
+        _, decisions = receive_all(raws)
+        of_second = [decision.body for decision in decisions if decision.course == "c2"]
+        assert of_second[-1]["urgency"] != "stop_and_refer"
+
+
+def test_a_review_that_was_no_longer_valid_lifts_nothing() -> None:
+    athlete, _ = receive_all(flagged_then_ended()[:2])
+    assert give(athlete, reviewed(80, 4, valid_until="2026-03-01")).decisions[0].body["urgency"] == "stop_and_refer"
+
+
+def test_a_retracted_start_ends_its_course_with_a_last_decision() -> None:
+    athlete, _ = receive_all(two_clean_sessions())
+    receipt = give(athlete, event(90, "event.retracted", at(6), {"retracts": "e0", "reason": "wrong athlete"}, course=None))
+    [last] = receipt.decisions
+    assert (last.course, last.body["action"], last.body["running"], last.state["status"]) == ("c1", "hold", "withheld", "ended")
+    assert give(athlete, report(91, "daily", None, at(7), pain_nrs=0)).status == "parked"
+
+
+def test_the_course_of_a_retracted_start_may_be_started_anew_and_takes_its_events_back() -> None:
+    """Law any-order: whether the retraction came first or last, the course ends alike."""
+    raws = two_clean_sessions()
+    retraction = event(90, "event.retracted", at(6), {"retracts": "e0", "reason": "wrong protocol"}, course=None)
+    anew = started(protocol="mil-knee-overuse", start_step="P1")
+    anew["id"] = "anew"
+    for order in ([*raws, retraction, anew], [anew, *raws[1:], raws[0], retraction], [retraction, anew, *raws]):
+        _, decisions = receive_all(order)
+        last = [decision for decision in decisions if decision.course == "c1"][-1]
+        assert (last.body["protocol"]["id"], last.state["status"]) == ("mil-knee-overuse", "open")
+
+
+def test_a_declined_regress_holds_until_something_new_is_done_or_reported() -> None:
+    raws = two_clean_sessions("W5")
+    morning = report(95, "next_morning", None, at(4), pain_nrs=5, pain_change="higher")
+    athlete, decisions = receive_all([*raws, morning])
+    body = decisions[-1].body
+    assert body["action"] == "regress"
+    of = {name: body[name] for name in ("action", "from_step", "to_step")}
+    answer = {"of": of, "answer": "declined", "reason": "seen today", "by": {"id": "dr", "role": "clinician"}}
+    declined = give(athlete, event(96, "recommendation.answered", at(4.1), answer)).decisions[0].body
+    assert (declined["action"], declined["to_step"], declined["answer"]["state"]) == ("hold", "W5", "declined")
+    again = give(athlete, report(97, "daily", None, at(4.5), pain_nrs=1)).decisions[0].body
+    assert again["action"] == "regress"
+
+
+def test_a_run_far_longer_than_the_dose_is_above_it_even_when_only_its_length_is_known() -> None:
+    athlete, _ = receive_all([started(start_step="W1")])
+    long = event(10, "session.completed", at(1), {"session": "s1", "kind": "run", "completed": True, "duration_s": 3600, "rpe": 3})
+    reasons = give(athlete, long).decisions[0].body["reasons"]
+    assert "floor.above-dose" in [reason["rule"] for reason in reasons if reason["outcome"] == "hold"]

@@ -26,6 +26,8 @@ UNITS = {"nrs": " of 10", "rpe": " of 10", "%": " %", "": ""}
 
 Record = dict[str, Any]
 CLEAN_SHORT = "step.clean_sessions_short"
+EVENTS_TOLD = 20
+"""Of the events a fact was read from, so many are named."""
 SESSIONS_TOLD = 2
 """Of the sessions at a step, so many are explained."""
 ALWAYS = (Tri.MET, Tri.NOT_MET, Tri.UNKNOWN)
@@ -47,8 +49,8 @@ def evidence(point: Point, fact: Fact, verdict: Tri) -> Record:
 
 
 def event_ids(fact: Fact) -> list[str]:
-    """The events a fact was read from, each once, in the fold's order."""
-    return [key[2] for key in sorted(dict.fromkeys(fact.keys))]
+    """The latest events a fact was read from, each once, in the fold's order; bounded, so that a record is."""
+    return [key[2] for key in sorted(dict.fromkeys(fact.keys))[-EVENTS_TOLD:]]
 
 
 def plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol as Port
 
 from services.decision.core.course import key_of
 from services.decision.core.days import Key
+from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY
 from services.decision.core.protocol import COMPLETE, ENTRY, Protocol
 from shared.events import Event, EventFault, validate_data
 
@@ -53,6 +54,8 @@ class Span(NamedTuple):
     protocol: Protocol
     since: datetime
     until: datetime
+    withdrawn: bool = False
+    """Its start was retracted: it stands ended, and its id may be started anew."""
 
 
 def refused(path: str, reason: str) -> Place:
@@ -85,6 +88,8 @@ class Placing:
         """Events with the correction in force worked in."""
         self.gone: dict[Name, Place] = {}
         """Events since retracted: without effect, but their time was known."""
+        self._withdrawn: dict[Name, Event] = {}
+        """Starts of courses since retracted."""
         self.latched: dict[Name, Place] = {}
         """Reports since corrected or retracted, as first sent: a referral they opened stands until its review."""
 
@@ -100,6 +105,9 @@ class Placing:
         for event in ordered:
             if event.type == "milepost.course.started":
                 placing.places[event.source, event.id] = placing._start(event)
+        for event in sorted(placing._withdrawn.values(), key=key_of):
+            if event.data["course"] not in placing.spans and placing._start(event).status == "accepted":
+                placing.spans[event.data["course"]] = placing.spans[event.data["course"]]._replace(until=event.time, withdrawn=True)
         for event in ordered:
             if event.type == "milepost.course.ended":
                 placing._end(event)
@@ -128,7 +136,9 @@ class Placing:
             else:
                 effective[name] = _with_correction(target, meta)
         for name in gone:
-            del effective[name]
+            was = effective.pop(name)
+            if was.type == "milepost.course.started":
+                self._withdrawn[name] = was
         return effective
 
     def _meta(self, meta: Event, target: Event | None) -> Place:
@@ -191,10 +201,32 @@ class Placing:
         return place
 
     def _belongs(self, event: Event) -> Place:
+        place = self._own(event)
+        if place.status != "accepted" or (facet := self._carried(event, place)) is None:
+            return place
+        held = dict(place.courses)
+        later = sorted(course for course, span in self.spans.items() if span.since > event.time and course not in held)
+        return replace(place, courses=(*place.courses, *((course, facet) for course in later)))
+
+    def _carried(self, event: Event, place: Place) -> str | None:
+        """As what it counts on courses that start later: a red flag follows the athlete until a clinician has reviewed it."""
+        data = event.data
+        if event.type == "milepost.clearance.recorded":
+            return "review" if data["gate"] == "red_flag_review" and data["granted"] else None
+        if event.type != "milepost.symptom.reported":
+            return None
+        tissues = {self.spans[course].start.data["injury"]["tissue"]: None for course, _ in place.courses}
+        flags = data.get("flags", ())
+        if all(tissue in NEW_OR_RISING_ONLY for tissue in tissues):
+            return "carried" if any(flag not in MOMENT_FLAGS.values() for flag in flags) else None
+        at_rest = "bone" in tissues and data["when"] in MOMENT_FLAGS and data.get("pain_nrs", 0) >= 1
+        return "carried_all" if flags or at_rest else None
+
+    def _own(self, event: Event) -> Place:
         named = event.data["course"] if event.type in NAMING else event.course
         if named is not None:
             span = self.spans.get(named)
-            if span is None:
+            if span is None or span.withdrawn:
                 return parked("course", f"course {named} has not started")
             if event.type == "milepost.course.ended" and event.time < span.since:
                 return refused("time", "the course had not started by then; a course ends after it starts")
@@ -205,15 +237,16 @@ class Placing:
         if of_session is not None and (event.type == OF_SESSION[0] or len(of_session[1]) == 1):
             courses = of_session[1]
             return Place("accepted", courses=tuple((course, "whole") for course in courses), event=event)
-        running = sorted(course for course, span in self.spans.items() if span.since <= event.time <= span.until)
+        spans = {course: span for course, span in self.spans.items() if not span.withdrawn}
+        running = sorted(course for course, span in spans.items() if span.since <= event.time <= span.until)
         if not running:
             # Before any start it belongs to the course that starts first: a later course takes nothing away from it.
-            first = min((span.since for span in self.spans.values() if event.time < span.since), default=None)
-            running = sorted(course for course, span in self.spans.items() if span.since == first)
+            first = min((span.since for span in spans.values() if event.time < span.since), default=None)
+            running = sorted(course for course, span in spans.items() if span.since == first)
             if not running:
                 return (
                     parked("course", "no course had started by then")
-                    if not self.spans
+                    if not spans
                     else refused("course", "no course of the athlete was open then; name the course")
                 )
         if len(running) == 1 or event.type in SHARED or event.type == "milepost.sensor.summarised":
@@ -274,7 +307,9 @@ class Placing:
             was = self._alone(target)
             now = self.places.get((target.source, target.id))
             courses = dict.fromkeys(c for c, _ in (*was.courses, *(now.courses if now is not None else ())))
-            self.places[name] = Place("accepted", courses=tuple((course, "none") for course in courses), event=meta)
+            facet = "withdrawn" if target.type == "milepost.course.started" and meta.type == META[1] else "none"
+            touched = tuple((course, facet if self.spans[course].withdrawn else "none") for course in courses)
+            self.places[name] = Place("accepted", courses=touched, event=meta)
         gone_or_changed = dict.fromkeys(
             target_of(originals[name]) for name, place in self.places.items() if originals[name].type in META and place.status == "accepted"
         )

@@ -14,14 +14,19 @@ from services.decision.core.trivalent import Unknown
 SEARCH_DAYS = 60
 
 
-def not_before(course: Course, step: str, rest_days: int) -> date | None:
-    """Session date + whole dates of rest + 1, moved on while a week holds all the sessions `step` allows. None before any run."""
+def not_before(course: Course, step: str, rest_days: int, fewer: int = 0) -> date | None:
+    """Session date + whole dates of rest + 1, moved on while a week holds all the sessions `step` allows, less `fewer` in a lighter week.
+
+    None before any run.
+    """
     last = course.last_run_day
     if last is None:
         return None
     day = later(last, rest_days + 1)
     rung = course.protocol.step(step)
     per_week = None if rung is None else rung.dose.sessions_per_week_max
+    if per_week is not None:
+        per_week = max(per_week - fewer, 1)
     limits = limits_at(course, day)
     if limits is not None and "sessions_per_week" in limits.values:
         per_week = min(per_week or 7, limits.values["sessions_per_week"])
@@ -68,14 +73,14 @@ def room(course: Course, day: date) -> int:
     return min((cap.max_steps - _gained(course, cap, day) for cap in _caps(course)), default=9)
 
 
-def eligible_from(course: Course, day: date) -> date | None:
-    """The first date from `day` on with room for a step; None when there is room already."""
+def eligible_from(course: Course, day: date, lighter_week: bool = False) -> date | None:
+    """The first date from `day` on with room for a step and outside a lighter week; None when that is so already."""
     caps = _caps(course)
-    if not course.gained or not caps:
+    if not lighter_week and (not course.gained or not caps):
         return None
 
     def has_room(found: date) -> bool:
-        return all(cap.max_steps > _gained(course, cap, found) for cap in caps)
+        return all(cap.max_steps > _gained(course, cap, found) for cap in caps) and not (lighter_week and deload_due(course, found))
 
     if has_room(day):
         return None

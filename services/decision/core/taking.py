@@ -6,7 +6,7 @@ from datetime import time, timedelta
 
 from services.decision.core.course import KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result, key_of
 from services.decision.core.days import Key, zone
-from services.decision.core.flags import OpenFlag, raised_flags
+from services.decision.core.flags import MOMENT_FLAGS, OpenFlag, raised_flags
 from services.decision.core.judging import Judging
 from services.decision.core.linking import belongs, link
 from services.decision.core.sessions import Fact, Report, before_level, with_report
@@ -24,11 +24,20 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
     """Take one event into the state.
 
     `facet` says how much of it counts: `whole`; `flags`, of an ambiguous report only its ticked red flags; `latched`, of a corrected or
-    retracted report the referral it opened; `none`, only that its time was reached.
+    retracted report the referral it opened; `carried` and `carried_all`, of a report before this course the red flags that follow the
+    athlete, without or with rest and night pain; `review`, of a clearance before this course that it reviews such flags; `withdrawn`, that
+    the start was retracted; `none`, only that its time was reached.
     """
     return_to_entry(course, event, standing)
     course.as_of = max(course.as_of, event.time)
-    course.last_key = key_of(event)
+    course.last_key = max(course.last_key or key_of(event), key_of(event))
+    if facet == "withdrawn":
+        course.status = "ended"
+    elif facet == "review":
+        _lift(course, event)
+    elif facet in ("carried", "carried_all"):
+        _open(course, _carried(event, facet), key_of(event))
+        return
     taker = _TAKERS.get(event.type)
     if taker is not None and facet != "none" and (facet == "whole" or event.type == "milepost.symptom.reported"):
         taker(course, event, standing, judging, facet)
@@ -112,6 +121,15 @@ def _open(course: Course, flags: tuple[str, ...], key: Key) -> None:
     course.flags += tuple(OpenFlag(flag, key) for flag in flags if flag not in standing)
 
 
+def _carried(event: Event, facet: str) -> tuple[str, ...]:
+    flags = list(event.data.get("flags", ()))
+    if facet == "carried":
+        return tuple(sorted(dict.fromkeys(flag for flag in flags if flag not in MOMENT_FLAGS.values())))
+    if event.data["when"] in MOMENT_FLAGS and event.data.get("pain_nrs", 0) >= 1:
+        flags.append(MOMENT_FLAGS[event.data["when"]])
+    return tuple(sorted(dict.fromkeys(flags)))
+
+
 def _moment(course: Course, event: Event) -> str:
     """A morning report is one until 14:00; later it speaks of the day after, and the morning stays unreported."""
     when: str = event.data["when"]
@@ -171,11 +189,18 @@ def _clearance(course: Course, event: Event, standing: Standing | None, judging:
     data = event.data
     course.clearances = {**course.clearances, data["gate"]: Clearance(key_of(event), data["granted"], data.get("valid_until"))}
     if data["gate"] == "red_flag_review" and data["granted"]:
-        reviewed = event.time
-        course.flags = tuple(flag for flag in course.flags if flag.key[0] >= reviewed)
-        course.reviews = tuple(flag for flag in course.reviews if flag.key[0] >= reviewed)
+        _lift(course, event)
     if data["gate"] == "engine_review" and data["granted"]:
         course.fault = None
+
+
+def _lift(course: Course, event: Event) -> None:
+    """A review lifts the flags before it; one that was no longer valid when it was recorded lifts nothing."""
+    until = event.data.get("valid_until")
+    if until is not None and until < course.day(event.time).isoformat():
+        return
+    course.flags = tuple(flag for flag in course.flags if flag.key[0] >= event.time)
+    course.reviews = tuple(flag for flag in course.reviews if flag.key[0] >= event.time)
 
 
 def _skipped(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:

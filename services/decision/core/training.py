@@ -117,6 +117,11 @@ def _measured_off(data: Data, dose: Dose) -> tuple[tuple[str, bool], ...]:
     """Measured quantities outside the band, each with whether it was more."""
     low, high = DOSE_BAND_PCT
     off: list[tuple[str, bool]] = []
+    if "run_s" not in data and dose.run_s is not None and data["kind"] == "run":
+        # Without walking, the whole session is the run: it may hold a pause, so only more than the dose speaks.
+        ran = data.get("duration_s", 0) - data.get("walk_s", 0)
+        if ran * 100 > max(dose.run_s, dose.easy_run_s or 0) * high:
+            off.append((f"a run of {ran} s where the step asks for {dose.run_s} s", True))
     for name, asked in _quantities(dose):
         easy = dose.easy_run_s if name == "run_s" else None
         if name in data and not any(one * low <= data[name] * 100 <= one * high for one in (asked, easy) if one is not None):

@@ -157,7 +157,7 @@ class Judge:
             question,
             facts,
             view,
-            eligible_from(course, view.earliest) if standing.action == "hold" else None,
+            eligible_from(course, view.earliest, standing.modifier == "deload") if standing.action == "hold" else None,
             self._valid_until(view, facts, standing.action),
             scoped,
         )
@@ -177,8 +177,8 @@ class Judge:
                 rungs = max(rungs, self.protocol.second_setback.steps_back)
                 urgency = _most(URGENCY_ORDER, [urgency, "review"])
             to_step = ENTRY if any(rule.then.to_entry for rule in regressing) else steps_back(course, max(rungs, 1))
-            if to_step == course.step:
-                action = "hold"
+            if to_step == course.step or _declined(course, to_step):
+                action, to_step = "hold", course.step
         elif action == "advance":
             to_step = next_step(course)
         if answer.action == "refer":
@@ -187,7 +187,8 @@ class Judge:
         said = [rule.then.running for rule in met if rule.then.running]
         running = _most(RUNNING_ORDER, [_default_running(course, action, to_step, modifier), *said])
         rest = max([base_rest(course, course.step, to_step), *(r.then.rest_days for r in met if r.then.rest_days is not None)])
-        first = not_before(course, to_step, rest)
+        deload = self.protocol.deload if modifier == "deload" else None
+        first = not_before(course, to_step, rest, 0 if deload is None else deload.fewer_sessions)
         rung = self.protocol.step(to_step)
         dose = None
         if rung is not None:
@@ -238,6 +239,15 @@ class Judge:
         if expires is not None and expires >= view.today:
             ends.append(expires)
         return max(min(ends), view.today) if ends else None
+
+
+def _declined(course: Course, to_step: str) -> bool:
+    """A clinician declined this very regress, and nothing was done or reported since."""
+    said = course.answered
+    if said is None or said.answer != "declined" or said.of != ("regress", course.step, to_step):
+        return False
+    heard = [one[-1].key for one in (course.sessions, course.reports) if one]
+    return all(key < said.key for key in heard)
 
 
 def _most(order: tuple[T, ...], found: Sequence[T]) -> T:

@@ -8,10 +8,12 @@ import orjson
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.decision.relay import Relay
+from services.decision.relay import Relay, numbered
 from services.decision.store import outbox
 from services.decision.store.connection import borrowed
+from services.decision.store.outbox import Waiting
 from shared.bus import DECISIONS, Bus, BusUnavailable, PubAck
+from shared.bus.streams import MESSAGE_LIMIT
 from shared.placing import pseudonym
 from shared.settings import Settings
 
@@ -126,3 +128,12 @@ async def test_a_relay_is_woken_by_a_commit(engine: AsyncEngine, bus: Bus, setti
         await emptied(engine, partition)
         running.cancel()
     assert len(await on_the_bus(bus, partition)) == 1
+
+
+def test_a_decision_too_large_for_the_bus_leaves_without_its_evidence() -> None:
+    reasons = [{"rule": f"r{n}", "outcome": "hold", "evidence": [{"events": ["e" * 200] * 20}] * 20} for n in range(10)]
+    record = orjson.dumps({"action": "hold", "reasons": reasons})
+    assert len(record) > MESSAGE_LIMIT
+    told = orjson.loads(numbered(Waiting(7, 1, "t", "a", b'{"kind":"decision"}', record)))
+    assert (told["outbox"], told["body"]["action"], len(told["body"]["reasons"])) == (7, "hold", 10)
+    assert all(reason["evidence"] == [] for reason in told["body"]["reasons"])
