@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, text
 
-from shared.tables import APPEND_ONLY, metadata
+from shared.tables import APPEND_ONLY, key_metadata, metadata
 
 
 def grant(connection: Connection, role: str) -> bool:
@@ -18,6 +18,11 @@ def grant(connection: Connection, role: str) -> bool:
         rights = "SELECT, INSERT" if table.name in APPEND_ONLY else "SELECT, INSERT, UPDATE, DELETE"
         connection.execute(text(f"REVOKE ALL ON {quote(table.name)} FROM {service}"))
         connection.execute(text(f"GRANT {rights} ON {quote(table.name)} TO {service}"))
+    # The services make keys and use them; only the eraser, who is somebody else, destroys them.
+    connection.execute(text(f"GRANT USAGE ON SCHEMA keys TO {service}"))
+    for table in key_metadata.sorted_tables:
+        connection.execute(text(f"REVOKE ALL ON keys.{quote(table.name)} FROM {service}"))
+        connection.execute(text(f"GRANT SELECT, INSERT ON keys.{quote(table.name)} TO {service}"))
     connection.execute(text(f"GRANT SELECT ON alembic_version TO {service}"))
     connection.execute(text(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {service}"))
     return True

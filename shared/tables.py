@@ -1,7 +1,8 @@
 """Every table, as SQLAlchemy Core. `migrations/` builds the same schema; a test compares the two.
 
-History (`APPEND_ONLY`, at the end) is append-only: the role the services use cannot update or delete it. Everything else is a
-projection, a schedule or a lease, and may be rebuilt from history.
+History (`APPEND_ONLY`, at the end) is append-only: the role the services use cannot update or delete it. The keys of athletes stand in a
+schema of their own (`key_metadata`), apart from the data. Everything else is a projection, a schedule or a lease, and may be rebuilt from
+history. A `commitment` stands for the columns before it (docs/proof.md).
 """
 
 from sqlalchemy import (
@@ -22,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, UUID
 
 metadata = MetaData()
+key_metadata = MetaData(schema="keys")
 
 
 def _instant(name: str, nullable: bool = False) -> Column:  # type: ignore[type-arg]
@@ -44,7 +46,8 @@ api_keys = Table(
     Index("api_keys_tenant", "tenant"),
 )
 
-# One row per partition: who may write it (owner, epoch, lease_until), how far the bus was read (stream_seq), how long history is (seq).
+# One row per partition: who may write it (owner, epoch, lease_until), how far the bus was read (stream_seq), how long history is (seq), how
+# many conflicts were kept, and up to which seq there are no commitments, because rows are older than those.
 partition_heads = Table(
     "partition_heads",
     metadata,
@@ -54,6 +57,8 @@ partition_heads = Table(
     _instant("lease_until", nullable=True),
     Column("stream_seq", BigInteger, nullable=False, server_default="0"),
     Column("seq", BigInteger, nullable=False, server_default="0"),
+    Column("conflicts", BigInteger, nullable=False, server_default="0"),
+    Column("unproven", BigInteger, nullable=False, server_default="0"),
 )
 
 # Every event history holds, in the order it was received; `seq` is gapless within its partition. `body` is canonical JSON, as received
@@ -73,6 +78,8 @@ events = Table(
     Column("stream_seq", BigInteger, nullable=True),
     Column("digest", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("commitment", LargeBinary, nullable=True),
+    Column("leaf", LargeBinary, nullable=True),
     PrimaryKeyConstraint("partition", "seq"),
     UniqueConstraint("tenant", "source", "id"),
     Index("events_athlete", "tenant", "athlete", "partition", "seq"),
@@ -92,10 +99,12 @@ event_outcomes = Table(
     Column("status", Text, nullable=False),
     Column("path", Text, nullable=True),
     Column("reason", Text, nullable=True),
+    Column("partition", Integer, nullable=False),
+    Column("commitment", LargeBinary, nullable=True),
     PrimaryKeyConstraint("tenant", "source", "id", "seq", "n"),
 )
 
-# The same key with other content: refused, and kept.
+# The same key with other content: refused, and kept; `n` counts them from 1 in their partition.
 event_conflicts = Table(
     "event_conflicts",
     metadata,
@@ -105,7 +114,12 @@ event_conflicts = Table(
     Column("digest", LargeBinary, nullable=False),
     _instant("recorded_at"),
     Column("body", LargeBinary, nullable=False),
+    Column("athlete", Text, nullable=True),
+    Column("partition", Integer, nullable=True),
+    Column("n", BigInteger, nullable=True),
+    Column("commitment", LargeBinary, nullable=True),
     PrimaryKeyConstraint("tenant", "source", "id", "digest"),
+    UniqueConstraint("partition", "n"),
 )
 
 decisions = Table(
@@ -123,11 +137,48 @@ decisions = Table(
     _instant("as_of"),
     _instant("as_at"),
     Column("body", LargeBinary, nullable=False),
+    Column("commitment", LargeBinary, nullable=True),
     PrimaryKeyConstraint("tenant", "course", "seq"),
     # Ids are made of course, seq, source and event id: two tenants may have the same.
     UniqueConstraint("tenant", "id"),
     Index("decisions_cause", "tenant", "cause_source", "cause_id"),
     Index("decisions_history", "partition", "event_seq"),
+)
+
+# Signed notes: the first `size` leaves of this tree have the root that the note says. A tree is named for its table; partition 0 where the
+# table has none.
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("tree", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("note", Text, nullable=False),
+    _instant("created_at"),
+    PrimaryKeyConstraint("tree", "partition", "size"),
+)
+
+# Projection: roots of whole blocks of 256 leaves, so that a proof reads a few hundred hashes.
+tree_blocks = Table(
+    "tree_blocks",
+    metadata,
+    Column("tree", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("block", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tree", "partition", "block"),
+)
+
+# One key per athlete, wrapped with the installation's secret key; null once it was destroyed.
+athlete_keys = Table(
+    "athlete_keys",
+    key_metadata,
+    Column("tenant", Text, nullable=False),
+    Column("athlete", Text, nullable=False),
+    Column("wrapped", LargeBinary, nullable=True),
+    _instant("created_at"),
+    _instant("erased_at", nullable=True),
+    PrimaryKeyConstraint("tenant", "athlete"),
 )
 
 # Projection: one row per course, its latest decision and what the worklist sorts by.
@@ -430,6 +481,6 @@ event_terms = Table(
 )
 
 APPEND_ONLY = (
-    *("events", "event_outcomes", "event_conflicts", "decisions", "notices", "attempts", "pack_events"),
+    *("events", "event_outcomes", "event_conflicts", "decisions", "notices", "attempts", "checkpoints", "pack_events"),
     *("notice_policies", "acknowledgements", "answer_links", "event_terms"),
 )

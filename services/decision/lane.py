@@ -17,11 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.decision import measures
 from services.decision.arrivals import Arrival, read, set_aside, time_reached
 from services.decision.desk import Desk
+from services.decision.keys import AthleteKeys
 from services.decision.lease import Lease
 from services.decision.ledger import entries
 from services.decision.reader import Message, Reader
 from services.decision.stopping import told_to_stop
 from services.decision.store.commit import Clash, Fenced, commit
+from services.decision.store.committing import commit_to
 from services.decision.store.connection import Connection, borrowed
 from services.decision.ticker import Ticker
 
@@ -43,6 +45,7 @@ class Lane:
         engine: AsyncEngine,
         open_reader: Callable[[Sequence[int], int], Awaitable[Reader]],
         desk: Desk,
+        keys: AthleteKeys,
         lease: Lease,
         ticker: Ticker,
         fetch_size: int,
@@ -55,6 +58,7 @@ class Lane:
         self._engine = engine
         self._open_reader = open_reader
         self._desk = desk
+        self._keys = keys
         self._lease = lease
         self._ticker = ticker
         self._fetch_size = fetch_size
@@ -78,6 +82,7 @@ class Lane:
                 finally:
                     self.serving.clear()
                     self._desk.athletes.clear()
+                    self._keys.clear()
                 await asyncio.sleep(pause)
         finally:
             await self._give_back()
@@ -156,6 +161,7 @@ class Lane:
                 await self._settle_and_commit(arrivals, read_to, keys_may_be_taken=attempt > 0)
             except Clash:
                 self._desk.athletes.drop(a.athlete_key for a in arrivals)
+                self._keys.clear()
             else:
                 self._moved = True
                 self._committed()
@@ -168,9 +174,12 @@ class Lane:
                 await self._desk.settle(connection, arrivals, keys_may_be_taken)
             async with self._lease.guard:
                 writes = entries(self._lease.heads, arrivals, read_to)
+                await self._keys.provide(connection, writes, (a.athlete_key for a in arrivals))
+                commit_to(writes)
                 with measures.COMMIT_SECONDS.time():
                     await commit(connection, writes)
                 self._lease.moved(writes)
+                self._keys.stored(writes)
         measures.BATCH.observe(len(arrivals))
         self._desk.athletes.make_room()
         measures.ATHLETES.set(len(self._desk.athletes))

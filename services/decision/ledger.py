@@ -48,7 +48,16 @@ def _enter(writes: Writes, numbers: dict[int, int], arrival: Arrival) -> None:
     if status == "duplicate":
         return
     if status == "conflict":
-        row = ConflictRow(arrival.tenant, arrival.source, arrival.id, arrival.digest, arrival.recorded_at, arrival.body)
+        row = ConflictRow(
+            arrival.tenant,
+            arrival.source,
+            arrival.id,
+            arrival.digest,
+            arrival.recorded_at,
+            arrival.body,
+            arrival.athlete,
+            arrival.partition,
+        )
         writes.conflicts.append((row, _refusal(arrival, arrival.source, arrival.id, arrival.type, path, reason)))
         return
     numbers[arrival.partition] += 1
@@ -69,14 +78,16 @@ def _enter(writes: Writes, numbers: dict[int, int], arrival: Arrival) -> None:
             arrival.body,
         )
     )
-    writes.outcomes.append(OutcomeRow(arrival.tenant, arrival.source, arrival.id, seq, n, status, path, reason))
+    writes.outcomes.append(OutcomeRow(arrival.tenant, arrival.source, arrival.id, seq, n, status, path, reason, arrival.partition))
     if status == "refused":
         writes.outbox.append(_refusal(arrival, arrival.source, arrival.id, arrival.type, path, reason))
     if arrival.receipt is None:
         return
     for place, change in enumerate(arrival.receipt.resolved, 1):
         path, reason = storable(change.path), storable(change.reason)
-        writes.outcomes.append(OutcomeRow(arrival.tenant, change.source, change.id, seq, place, change.status, path, reason))
+        writes.outcomes.append(
+            OutcomeRow(arrival.tenant, change.source, change.id, seq, place, change.status, path, reason, arrival.partition)
+        )
         if change.status == "refused":
             writes.outbox.append(_refusal(arrival, change.source, change.id, None, path, reason))
     for decision in arrival.receipt.decisions:

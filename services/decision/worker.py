@@ -17,6 +17,7 @@ from services.decision.athletes import Athletes
 from services.decision.desk import Desk, SecondOpinion
 from services.decision.engines.durable import PackRefused, SecondEngineMissing
 from services.decision.engines.reference import ReferenceEngine
+from services.decision.keys import AthleteKeys
 from services.decision.lane import Lane
 from services.decision.lease import Lease, partitions_of
 from services.decision.packs import PacksRefused, Published, TenantPacks
@@ -28,6 +29,7 @@ from services.decision.store.connection import Connection, borrowed
 from services.decision.ticker import Ticker
 from shared import db
 from shared.bus import Bus, BusError
+from shared.proof import Keyring
 from shared.settings import Settings, SettingsFault, load, require
 from shared.telemetry import REGISTRY, configure_logs
 
@@ -52,7 +54,8 @@ class Worker:
                 if isinstance(second, Second):
                     await second.hold(packs.by_hash)
 
-        self.lane = Lane(engine, open_reader, self.desk, self.lease, Ticker(), settings.fetch_size, self.relay.wake, renew_packs)
+        keys = AthleteKeys(Keyring(settings.secret_key_bytes))
+        self.lane = Lane(engine, open_reader, self.desk, keys, self.lease, Ticker(), settings.fetch_size, self.relay.wake, renew_packs)
 
     async def run(self) -> None:
         """Serves until cancelled."""
@@ -63,7 +66,7 @@ class Worker:
 
 async def serve(settings: Settings, lane: int) -> None:
     """Runs lane `lane` until SIGTERM or SIGINT, then gives its partitions back. Raises what the servers are refused for."""
-    require(settings, "database_url", "nats_url", "pseudonym_key")
+    require(settings, "database_url", "nats_url", "pseudonym_key", "secret_key")
     packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
     async with AsyncExitStack() as stack:
         engine = db.engine(settings, pool_size=5)

@@ -51,6 +51,7 @@ async def empty_database(server_settings: Settings, owner: AsyncEngine) -> Setti
     async with owner.begin() as conn:
         await conn.execute(text("DROP SCHEMA public CASCADE"))
         await conn.execute(text("CREATE SCHEMA public"))
+        await conn.execute(text("DROP SCHEMA IF EXISTS keys CASCADE"))
     return server_settings
 
 

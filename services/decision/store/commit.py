@@ -9,8 +9,9 @@ from typing import Any
 
 import asyncpg
 
+from services.decision.store import committing, keys
 from services.decision.store.connection import Connection, touched
-from services.decision.store.rows import CourseRow, OutboxRow, TimerRow, Writes
+from services.decision.store.rows import ConflictRow, CourseRow, OutboxRow, TimerRow, Writes
 
 
 class Fenced(Exception):
@@ -29,26 +30,34 @@ WHERE h.partition = n.partition AND h.epoch = n.epoch AND h.stream_seq = n.strea
 """
 
 _EVENTS = """
-INSERT INTO events (partition, seq, tenant, athlete, source, id, type, time, recorded_at, stream_seq, digest, body)
+INSERT INTO events (partition, seq, tenant, athlete, source, id, type, time, recorded_at, stream_seq, digest, body, commitment, leaf)
 SELECT * FROM unnest($1::int[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::timestamptz[], $9::timestamptz[], $10::bigint[], $11::bytea[], $12::bytea[])
+    $8::timestamptz[], $9::timestamptz[], $10::bigint[], $11::bytea[], $12::bytea[], $13::bytea[], $14::bytea[])
 """
 
 _OUTCOMES = """
-INSERT INTO event_outcomes (tenant, source, id, seq, n, status, path, reason)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::text[])
+INSERT INTO event_outcomes (tenant, source, id, seq, n, status, path, reason, partition, commitment)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::int[], $6::text[], $7::text[], $8::text[], $9::int[],
+    $10::bytea[])
 """
 
+_KEPT = """
+SELECT c.tenant, c.source, c.id, c.digest FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS n(tenant, source, id, digest)
+JOIN event_conflicts AS c ON c.tenant = n.tenant AND c.source = n.source AND c.id = n.id AND c.digest = n.digest
+"""
+
+_NUMBERS = "UPDATE partition_heads SET conflicts = conflicts + $2 WHERE partition = $1 RETURNING conflicts - $2"
+
 _CONFLICTS = """
-INSERT INTO event_conflicts (tenant, source, id, digest, recorded_at, body)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::bytea[])
-ON CONFLICT DO NOTHING RETURNING tenant, source, id, digest
+INSERT INTO event_conflicts (tenant, source, id, digest, recorded_at, body, athlete, partition, n, commitment)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[], $6::bytea[], $7::text[], $8::int[], $9::bigint[],
+    $10::bytea[])
 """
 
 _DECISIONS = """
-INSERT INTO decisions (tenant, course, seq, id, athlete, partition, event_seq, cause_source, cause_id, as_of, as_at, body)
+INSERT INTO decisions (tenant, course, seq, id, athlete, partition, event_seq, cause_source, cause_id, as_of, as_at, body, commitment)
 SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[], $6::int[], $7::bigint[], $8::text[],
-    $9::text[], $10::timestamptz[], $11::timestamptz[], $12::bytea[])
+    $9::text[], $10::timestamptz[], $11::timestamptz[], $12::bytea[], $13::bytea[])
 """
 
 _COURSES = """
@@ -100,6 +109,8 @@ async def commit(connection: Connection, writes: Writes) -> None:
 
 async def _write(connection: Connection, writes: Writes) -> None:
     await _move_heads(connection, writes)
+    if writes.new_keys and not await keys.add(connection, writes.new_keys):
+        raise _rolled_back("an athlete of the batch has a key by now")
     if writes.events:
         await connection.execute(_EVENTS, *_columns(writes.events))
     if writes.outcomes:
@@ -110,16 +121,16 @@ async def _write(connection: Connection, writes: Writes) -> None:
     if writes.courses:
         rows: list[CourseRow] = sorted(writes.courses.values())
         if touched(await connection.execute(_COURSES, *_columns(rows))) != len(rows):
-            raise _rolled_back_clash()
+            raise _rolled_back("a course of the batch belongs to another athlete")
     await _set_timers(connection, writes)
     outbox: list[OutboxRow] = writes.outbox + told
     if outbox:
         await connection.execute(_OUTBOX, *_columns(outbox))
 
 
-def _rolled_back_clash() -> asyncpg.UniqueViolationError:
+def _rolled_back(why: str) -> asyncpg.UniqueViolationError:
     # The same path as a taken key: `commit` rolls back and says Clash.
-    return asyncpg.UniqueViolationError("a course of the batch belongs to another athlete")
+    return asyncpg.UniqueViolationError(why)
 
 
 async def _move_heads(connection: Connection, writes: Writes) -> None:
@@ -129,17 +140,22 @@ async def _move_heads(connection: Connection, writes: Writes) -> None:
 
 
 async def _keep_conflicts(connection: Connection, writes: Writes) -> list[OutboxRow]:
+    """Those that history does not have yet, numbered behind their partition's last; what is to be told of them."""
     if not writes.conflicts:
         return []
-    rows = await connection.fetch(_CONFLICTS, *_columns([row for row, _ in writes.conflicts]))
-    new = {(row["tenant"], row["source"], row["id"], row["digest"]) for row in rows}
-    told = []
-    for row, notice in writes.conflicts:
-        key = (row.tenant, row.source, row.id, row.digest)
-        if key in new:
-            new.discard(key)
-            told.append(notice)
-    return told
+    wanted = {(row.tenant, row.source, row.id, row.digest): (row, notice) for row, notice in reversed(writes.conflicts)}
+    for kept in await connection.fetch(_KEPT, *_columns(list(wanted))):
+        wanted.pop(tuple(kept), None)
+    new: dict[int, list[ConflictRow]] = {}
+    for row, _ in wanted.values():
+        new.setdefault(row.partition, []).append(row)
+    for partition, rows in sorted(new.items()):
+        last = int(await connection.fetchval(_NUMBERS, partition, len(rows)))
+        numbered = [
+            committing.conflict(writes.keys.get((row.tenant, row.athlete)), row, number) for number, row in enumerate(rows, last + 1)
+        ]
+        await connection.execute(_CONFLICTS, *_columns([(*one.row, one.n, one.commitment) for one in numbered]))
+    return [notice for _, notice in wanted.values()]
 
 
 async def _set_timers(connection: Connection, writes: Writes) -> None:

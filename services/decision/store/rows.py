@@ -31,6 +31,8 @@ class EventRow(NamedTuple):
     stream_seq: int | None
     digest: bytes
     body: bytes
+    commitment: bytes | None = None
+    leaf: bytes | None = None
 
 
 class OutcomeRow(NamedTuple):
@@ -42,6 +44,8 @@ class OutcomeRow(NamedTuple):
     status: str
     path: str | None
     reason: str | None
+    partition: int
+    commitment: bytes | None = None
 
 
 class ConflictRow(NamedTuple):
@@ -51,6 +55,15 @@ class ConflictRow(NamedTuple):
     digest: bytes
     recorded_at: datetime
     body: bytes
+    athlete: str
+    partition: int
+
+
+class KeyRow(NamedTuple):
+    tenant: str
+    athlete: str
+    wrapped: bytes
+    created_at: datetime
 
 
 class DecisionRow(NamedTuple):
@@ -66,6 +79,7 @@ class DecisionRow(NamedTuple):
     as_of: datetime
     as_at: datetime
     body: bytes
+    commitment: bytes | None = None
 
 
 class CourseRow(NamedTuple):
@@ -107,6 +121,9 @@ class Writes:
 
     before: list[Head] = field(default_factory=list)
     after: list[Head] = field(default_factory=list)
+    keys: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    """The key of every athlete that the batch is about; without it, nothing can be committed to."""
+    new_keys: list[KeyRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     outcomes: list[OutcomeRow] = field(default_factory=list)
     conflicts: list[tuple[ConflictRow, OutboxRow]] = field(default_factory=list)

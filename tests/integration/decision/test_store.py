@@ -117,7 +117,7 @@ async def test_a_batch_is_written_whole_and_moves_the_head(connection: Connectio
     name = f"c-{head.partition}"
     writes = moved(head, 2, 17)
     writes.events = [event(head, 1, stream_seq=16), event(head, 2, stream_seq=17)]
-    writes.outcomes = [OutcomeRow("t", "urn:test", writes.events[0].id, 1, 0, "accepted", None, None)]
+    writes.outcomes = [OutcomeRow("t", "urn:test", writes.events[0].id, 1, 0, "accepted", None, None, head.partition)]
     writes.decisions = [decision(head, 1, name)]
     writes.courses = {("t", name): course(head, 1, name)}
     writes.timers = {("t", name): [TimerRow("t", name, "valid_until", "a", head.partition, NOW)]}
@@ -195,7 +195,7 @@ async def test_a_course_of_another_athlete_is_never_taken_over(connection: Conne
 
 
 async def test_a_conflict_is_kept_once_and_told_once(connection: Connection, head: Head):
-    row = ConflictRow("t", "urn:test", f"conflict-{head.partition}", b"other", NOW, b"{}")
+    row = ConflictRow("t", "urn:test", f"conflict-{head.partition}", b"other", NOW, b"{}", "a", head.partition)
     notice = OutboxRow(head.partition, "t", "a", b'{"kind":"event.refused"}')
     first = moved(head, 0, 1)
     first.conflicts = [(row, notice), (row, notice)]
@@ -246,7 +246,7 @@ async def test_an_athlete_is_loaded_in_the_order_received_with_the_latest_decisi
     writes = moved(head, 3)
     writes.events = [event(head, seq, athlete=athlete) for seq in (1, 2, 3)]
     refused = writes.events[1]
-    writes.outcomes = [OutcomeRow("t", "urn:test", refused.id, 2, OUTSIDE_THE_FOLD, "refused", "data.course", "taken")]
+    writes.outcomes = [OutcomeRow("t", "urn:test", refused.id, 2, OUTSIDE_THE_FOLD, "refused", "data.course", "taken", head.partition)]
     writes.decisions = [decision(head, 1, name, athlete, b'{"n":1}'), decision(head, 2, name, athlete, b'{"n":2}')]
     writes.courses = {("t", name): course(head, 2, name, athlete)}
     await commit(connection, writes)
