@@ -93,9 +93,9 @@ def _progress(seen: Observer) -> list[tuple[float, int]]:
 
 
 _TABLES = {
-    "events": "partition, seq, tenant, athlete, source, id, type, time, recorded_at, stream_seq, digest, body",
-    "event_outcomes": "tenant, source, id, seq, n, status, path, reason",
-    "decisions": "tenant, course, seq, id, athlete, partition, event_seq, cause_source, cause_id, as_of, as_at, body",
+    "events": "partition, seq, tenant, athlete, source, id, type, time, recorded_at, stream_seq, digest, body, commitment, leaf",
+    "event_outcomes": "tenant, source, id, seq, n, status, path, reason, partition, commitment",
+    "decisions": "tenant, course, seq, id, athlete, partition, event_seq, cause_source, cause_id, as_of, as_at, body, commitment",
 }
 _FROM = {
     "events": "SELECT {columns} FROM events WHERE source = 'urn:bench:app' ORDER BY recorded_at, partition, seq LIMIT $1",
