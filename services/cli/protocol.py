@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from services.cli.consequences import consequence_words, days, unknown_words
 from services.cli.terminal import EXIT_FAULT, complain, is_interactive, out, say, stop
 from services.decision.core.conditions import flat
 from services.decision.core.protocol import AnyOf, Condition, Dose, Protocol
@@ -65,7 +66,7 @@ def show(pack: Annotated[str, typer.Argument(help="A pack's id, id@version, or t
     say("\nLadder")
     for step in found.ladder:
         raised = f"raises {' and '.join(step.raises)}" if step.raises else "the first step"
-        say(f"  {step.id:4} {dose_words(step.dose)}; {raised}; {found.rest_days[step.id]} whole days of rest after it")
+        say(f"  {step.id:4} {dose_words(step.dose)}; {raised}; {days(found.rest_days[step.id])}")
     say("\nA session counts when")
     for condition in found.clean:
         say(f"  - {condition_words(found, condition)}")
@@ -78,9 +79,14 @@ def show(pack: Annotated[str, typer.Argument(help="A pack's id, id@version, or t
             say(f"  {rule.text}{where} ({GRADES[rule.grade]}; {', '.join(rule.cite)})")
             for condition in rule.when:
                 say(f"    - {condition_words(found, condition)}")
+            say(f"    Then: {consequence_words(rule)}. {unknown_words(rule)}")
+            if rule.excepted_by:
+                say(f"    Set aside where {' or '.join(rule.excepted_by)} is met.")
+            if rule.disagreement:
+                say(f"    Sources disagree: {rule.disagreement}")
     say("\nSources")
     for name, text in sorted(found.sources.items()):
-        say(f"  {name}: {text}")
+        say(f"  {name} ({GRADES[found.grades[name]]}): {text}")
 
 
 @app.command()

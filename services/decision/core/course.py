@@ -124,10 +124,14 @@ class Course:
     @property
     def at_step(self) -> tuple[Session, ...]:
         """The running sessions since the step in force was reached."""
-        since = self.step_since
-        if since is None or not self.sessions or self.sessions[-1].key < since:
+        since, sessions = self.step_since, self.sessions
+        if since is None:
             return ()
-        return tuple([session for session in self.sessions if session.key >= since])
+        first = len(sessions)
+        # Asked for several times an event, and the sessions at a step are few: from the latest back.
+        while first and sessions[first - 1].key >= since:
+            first -= 1
+        return sessions[first:]
 
     @property
     def last_run_day(self) -> date | None:

@@ -122,6 +122,8 @@ class Compiler:
                 pack.first_line,
                 *(f"For {who}." for who in pack.for_whom),
                 *(f"Not for {who}." for who in pack.not_for),
+                *(f"Red flag, to a clinician at once: {flag}." for flag in pack.red_flags),
+                f"Numbers answered for by the {pack.checked_by}; sources to be read again by {pack.review_by.isoformat()}.",
             ),
             expires=pack.expires,
             place={step: rung - 1 for rung, step in enumerate(ids)},
