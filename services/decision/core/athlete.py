@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Protocol as Port
 from services.decision.core.days import written
 from services.decision.core.decision import Decision, record
 from services.decision.core.explain import Record, facts_of
+from services.decision.core.explanation import explanation
 from services.decision.core.line import Entry, Line
 from services.decision.core.placing import META, Name, Packs, Placing, entries_of, target_of
 from services.decision.core.protocol import Protocol
@@ -234,6 +235,11 @@ class Athlete:
         """Every fact the course's protocol reads, as it stands."""
         line = self._lines[course]
         return facts_of(line.judge, line.verdict)
+
+    def explanation(self, course: str) -> Record:
+        """The smallest change that would advance and what to measure next, as it stands."""
+        line = self._lines[course]
+        return explanation(line.judge, line.verdict)
 
     def trace(self, course: str) -> list[Record]:
         """Every condition of every rule of the pack, as it stands."""

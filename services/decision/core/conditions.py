@@ -24,6 +24,11 @@ def holds(condition: Condition, values: Sequence[int | None]) -> Tri:
     return Tri.MET if _COMPARE[condition.op](found, condition.encoded) else Tri.NOT_MET
 
 
+def met_by(condition: Condition, value: int) -> bool:
+    """Whether a known value meets the condition."""
+    return _COMPARE[condition.op](value, condition.encoded)
+
+
 def each(conditions: Sequence[Condition | AnyOf], values: Sequence[int | None]) -> list[Tri]:
     """The verdict of every condition; an `AnyOf` counts as one."""
     return [
