@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from services.cli import protocol_test
 from services.cli.consequences import consequence_words, days, unknown_words
 from services.cli.terminal import EXIT_FAULT, complain, is_interactive, out, say, stop
 from services.decision.core.conditions import flat
@@ -15,7 +16,8 @@ from services.decision.engines.reference import ReferenceEngine
 from services.decision.rules.faults import FaultyPack
 from services.decision.rules.library import PackLibrary, load
 
-app = typer.Typer(no_args_is_help=True, help="Shows and checks the rule packs.")
+app = typer.Typer(no_args_is_help=True, help="Shows, checks and tests the rule packs.")
+app.command()(protocol_test.test)
 
 WORDS = {
     "at_most": "is at most",
