@@ -137,6 +137,7 @@ Test = Literal[
     "ankle_dorsiflexion_knee_to_wall",
     "heel_raises",
     "countermovement_jump",
+    "cmj_eccentric_impulse",
     "landing_force_asymmetry",
     "leg_stiffness",
     "bone_tenderness_absent",

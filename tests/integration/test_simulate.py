@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from services.decision.core.decision import ARRIVAL_FIELDS
+from services.decision.engines.reference import ReferenceEngine
+from services.decision.rules.library import PackLibrary
 from tests.property.histories import event, started, two_clean_sessions
 
 ROOT = Path(__file__).parents[2]
 STORIES = ROOT.parent / "shared" / "acceptance"
 PAUSED = event(99, "course.paused", datetime(2026, 3, 9, tzinfo=UTC), {"course": "c1"})
-OURS = ("mil-knee-overuse", "progressive-return")
+OURS = PackLibrary(ReferenceEngine()).names()
 
 
 def simulate(text: str, *, file: str = "-", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -140,7 +140,7 @@ def test_each_step_raises_what_it_says_and_no_more(pack: str) -> None:
         if (b.sessions_per_week_max or 0) > (a.sessions_per_week_max or 10**6):
             rises.add("frequency")
         assert rises <= set(step.raises), step.id
-        assert len(step.raises) == 1 or pack == "mil-knee-overuse"
+        assert len(step.raises) == 1 or pack == "mil-knee-overuse" or (a == b and not step.raises)
 
 
 def test_pain_of_five_goes_one_step_back_after_two_days_off() -> None:

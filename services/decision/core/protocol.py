@@ -163,6 +163,8 @@ class RateCap:
     steps: tuple[str, ...]
     axis: Axis | None = None
     cite: tuple[str, ...] = ()
+    counts: Literal["gained", "trained"] = "gained"
+    """Steps gained; or different steps trained at, the one advanced to among them."""
 
 
 @dataclass(frozen=True, slots=True)

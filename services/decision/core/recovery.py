@@ -59,7 +59,11 @@ def _caps(course: Course) -> tuple[RateCap, ...]:
 
 
 def _gained(course: Course, cap: RateCap, day: date) -> int:
+    """What the cap counts on `day`: steps gained, or the different steps trained at besides the next one."""
     since = later(day, 1 - cap.in_days)
+    if cap.counts == "trained":
+        to = next_step(course)
+        return len(dict.fromkeys(one.step for one in course.sessions if since <= one.day <= day and one.step != to))
     count = 0
     for when, step in course.gained:
         rung = course.protocol.step(step)
@@ -70,13 +74,13 @@ def _gained(course: Course, cap: RateCap, day: date) -> int:
 
 def room(course: Course, day: date) -> int:
     """Steps that may still be gained on `day` by every cap that speaks for the next step; 9 where none does."""
-    return min((cap.max_steps - _gained(course, cap, day) for cap in _caps(course)), default=9)
+    return max(min((cap.max_steps - _gained(course, cap, day) for cap in _caps(course)), default=9), 0)
 
 
 def eligible_from(course: Course, day: date, lighter_week: bool = False) -> date | None:
     """The first date from `day` on with room for a step and outside a lighter week; None when that is so already."""
     caps = _caps(course)
-    if not lighter_week and (not course.gained or not caps):
+    if not lighter_week and (not course.sessions or not caps):
         return None
 
     def has_room(found: date) -> bool:

@@ -107,7 +107,7 @@ class Compiler:
             population=Population(tuple(pack.population.tissues), tuple(pack.population.sites)),
             progress=Progress(**_cited(pack.progress)),
             rates=tuple(
-                RateCap(r.max_steps, r.in_days, self._steps(r.at, f"rates[{n}].at") or ids, r.axis, tuple(r.cite))
+                RateCap(r.max_steps, r.in_days, self._steps(r.at, f"rates[{n}].at") or ids, r.axis, tuple(r.cite), r.counts)
                 for n, r in enumerate(pack.rates)
             ),
             rest_days={s.step: pack.rest_days.days if s.rest_days is None else s.rest_days for s in pack.ladder},

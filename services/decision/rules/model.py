@@ -102,6 +102,8 @@ class RateText(Strict):
     at: str | list[Word]
     axis: Axis | None = None
     cite: Annotated[list[Word], Field(min_length=1)]
+    counts: Literal["gained", "trained"] = "gained"
+    """`gained`: steps first reached in these days. `trained`: different steps with a session in these days, counting the next one."""
 
 
 class ProgressText(Strict):

@@ -12,6 +12,7 @@ _TESTS = {
     "ankle_dorsiflexion_knee_to_wall": "knee-to-wall ankle test",
     "heel_raises": "heel-raise test",
     "countermovement_jump": "countermovement jump",
+    "cmj_eccentric_impulse": "eccentric impulse test",
     "landing_force_asymmetry": "landing force test",
     "leg_stiffness": "leg stiffness test",
     "bone_tenderness_absent": "check for bone tenderness",
