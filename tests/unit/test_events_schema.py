@@ -18,7 +18,7 @@ def test_the_document_of_each_type_is_current(event_type):
 
 
 def test_no_document_of_a_type_that_is_gone_is_left():
-    assert {path.stem for path in DOCUMENTS.glob("*.json")} == set(TYPES)
+    assert {path.stem for path in DOCUMENTS.glob("milepost.*.json")} == set(TYPES)
 
 
 def test_write_all_writes_one_document_for_each_type(tmp_path):

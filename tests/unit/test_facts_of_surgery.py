@@ -38,8 +38,8 @@ def told(when: str, hours: float, number: int = 20, **data: Any) -> Raw:
     return report(number, when, "s1", at(1) + timedelta(hours=10 + hours), **data)
 
 
-SORE = {"soreness": "injured_area", "pain_nrs": 2}
-CALM = {"soreness": "none", "pain_nrs": 0}
+SORE: Raw = {"soreness": "injured_area", "pain_nrs": 2}
+CALM: Raw = {"soreness": "none", "pain_nrs": 0}
 
 
 @pytest.mark.parametrize(
