@@ -124,6 +124,8 @@ def test_going_back_never_means_more_running(pack: str) -> None:
             rung_to = protocol.step(to)
             assert protocol.place[to] <= rung - back or to == "entry"
             assert rung_to is None or no_more(rung_to.dose, step.dose)
+            less = protocol.step(steps_back(course, back - 1)) if back > 1 else step
+            assert rung_to is None or (less is not None and no_more(rung_to.dose, less.dose))
 
 
 @pytest.mark.law("one-axis")

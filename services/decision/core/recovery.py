@@ -204,16 +204,21 @@ def steps_back(course: Course, rungs: int) -> str:
 
 
 def earlier(protocol: Protocol, step: str, rungs: int) -> str:
-    """The nearest earlier step, at least `rungs` back, with no more run time, no longer bout, no higher intensity, no more sessions."""
+    """The nearest earlier step, at least `rungs` back, with no more run time, no longer bout, no higher intensity, no more sessions.
+
+    Nor more of any than fewer rungs back would lead to: where a ladder falls and rises again, further back never means more running.
+    """
     place = protocol.place[step]
     if place < 0:
         return ENTRY
     ladder = protocol.ladder
-    here = ladder[min(place, len(ladder) - 1)].dose
-    for rung in range(place - rungs, -1, -1):
-        if no_more(ladder[rung].dose, here):
-            return ladder[rung].id
-    return ENTRY
+    least = ladder[min(place, len(ladder) - 1)]
+    for back in range(min(rungs, 1), rungs + 1):
+        lower = next((ladder[rung] for rung in range(place - back, -1, -1) if no_more(ladder[rung].dose, least.dose)), None)
+        if lower is None:
+            return ENTRY
+        least = lower
+    return least.id
 
 
 def no_more(dose: Dose, than: Dose) -> bool:
