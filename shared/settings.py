@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     lease_s: float = Field(10, ge=1, le=600, description="How long a worker owns its partitions without renewing, in seconds.")
     athletes_in_memory: int = Field(2000, ge=1, description="Folded athletes a worker keeps at hand.")
 
+    approval_days: int = Field(30, ge=1, le=365, description="Days that the approval of a rule pack holds.")
+    bench_processes: int = Field(1, ge=1, le=32, description="Processes that check, backtest and shadow rule packs.")
+
     # Notify
     allow_loopback_webhooks: bool = Field(False, description="Let webhooks go to loopback addresses, at any port. For trials only.")
     webhook_ports: Annotated[frozenset[int], NoDecode] = Field(

@@ -1,14 +1,20 @@
 """The HTTP application of decision: routes, readiness, and the connections they use."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
 from services.decision import measures
-from services.decision.api import answers, courses, events, protocols, recommendations
+from services.decision.api import answers, courses, events, pack_life, pack_runs, protocols, recommendations
 from services.decision.cursors import Cursors
 from services.decision.engines.reference import ReferenceEngine
+from services.decision.lifecycle.backtest import Backtests
+from services.decision.lifecycle.keeper import keep
+from services.decision.lifecycle.office import Office
+from services.decision.lifecycle.pool import Pool
+from services.decision.lifecycle.shadow import accompany
 from services.decision.packs import Published
 from services.decision.rules.library import PackLibrary
 from services.decision.store import leases, outbox
@@ -32,6 +38,13 @@ def create_app(settings: Settings) -> FastAPI:
             bus = await Bus.connect(settings, "milepost-decision-api")
             stack.push_async_callback(bus.close)
             app.state.engine, app.state.bus = engine, bus
+            pool = Pool(settings.bench_processes)
+            stack.callback(pool.close)
+            app.state.office = Office(app.state.packs, pool, settings.approval_days)
+            app.state.backtests = Backtests(engine, app.state.packs, pool, app.state.office)
+            stack.push_async_callback(app.state.backtests.close)
+            for work in (keep(engine, app.state.packs, app.state.office), accompany(engine, app.state.packs, pool)):
+                stack.push_async_callback(_ended, asyncio.create_task(work))
             yield
 
     app = FastAPI(title="Milepost decision", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -40,10 +53,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cursors = Cursors(settings.pseudonym_key_bytes)
     problems.install(app)
     telemetry.install(app, "decision")
-    for room in (courses, recommendations, answers, events, protocols):
+    for room in (courses, recommendations, answers, events, protocols, pack_life, pack_runs):
         app.include_router(room.router)
     app.include_router(telemetry.health_router(_checks(app)))
     return app
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _checks(app: FastAPI) -> dict[str, telemetry.Check]:

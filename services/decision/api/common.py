@@ -26,6 +26,8 @@ DecisionsReader = Annotated[Principal, Depends(requires("decisions:read"))]
 RecommendationsReader = Annotated[Principal, Depends(requires("recommendations:read"))]
 EventsReader = Annotated[Principal, Depends(requires("events:read"))]
 ProtocolsReader = Annotated[Principal, Depends(requires("protocols:read"))]
+ProtocolsWriter = Annotated[Principal, Depends(requires("protocols:write"))]
+ClinicalLead = Annotated[Principal, Depends(requires("protocols:approve"))]
 Clinician = Annotated[Principal, Depends(requires("clinical:write"))]
 
 CourseId = Annotated[str, Path(description="The course's id")]

@@ -1,5 +1,7 @@
 """The protocols that courses may follow."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -22,7 +24,13 @@ async def protocols(request: Request, principal: ProtocolsReader) -> Response:
     async with reading(request) as connection:
         packs = await packs_now(request, connection)
     mine = packs.of(principal.tenant)
-    return answer({"items": [_brief(pack) for name in mine.names() if (pack := mine.resolve(name)) is not None]})
+    working = [
+        {"id": pack, "version": life.revision.version, "hash": life.revision.hash, "state": life.revision.state}
+        for (tenant, pack), life in sorted(packs.lives.items())
+        if tenant == principal.tenant and life.revision is not None and life.revision.state != "live"
+    ]
+    live = [pack for name in mine.names() if (pack := mine.resolve(name)) is not None]
+    return answer({"items": [_brief(pack, packs.shipped.by_hash) for pack in live], "in_preparation": working})
 
 
 @router.get(
@@ -38,11 +46,15 @@ async def protocol(request: Request, id: str, principal: ProtocolsReader) -> Res
     found = packs.of(principal.tenant).resolve(id)
     if found is None:
         raise not_found("protocol")
-    return answer(_whole(found))
+    return answer(_whole(found, packs.shipped.by_hash))
 
 
-def _brief(pack: Protocol) -> dict[str, Any]:
+def _brief(pack: Protocol, shipped: Mapping[str, Protocol]) -> dict[str, Any]:
+    """`expired` packs are shown and say so: every course on one holds."""
     return {
+        "origin": "shipped" if pack.hash in shipped else "own",
+        "expires": None if pack.expires is None else pack.expires.isoformat(),
+        "expired": pack.expires is not None and pack.expires < datetime.now(UTC).date(),
         "id": pack.id,
         "version": pack.version,
         "hash": pack.hash,
@@ -53,9 +65,9 @@ def _brief(pack: Protocol) -> dict[str, Any]:
     }
 
 
-def _whole(pack: Protocol) -> dict[str, Any]:
+def _whole(pack: Protocol, shipped: Mapping[str, Protocol]) -> dict[str, Any]:
     return {
-        **_brief(pack),
+        **_brief(pack, shipped),
         "ladder": [{"id": step.id, "dose": step.dose, "raises": list(step.raises)} for step in pack.ladder],
         "rules": [
             {

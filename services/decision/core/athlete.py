@@ -59,11 +59,12 @@ class Receipt:
 class Athlete:
     """Mutable, in memory, rebuilt from history at any time. One thread at a time."""
 
-    def __init__(self, packs: Library) -> None:
+    def __init__(self, packs: Library, pins: Mapping[Name, str] | None = None) -> None:
+        """`pins` names the content hash that a `course.started` stands on where that is known, as in a replay."""
         self._packs = packs
         self._known: dict[Name, Event] = {}
         self._digests: dict[Name, bytes] = {}
-        self._pins: dict[Name, str] = {}
+        self._pins: dict[Name, str] = dict(pins or {})
         self._marks: dict[str, CourseMark] = {}
         self._placing = Placing(packs, self._pins)
         self._lines: dict[str, Line] = {}

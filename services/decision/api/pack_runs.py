@@ -1,0 +1,191 @@
+"""Backtests of drafts over stored history, and approved packs in shadow.
+
+Counts are for whoever reads packs, athletes and their decisions only for whoever reads decisions.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from services.decision.api import pack_forms as forms
+from services.decision.api.common import (
+    JSON,
+    PAGE,
+    ClinicalLead,
+    Cursor,
+    DecisionsReader,
+    Limit,
+    ProtocolsReader,
+    ProtocolsWriter,
+    answer,
+    named,
+    not_found,
+    page,
+    place_of,
+    reading,
+)
+from services.decision.api.pack_life import answered, done, office, who
+from services.decision.lifecycle import past
+from services.decision.lifecycle.backtest import UNOBSERVED, Backtests, state_of
+from services.decision.lifecycle.past import Kept, Run
+from services.decision.store.connection import Connection
+from shared.auth import requires
+from shared.problems import problem_responses
+
+router = APIRouter(tags=["protocols"])
+
+_REFUSALS = problem_responses(400, 401, 403, 404, 409, 422, 503)
+ReadsProtocols = Depends(requires("protocols:read"))
+
+
+@router.post(
+    "/v1/protocols/{id}/backtests",
+    summary="Run the draft over stored history",
+    status_code=202,
+    response_model=forms.BacktestForm,
+    responses=_REFUSALS,
+)
+async def start(request: Request, id: str, principal: ProtocolsWriter, form: forms.BacktestAsked) -> Response:
+    """Every decision of the tenant's courses under this protocol is decided again by the draft, with the same facts. Follow the run at
+    `/backtests/{backtest}`. Outcomes under the other rule remain unobserved.
+    """
+    runs: Backtests = request.app.state.backtests
+    id = named(id, "protocol")
+    async with reading(request) as connection:
+        run = await done(runs.start(connection, principal.tenant, id, who(principal), form.hash, form.over))
+    return Response(orjson.dumps(_shown(run)), 202, media_type=JSON)
+
+
+@router.get(
+    "/v1/protocols/{id}/backtests",
+    summary="The runs of a pack, the newest first",
+    response_model=forms.BacktestsForm,
+    responses=problem_responses(401, 403, 404, 503),
+)
+async def runs(request: Request, id: str, principal: ProtocolsReader) -> Response:
+    async with reading(request) as connection:
+        await done(office(request).life(connection, principal.tenant, named(id, "protocol")))
+        found = await past.runs(connection, principal.tenant, id)
+    return answer({"items": [_shown(run) for run in found]})
+
+
+@router.get(
+    "/v1/protocols/{id}/backtests/{backtest}",
+    summary="How far a run is, and what it found",
+    response_model=forms.BacktestForm,
+    responses=problem_responses(401, 403, 404, 503),
+)
+async def one_run(request: Request, id: str, backtest: str, principal: ProtocolsReader) -> Response:
+    async with reading(request) as connection:
+        return answer(_shown(await _run(connection, principal.tenant, id, backtest)))
+
+
+@router.post("/v1/protocols/{id}/backtests/{backtest}/cancel", summary="Stop a run", response_model=forms.BacktestForm, responses=_REFUSALS)
+async def cancel(request: Request, id: str, backtest: str, principal: ProtocolsWriter) -> Response:
+    """What it found until now stays. A run that has ended stays as it is."""
+    async with reading(request) as connection:
+        await _run(connection, principal.tenant, id, backtest)
+        await past.end(connection, principal.tenant, backtest, "cancelled", f"cancelled by key {principal.key_id}")
+        return answer(_shown(await _run(connection, principal.tenant, id, backtest)))
+
+
+@router.get(
+    "/v1/protocols/{id}/backtests/{backtest}/differences",
+    summary="Each decision that would have been another",
+    response_model=forms.DifferencesPage,
+    responses=problem_responses(400, 401, 403, 404, 422, 503),
+    dependencies=[ReadsProtocols],
+)
+async def differences(
+    request: Request,
+    id: str,
+    backtest: str,
+    principal: DecisionsReader,
+    direction: Annotated[Literal["more_permissive", "more_conservative", "not_comparable"] | None, Query()] = None,
+    cursor: Cursor = None,
+    limit: Limit = PAGE,
+) -> Response:
+    """Who and when, both decisions with their whole explanation, and what differs."""
+    listing = f"differences {id} {backtest} {direction}"
+    after = place_of(request, principal, listing, cursor) or [0]
+    async with reading(request) as connection:
+        await _run(connection, principal.tenant, id, backtest)
+        rows = await past.differences(connection, principal.tenant, backtest, direction, after[0], limit + 1)
+    return page(request, principal, listing, rows, limit, _opened, lambda row: [row.n])
+
+
+@router.post("/v1/protocols/{id}/shadow", summary="Run what is approved in shadow", response_model=forms.PackLife, responses=_REFUSALS)
+async def shadow(request: Request, id: str, principal: ClinicalLead, form: forms.HashForm) -> Response:
+    """From now on beside what is live: the same facts at the same moments, kept apart, told to nobody."""
+    id = named(id, "protocol")
+    async with reading(request) as connection:
+        pack = await done(office(request).shadow(connection, principal.tenant, id, who(principal), form.hash))
+    return answered(id, pack)
+
+
+@router.post("/v1/protocols/{id}/shadow/end", summary="End the shadow", response_model=forms.PackLife, responses=_REFUSALS)
+async def end_shadow(request: Request, id: str, principal: ClinicalLead, form: forms.HashForm) -> Response:
+    """It stays approved; what it would have decided stays to be read."""
+    id = named(id, "protocol")
+    async with reading(request) as connection:
+        pack = await done(office(request).note(connection, principal.tenant, id, who(principal), "shadow_ended", form.hash))
+    return answered(id, pack)
+
+
+@router.get(
+    "/v1/protocols/{id}/shadow",
+    summary="What the shadow would have decided otherwise",
+    response_model=forms.ShadowForm,
+    responses=problem_responses(401, 403, 404, 422, 503),
+    dependencies=[ReadsProtocols],
+)
+async def shadow_report(
+    request: Request, id: str, principal: DecisionsReader, hash: forms.Hash | None = None, limit: Limit = PAGE
+) -> Response:
+    """Counts by direction, and the latest decisions that differ or that it could not follow. `hash`: of an earlier shadow."""
+    async with reading(request) as connection:
+        life = await done(office(request).life(connection, principal.tenant, named(id, "protocol")))
+        wanted = hash or (None if life.revision is None else life.revision.hash)
+        counts = {} if wanted is None else await past.shadow_counts(connection, principal.tenant, id, wanted)
+        rows = [] if wanted is None else await past.shadow_differences(connection, principal.tenant, id, wanted, limit)
+    return answer({"id": id, "hash": wanted, "counts": counts, "note": UNOBSERVED, "items": [_opened(row) for row in rows]})
+
+
+async def _run(connection: Connection, tenant: str, id: str, backtest: str) -> Run:
+    found = await past.run(connection, tenant, named(id, "protocol"), named(backtest, "backtest"))
+    if found is None:
+        raise not_found("backtest")
+    return found
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    state, because = state_of(run, datetime.now(UTC))
+    return {
+        "id": run.id,
+        "protocol": run.pack,
+        "hash": run.hash,
+        "over": run.over,
+        "by": run.actor,
+        "state": state,
+        "because": because,
+        "started": forms.stamp(run.started_at),
+        "ended": None if run.ended_at is None else forms.stamp(run.ended_at),
+        "athletes": run.athletes,
+        "done": run.done,
+        "counts": run.counts,
+        "note": UNOBSERVED,
+    }
+
+
+def _opened(row: Kept) -> dict[str, Any]:
+    return {
+        "direction": row.direction,
+        "athlete": row.athlete,
+        "course": row.course,
+        "seq": row.seq,
+        "because": row.because,
+        "before": orjson.Fragment(row.before),
+        "after": None if row.after is None else orjson.Fragment(row.after),
+    }

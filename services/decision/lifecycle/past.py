@@ -1,0 +1,219 @@
+"""History for comparisons: whose courses follow a protocol, what was decided for them, and the runs and shadows that are kept of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.decision.lifecycle.compare import Decided, Difference, Past
+from services.decision.store.athletes import histories
+from services.decision.store.connection import Connection
+
+
+class Run(NamedTuple):
+    """A backtest; see `shared.tables.backtests`."""
+
+    id: str
+    pack: str
+    hash: str
+    over: str
+    actor: str
+    state: str
+    because: str | None
+    started_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None
+    athletes: int
+    done: int
+    counts: dict[str, Any]
+
+
+class Kept(NamedTuple):
+    """A difference of a run."""
+
+    n: int
+    direction: str
+    athlete: str
+    course: str
+    seq: int
+    before: bytes
+    after: bytes | None
+    because: str | None
+
+
+_RUN = "id, pack, hash, over, actor, state, because, started_at, seen_at, ended_at, athletes, done, counts::text AS counts"
+
+
+async def athletes_on(connection: Connection, tenant: str, protocol: str) -> list[str]:
+    """Athletes of the tenant with a course that follows any version of the protocol."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT athlete FROM courses WHERE tenant = $1 AND split_part(protocol, '@', 1) = $2 ORDER BY athlete", tenant, protocol
+    )
+    return [row["athlete"] for row in rows]
+
+
+async def pasts(connection: Connection, tenant: str, protocol: str, athletes: Sequence[str]) -> list[Past]:
+    """Everything that a comparison over the protocol's courses needs of these athletes."""
+    rows = await connection.fetch(
+        "SELECT d.athlete, d.course, d.seq, d.cause_source, d.cause_id, d.body FROM decisions AS d JOIN courses AS c"
+        " ON c.tenant = d.tenant AND c.course = d.course WHERE d.tenant = $1 AND c.athlete = ANY($2::text[])"
+        " AND split_part(c.protocol, '@', 1) = $3 ORDER BY d.course, d.seq",
+        tenant,
+        list(athletes),
+        protocol,
+    )
+    decided: dict[str, list[Decided]] = {}
+    for row in rows:
+        decided.setdefault(row["athlete"], []).append(Decided(row["course"], row["seq"], row["cause_source"], row["cause_id"], row["body"]))
+    known = await histories(connection, [(tenant, athlete) for athlete in athletes])
+    return [
+        Past(
+            athlete,
+            known[tenant, athlete].events,
+            {course: body["protocol"]["hash"] for course, (_, body) in known[tenant, athlete].decisions.items()},
+            decided.get(athlete, ()),
+        )
+        for athlete in athletes
+    ]
+
+
+async def begin(connection: Connection, tenant: str, run: Run) -> None:
+    await connection.execute(
+        "INSERT INTO backtests (tenant, id, pack, hash, over, actor, state, started_at, seen_at, athletes, done, counts)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, 0, $10::jsonb)",
+        tenant,
+        run.id,
+        run.pack,
+        run.hash,
+        run.over,
+        run.actor,
+        run.state,
+        run.started_at,
+        run.athletes,
+        orjson.dumps(run.counts).decode(),
+    )
+
+
+async def progress(
+    connection: Connection, tenant: str, id: str, done: int, counts: Mapping[str, int], first: int, found: Sequence[Difference]
+) -> bool:
+    """Keeps a part of the run. False when it was cancelled meanwhile."""
+    async with connection.transaction():
+        going = await connection.fetchval(
+            "UPDATE backtests SET done = $3, counts = $4::jsonb, seen_at = clock_timestamp()"
+            " WHERE tenant = $1 AND id = $2 AND state = 'running' RETURNING true",
+            tenant,
+            id,
+            done,
+            orjson.dumps(dict(counts)).decode(),
+        )
+        if going and found:
+            await connection.executemany(
+                "INSERT INTO backtest_differences (tenant, backtest, n, direction, athlete, course, seq, before, after, because)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                [(tenant, id, first + n, *_columns(one)) for n, one in enumerate(found)],
+            )
+    return bool(going)
+
+
+async def end(connection: Connection, tenant: str, id: str, state: str, because: str | None = None) -> bool:
+    """False when it had ended before."""
+    tag = await connection.fetchval(
+        "UPDATE backtests SET state = $3, because = $4, ended_at = clock_timestamp(), seen_at = clock_timestamp()"
+        " WHERE tenant = $1 AND id = $2 AND state = 'running' RETURNING true",
+        tenant,
+        id,
+        state,
+        because,
+    )
+    return bool(tag)
+
+
+async def run(connection: Connection, tenant: str, pack: str, id: str) -> Run | None:
+    row = await connection.fetchrow(f"SELECT {_RUN} FROM backtests WHERE tenant = $1 AND pack = $2 AND id = $3", tenant, pack, id)
+    return None if row is None else Run(**{**dict(row), "counts": orjson.loads(row["counts"])})
+
+
+async def runs(connection: Connection, tenant: str, pack: str) -> list[Run]:
+    """The newest hundred, newest first."""
+    rows = await connection.fetch(
+        f"SELECT {_RUN} FROM backtests WHERE tenant = $1 AND pack = $2 ORDER BY started_at DESC LIMIT 100", tenant, pack
+    )
+    return [Run(**{**dict(row), "counts": orjson.loads(row["counts"])}) for row in rows]
+
+
+async def differences(connection: Connection, tenant: str, id: str, direction: str | None, after: int, limit: int) -> list[Kept]:
+    rows = await connection.fetch(
+        "SELECT n, direction, athlete, course, seq, before, after, because FROM backtest_differences"
+        " WHERE tenant = $1 AND backtest = $2 AND n > $3 AND ($4::text IS NULL OR direction = $4) ORDER BY n LIMIT $5",
+        tenant,
+        id,
+        after,
+        direction,
+        limit,
+    )
+    return [Kept(*row) for row in rows]
+
+
+async def unshadowed(
+    connection: Connection, tenant: str, pack: str, hash: str, behind: Mapping[str, int], limit: int
+) -> dict[str, list[tuple[str, int]]]:
+    """Athlete to (course, seq) of decisions made since the shadow began that it has not looked at, the oldest of each partition first."""
+    rows = await connection.fetch(
+        "SELECT d.athlete, d.course, d.seq FROM decisions AS d JOIN courses AS c ON c.tenant = d.tenant AND c.course = d.course"
+        " WHERE d.tenant = $1 AND split_part(c.protocol, '@', 1) = $2"
+        " AND d.event_seq > coalesce(($4::jsonb ->> d.partition::text)::bigint, 0)"
+        " AND NOT EXISTS (SELECT 1 FROM shadow_decisions AS s WHERE s.tenant = d.tenant AND s.pack = $2 AND s.hash = $3"
+        " AND s.course = d.course AND s.seq = d.seq) ORDER BY d.partition, d.event_seq LIMIT $5",
+        tenant,
+        pack,
+        hash,
+        orjson.dumps(dict(behind)).decode(),
+        limit,
+    )
+    found: dict[str, list[tuple[str, int]]] = {}
+    for row in rows:
+        found.setdefault(row["athlete"], []).append((row["course"], row["seq"]))
+    return found
+
+
+async def keep_shadows(connection: Connection, tenant: str, pack: str, hash: str, found: Sequence[tuple[Difference, datetime]]) -> None:
+    """What the shadow would have decided, once for each decision."""
+    await connection.executemany(
+        "INSERT INTO shadow_decisions (tenant, pack, hash, course, seq, athlete, direction, as_of, recorded_at, body, because)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp(), $9, $10) ON CONFLICT DO NOTHING",
+        [
+            (tenant, pack, hash, one.course, one.seq, one.athlete, one.direction, as_of, one.after, one.because or None)
+            for one, as_of in found
+        ],
+    )
+
+
+async def shadow_counts(connection: Connection, tenant: str, pack: str, hash: str) -> dict[str, int]:
+    rows = await connection.fetch(
+        "SELECT direction, count(*) AS n FROM shadow_decisions WHERE tenant = $1 AND pack = $2 AND hash = $3 GROUP BY direction",
+        tenant,
+        pack,
+        hash,
+    )
+    return {row["direction"]: row["n"] for row in rows}
+
+
+async def shadow_differences(connection: Connection, tenant: str, pack: str, hash: str, limit: int) -> list[Kept]:
+    """Where the shadow differs or was parked, the latest first, each with the decision it stands beside."""
+    rows = await connection.fetch(
+        "SELECT 0 AS n, s.direction, s.athlete, s.course, s.seq, d.body AS before, s.body AS after, s.because FROM shadow_decisions AS s"
+        " JOIN decisions AS d ON d.tenant = s.tenant AND d.course = s.course AND d.seq = s.seq"
+        " WHERE s.tenant = $1 AND s.pack = $2 AND s.hash = $3 AND s.direction <> 'same'"
+        " ORDER BY s.recorded_at DESC, s.course, s.seq DESC LIMIT $4",
+        tenant,
+        pack,
+        hash,
+        limit,
+    )
+    return [Kept(*row) for row in rows]
+
+
+def _columns(one: Difference) -> tuple[Any, ...]:
+    return one.direction, one.athlete, one.course, one.seq, one.before, one.after, one.because or None

@@ -1,0 +1,124 @@
+"""What a pack is put through before anybody approves it: checks, tests, and the regions where it says something else than what is live.
+
+Every function takes and gives plain data, so that it can run in another process.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from services.decision.core.conditions import flat
+from services.decision.core.protocol import TISSUES, Protocol
+from services.decision.core.question import Question
+from services.decision.engines.durable import EngineFault, PackRefused, SecondEngine
+from services.decision.engines.reference import ReferenceEngine
+from services.decision.lifecycle.states import Region
+from services.decision.lifecycle.store import Source
+from services.decision.rules.faults import FaultyPack, PackFault
+from services.decision.rules.library import Pack, load_recorded, load_text
+from services.decision.rules.testing.stories import tell_all
+
+FAULTS_KEPT: Final = 200
+MAX_RULES: Final = 400
+"""Twice the pack that the targets are set for; the second engine takes 1,700 decisions a second with a quarter of 200 rules firing."""
+UNCOMPARED: Final = Region("not-compared", "where the two differ could not be computed: taken as more permissive everywhere", True)
+
+
+def read(name: str, raw: bytes) -> dict[str, Any]:
+    """Identity of a pack as written, with the floors as they are now. Raises `FaultyPack` with every fault."""
+    pack = load_text(name, raw)
+    return {
+        "id": pack.protocol.id,
+        "version": pack.protocol.version,
+        "hash": pack.protocol.hash,
+        "floors": [floor.raw for floor in pack.floors],
+    }
+
+
+def check(name: str, raw: bytes) -> dict[str, Any]:
+    """`{ok, content, faults}`: whether nothing forbids to publish it; `content` is its hash with the floors as they are now."""
+    try:
+        pack = load_text(name, raw)
+    except FaultyPack as faulty:
+        return {"ok": False, "content": None, "faults": _told(faulty.faults)}
+    faults = [*_limits(pack), *_lints(pack)]
+    return {"ok": not faults, "content": pack.protocol.hash, "faults": faults[:FAULTS_KEPT]}
+
+
+def test(name: str, raw: bytes) -> dict[str, Any]:
+    """`{ok, stories, faults}`: whether every story of the pack ends as it says."""
+    try:
+        pack = load_text(name, raw)
+    except FaultyPack as faulty:
+        return {"ok": False, "stories": 0, "faults": _told(faulty.faults)}
+    told, faults = tell_all(pack, ReferenceEngine())
+    return {"ok": not faults, "stories": len(told), "faults": _told(faults)}
+
+
+def regions(old: Source | None, new: Source) -> list[Region]:
+    """Where the two do not say the same. Empty where nothing was live: then everything is new, and the whole pack is what is reviewed."""
+    if old is None:
+        return []
+    before, after = load_recorded("live", *old).protocol, load_recorded("draft", *new).protocol
+    return [] if _same_rules(before, after) else [UNCOMPARED]
+
+
+def more_conservative(now: Source, other: Source) -> bool:
+    """Whether the other is nowhere more permissive than what is live now."""
+    return not any(region.more_permissive for region in regions(now, other))
+
+
+def _limits(pack: Pack) -> list[dict[str, Any]]:
+    """What the engines cannot hold or answer would else be found when an athlete waits: the second is loaded, in its process, and asked."""
+    if len(pack.protocol.rules) > MAX_RULES:
+        return [
+            _limit(
+                pack,
+                f"{len(pack.protocol.rules)} rules, with the floor's, are more than the {MAX_RULES} that there is time for",
+            )
+        ]
+    try:
+        with SecondEngine({pack.protocol.hash: pack.protocol}) as second:
+            questions = list(_questions(pack.protocol))
+            for question, told in zip(questions, second.judge_now(questions), strict=True):
+                if isinstance(told, EngineFault):
+                    return [_limit(pack, f"the second engine gives no answer: {told.detail}")]
+                if not question.agrees(told):
+                    return [_limit(pack, f"the second engine answers {told.action} where the reference answers {question.answer.action}")]
+    except (PackRefused, RuntimeError) as refused:
+        return [_limit(pack, f"the second engine cannot hold this pack: {refused}")]
+    return []
+
+
+def _limit(pack: Pack, sentence: str) -> dict[str, Any]:
+    return _shown("ENGINE", pack.source.fault("rules", f"{sentence}; write it with fewer or smaller conditions, or as two packs"))
+
+
+def _questions(protocol: Protocol) -> Iterator[Question]:
+    """Every step, with nothing known, and with every fact on, just below and just above a threshold it is compared with."""
+    reference = ReferenceEngine()
+    edges: dict[int, tuple[int, ...]] = {}
+    for condition in flat([one for rule in protocol.rules for one in rule.when]):
+        edges[condition.slot] = condition.encoded if isinstance(condition.encoded, tuple) else (condition.encoded,)
+    for rung in range(-1, len(protocol.ladder) + 1):
+        for off in (None, -1, 0, 1):
+            values = tuple(None if off is None or slot not in edges else edges[slot][0] + off for slot in range(len(protocol.slots)))
+            for tissue in range(len(TISSUES)) if rung < 1 else (0,):
+                yield Question(protocol.hash, values, rung, tissue, reference.judge(protocol, values, rung, tissue))
+
+
+def _lints(pack: Pack) -> list[dict[str, Any]]:
+    return []
+
+
+def _same_rules(one: Protocol, other: Protocol) -> bool:
+    names = ("ladder", "slots", "rules", "clean", "population", "progress", "rates", "deload", "second_setback")
+    same = all(getattr(one, name) == getattr(other, name) for name in names)
+    return same and one.expires == other.expires and dict(one.rest_days) == dict(other.rest_days)
+
+
+def _told(faults: Sequence[PackFault]) -> list[dict[str, Any]]:
+    return [_shown("PACK", fault) for fault in faults[:FAULTS_KEPT]]
+
+
+def _shown(code: str, fault: PackFault) -> dict[str, Any]:
+    return {"code": code, "line": fault.line, "column": fault.column, "path": fault.path, "sentence": fault.sentence}

@@ -1,0 +1,313 @@
+"""A pack's life over HTTP, from a draft to courses that follow it, by people with keys of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.decision.app import create_app
+from services.decision.engines.durable import EngineFault, SecondEngine
+from services.decision.engines.reference import ReferenceEngine
+from services.decision.lifecycle import review
+from services.decision.lifecycle.states import Region
+from services.decision.packs import Published
+from services.decision.rules.library import SHIPPED, PackLibrary
+from services.decision.store import reads
+from services.decision.store.connection import borrowed
+from services.decision.worker import Worker
+from shared.auth import create_key
+from shared.bus import Bus
+from shared.settings import Settings
+from tests.integration.decision.feeding import Agreeing, send, settled, started, until
+
+SHIPPED_TEXT = (SHIPPED / "mil-knee-overuse.yaml").read_text()
+TENANTS = count(1)
+
+
+def text_of(version: str, pack: str = "mil-knee-overuse", **changes: str) -> str:
+    """The shipped pack as another version; `changes` are texts to take the place of others."""
+    text = SHIPPED_TEXT.replace("pack: mil-knee-overuse\n", f"pack: {pack}\n", 1)
+    own = next(line for line in text.splitlines() if line.startswith("version:"))
+    text = text.replace(own, f"version: {version}", 1)
+    for old, new in changes.values():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture(scope="module")
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+class Person:
+    """Somebody with a key."""
+
+    def __init__(self, client: httpx.AsyncClient, id: str, key: str) -> None:
+        self.id = id
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {key}"}
+
+    async def get(self, path: str) -> Any:
+        answer = await self._client.get(path, headers=self._headers)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def post(self, path: str, body: Any, status: int = 200) -> Any:
+        answer = await self._client.post(path, json=body, headers=self._headers)
+        assert answer.status_code == status, answer.text
+        return answer.json()
+
+
+class Clinic:
+    """One tenant with two authors and two leads."""
+
+    def __init__(self, tenant: str, people: dict[str, Person]) -> None:
+        self.tenant = tenant
+        self.ann, self.ben, self.lead, self.second = (people[name] for name in ("ann", "ben", "lead", "second"))
+
+    async def reviewed(self, text: str, pack: str = "mil-knee-overuse") -> str:
+        """The hash of the text, drafted by ann, checked, tested, backtested and in review."""
+        hash = str((await self.ann.post("/v1/protocols", {"source": text}, 201))["revision"]["hash"])
+        for step in ("check", "test"):
+            found = await self.ann.post(f"/v1/protocols/{pack}/{step}", {"hash": hash})
+            assert found["revision"][step]["ok"], found["revision"][step]
+        await self.backtested(hash, pack)
+        assert (await self.ann.post(f"/v1/protocols/{pack}/submit", {"hash": hash}))["state"] == "in_review"
+        return hash
+
+    async def backtested(self, hash: str, pack: str = "mil-knee-overuse") -> dict[str, Any]:
+        run = await self.ann.post(f"/v1/protocols/{pack}/backtests", {"hash": hash}, 202)
+
+        async def ended() -> bool:
+            return (await self.ann.get(f"/v1/protocols/{pack}/backtests/{run['id']}"))["state"] != "running"
+
+        await until(ended)
+        found: dict[str, Any] = await self.ann.get(f"/v1/protocols/{pack}/backtests/{run['id']}")
+        assert found["state"] == "done", found
+        return found
+
+    async def approved(self, text: str, pack: str = "mil-knee-overuse") -> str:
+        hash = await self.reviewed(text, pack)
+        regions = (await self.lead.get(f"/v1/protocols/{pack}/life"))["revision"]["to_acknowledge"]
+        for person in (self.lead, self.second)[: 2 if regions else 1]:
+            await person.post(f"/v1/protocols/{pack}/approve", {"hash": hash, "acknowledged": regions})
+        return hash
+
+    async def published(self, text: str, pack: str = "mil-knee-overuse") -> str:
+        hash = await self.approved(text, pack)
+        assert (await self.lead.post(f"/v1/protocols/{pack}/publish", {"hash": hash}))["live"] == hash
+        return hash
+
+
+@pytest.fixture
+async def clinic(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[Clinic]:
+    tenant = f"packs-{next(TENANTS)}"
+    async with AsyncExitStack() as stack:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://decision", timeout=60))
+        people = {}
+        async with engine.begin() as conn:
+            for name, role, more in (
+                ("ann", "author", ()),
+                ("ben", "clinician", ("protocols:write", "protocols:read", "protocols:approve")),
+                ("lead", "clinician", ()),
+                ("second", "admin", ()),
+            ):
+                record, key = await create_key(conn, tenant, role, name, more or None)
+                people[name] = Person(client, record.id, key)
+        yield Clinic(tenant, people)
+
+
+async def test_a_draft_becomes_what_new_courses_follow_after_others_approved_it(clinic: Clinic):
+    hash = await clinic.approved(text_of("9.0.0"))
+    assert (await clinic.lead.get("/v1/protocols/mil-knee-overuse"))["origin"] == "shipped"
+    await clinic.lead.post("/v1/protocols/mil-knee-overuse/publish", {"hash": hash})
+    shown = await clinic.lead.get("/v1/protocols/mil-knee-overuse")
+    assert (shown["origin"], shown["version"], shown["hash"]) == ("own", "9.0.0", hash)
+    history = await clinic.lead.get("/v1/protocols/mil-knee-overuse/history")
+    kinds = [item["kind"] for item in history["items"]]
+    assert kinds == ["drafted", "checked", "tested", "simulated", "submitted", "approved", "published"]
+    assert history["items"][0]["by"] == clinic.ann.id and history["items"][-1]["by"] == clinic.lead.id
+
+
+@pytest.mark.law("four-eyes")
+async def test_nobody_approves_over_http_what_they_drafted(clinic: Clinic):
+    hash = (await clinic.ben.post("/v1/protocols", {"source": text_of("9.0.0")}, 201))["revision"]["hash"]
+    await clinic.reviewed(text_of("9.0.1"))
+    newer = (await clinic.ben.get("/v1/protocols/mil-knee-overuse/life"))["revision"]["hash"]
+    told = await clinic.ben.post("/v1/protocols/mil-knee-overuse/approve", {"hash": newer}, 409)
+    assert "may not approve" in told["detail"]
+    assert "read it, and name that" in (await clinic.lead.post("/v1/protocols/mil-knee-overuse/approve", {"hash": hash}, 409))["detail"]
+    assert "lacks the scope" in (await clinic.ann.post("/v1/protocols/mil-knee-overuse/approve", {"hash": newer}, 403))["detail"]
+
+
+async def test_a_changed_comment_voids_the_approval(clinic: Clinic):
+    hash = await clinic.approved(text_of("9.0.0"))
+    again = await clinic.ann.post("/v1/protocols", {"source": "# a word more\n" + text_of("9.0.0")}, 201)
+    assert again["revision"]["hash"] == hash and again["state"] == "draft" and again["revision"]["approvals"] == []
+    assert "unchecked" in (await clinic.lead.post("/v1/protocols/mil-knee-overuse/publish", {"hash": hash}, 409))["detail"]
+
+
+async def test_a_faulty_draft_is_refused_with_every_fault_in_its_place(clinic: Clinic):
+    faulty = text_of("9.0.0").replace("title:", "titel:", 1)
+    told = await clinic.ann.post("/v1/protocols", {"source": faulty}, 422)
+    assert any("titel" in fault["path"] + fault["expected"] for fault in told["faults"])
+    assert all(fault["path"].startswith("source:") for fault in told["faults"])
+
+
+async def test_a_pack_beyond_what_the_engines_have_time_for_does_not_pass_its_check():
+    one = """  - rule: many.r{n}
+    kind: hold
+    text: One of many
+    when:
+      - {{fact: session.rpe_over_step, is: at_least, value: 1 rpe, cite: [trials-2023]}}
+    cite: [trials-2023]
+    grade: primary
+"""
+    many = "".join(one.format(n=n) for n in range(review.MAX_RULES))
+    report = review.check("mil-knee-overuse", SHIPPED_TEXT.replace("rules:\n", "rules:\n" + many, 1).encode())
+    assert not report["ok"] and "more than the 400" in report["faults"][0]["sentence"] and report["faults"][0]["code"] == "ENGINE"
+
+
+async def test_a_pack_that_the_second_engine_refuses_or_answers_otherwise_does_not_pass_its_check(monkeypatch: pytest.MonkeyPatch):
+    raw = SHIPPED_TEXT.encode()
+    assert review.check("mil-knee-overuse", raw)["ok"]
+    monkeypatch.setattr(SecondEngine, "judge_now", lambda self, asked: [EngineFault(3, "it hung") for _ in asked])
+    (fault,) = review.check("mil-knee-overuse", raw)["faults"]
+    assert "it hung" in fault["sentence"]
+    monkeypatch.setattr(SecondEngine, "judge_now", lambda self, asked: [replace(one.answer, action="advance") for one in asked])
+    (fault,) = review.check("mil-knee-overuse", raw)["faults"]
+    assert "answers advance where the reference answers" in fault["sentence"]
+
+
+async def test_a_declined_pack_stays_out_until_it_is_changed(clinic: Clinic):
+    hash = await clinic.reviewed(text_of("9.0.0"))
+    await clinic.lead.post("/v1/protocols/mil-knee-overuse/decline", {"hash": hash, "reason": "the rest day is missing"})
+    assert "declined" in (await clinic.second.post("/v1/protocols/mil-knee-overuse/approve", {"hash": hash}, 409))["detail"]
+
+
+async def test_a_planned_publication_takes_place_at_its_moment_and_a_passed_one_is_refused(clinic: Clinic):
+    hash = await clinic.approved(text_of("9.0.0"))
+    past = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    assert "has passed" in (await clinic.lead.post("/v1/protocols/mil-knee-overuse/publish", {"hash": hash, "at": past}, 409))["detail"]
+    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    planned = await clinic.lead.post("/v1/protocols/mil-knee-overuse/publish", {"hash": hash, "at": soon})
+    assert planned["revision"]["publishes"] and planned["live"] is None
+
+    async def live() -> bool:
+        return bool((await clinic.lead.get("/v1/protocols/mil-knee-overuse/life"))["live"] == hash)
+
+    await until(live)
+
+
+async def test_a_publication_whose_checks_fail_at_its_moment_is_left_out_by_name(clinic: Clinic, app: FastAPI):
+    hash = await clinic.approved(text_of("9.0.0"))
+
+    async def failing(work: Any, *words: Any) -> Any:
+        return {**work(*words), "ok": False} if work is review.test else work(*words)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app.state.office._pool, "run", failing)
+        told = await clinic.lead.post("/v1/protocols/mil-knee-overuse/publish", {"hash": hash}, 409)
+    assert "tests do not pass" in told["detail"]
+    life = await clinic.lead.get("/v1/protocols/mil-knee-overuse/life")
+    assert "tests do not pass" in life["revision"]["not_published"] and life["live"] is None
+
+
+async def test_what_is_more_permissive_waits_for_two_who_acknowledged_each_region(clinic: Clinic, app: FastAPI):
+    freer = Region("freer", "an RPE of 6 no longer holds", True)
+
+    async def differing(work: Any, *words: Any) -> Any:
+        return [freer] if work is review.regions else work(*words)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app.state.office._pool, "run", differing)
+        hash = await clinic.reviewed(text_of("9.0.0"))
+    told = await clinic.lead.post("/v1/protocols/mil-knee-overuse/approve", {"hash": hash}, 409)
+    assert "missing: freer" in told["detail"]
+    body = {"hash": hash, "acknowledged": ["freer"]}
+    assert (await clinic.lead.post("/v1/protocols/mil-knee-overuse/approve", body))["state"] == "in_review"
+    assert (await clinic.second.post("/v1/protocols/mil-knee-overuse/approve", body))["state"] == "approved"
+
+
+async def test_rolling_back_is_one_step_and_the_shipped_pack_is_live_again(clinic: Clinic):
+    shipped = (await clinic.lead.get("/v1/protocols/mil-knee-overuse"))["hash"]
+    await clinic.published(text_of("9.0.0"))
+    life = await clinic.lead.post("/v1/protocols/mil-knee-overuse/rollback", {"reason": "it advanced too soon"})
+    assert life["live"] == shipped and life["releases"][0]["state"] == "retired" and life["rollback"]["by"] == clinic.lead.id
+    assert (await clinic.lead.get("/v1/protocols/mil-knee-overuse"))["hash"] == shipped
+    looked = {"hash": shipped}
+    assert "somebody else" in (await clinic.lead.post("/v1/protocols/mil-knee-overuse/rollback/review", looked, 409))["detail"]
+    assert (await clinic.second.post("/v1/protocols/mil-knee-overuse/rollback/review", looked))["rollback"] is None
+
+
+@pytest.mark.law("no-crossing")
+async def test_a_tenants_packs_are_nobody_elses(clinic: Clinic, app: FastAPI, engine: AsyncEngine):
+    await clinic.published(text_of("1.0.0", pack="north-knee"), "north-knee")
+    async with engine.begin() as conn:
+        _, key = await create_key(conn, "packs-stranger", "clinician", "stranger")
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://decision", headers=headers) as client:
+        assert "north-knee" not in (await client.get("/v1/protocols")).text
+        for path in ("", "/life", "/history", f"/source?hash=sha256:{'0' * 64}", "/backtests", "/shadow"):
+            assert (await client.get(f"/v1/protocols/north-knee{path}")).status_code == 404, path
+
+
+async def test_a_worker_that_runs_takes_up_what_is_published_and_pins_each_course(
+    clinic: Clinic, settings: Settings, engine: AsyncEngine, bus: Bus
+):
+    packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
+    worker = Worker(settings.model_copy(update={"lease_s": 2.0}), engine, bus, packs, Agreeing())
+    task = asyncio.create_task(worker.run())
+
+    async def course(name: str) -> str:
+        sent = [started("athlete", name)]
+        await send(bus, settings, clinic.tenant, sent)
+        await settled(engine, clinic.tenant, sent)
+        async with borrowed(engine) as connection:
+            found = await reads.course(connection, clinic.tenant, name)
+        assert found is not None
+        return found.protocol
+
+    try:
+        await asyncio.wait_for(worker.lane.serving.wait(), 20)
+        before = await course("before")
+        hash = await clinic.published(text_of("9.0.0"))
+
+        async def known() -> bool:
+            live = packs.of(clinic.tenant).resolve("mil-knee-overuse")
+            return live is not None and live.hash == hash
+
+        await until(known)
+        assert await course("after") == "mil-knee-overuse@9.0.0" != before
+        refused = started("athlete", "nowhere", protocol="mil-knee-overuse@3.3.3")
+        await send(bus, settings, clinic.tenant, [refused])
+        await settled(engine, clinic.tenant, [refused])
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    # A later worker folds the same history on the same content, though another is live by then.
+    await clinic.lead.post("/v1/protocols/mil-knee-overuse/rollback", {"reason": "it advanced too soon"})
+    shown = await clinic.lead.get("/v1/courses/after")
+    assert shown["protocol"] == "mil-knee-overuse@9.0.0"
+    async with borrowed(engine) as connection:
+        event = await reads.event(connection, clinic.tenant, "urn:test", "nowhere-start")
+        assert event is not None and (event.status, event.path) == ("refused", "data.protocol")
+        later = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
+        await later.refresh(connection)
+        from services.decision.athletes import restored
+
+        athlete = restored(later.of(clinic.tenant), await reads.history(connection, clinic.tenant, "athlete"))
+    assert athlete.courses == ("after", "before")
+    assert athlete._lines["after"].protocol.hash == hash and athlete._lines["before"].protocol.hash != hash
