@@ -48,6 +48,7 @@ class Clinic:
             "id": f"{self.tenant}-start",
             "endpoint": self.endpoint,
             "delivery": self.delivery,
+            "backtest": f"{self.tenant}-backtest",
         }
 
     async def ask(self, method: str, url: str, role: str = "integrator", **more: Any) -> httpx.Response:

@@ -1,7 +1,7 @@
 """A pack's life over HTTP, from a draft to courses that follow it, by people with keys of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -32,12 +32,12 @@ SHIPPED_TEXT = (SHIPPED / "mil-knee-overuse.yaml").read_text()
 TENANTS = count(1)
 
 
-def text_of(version: str, pack: str = "mil-knee-overuse", **changes: str) -> str:
+def text_of(version: str, pack: str = "mil-knee-overuse", changes: Sequence[tuple[str, str]] = ()) -> str:
     """The shipped pack as another version; `changes` are texts to take the place of others."""
     text = SHIPPED_TEXT.replace("pack: mil-knee-overuse\n", f"pack: {pack}\n", 1)
     own = next(line for line in text.splitlines() if line.startswith("version:"))
     text = text.replace(own, f"version: {version}", 1)
-    for old, new in changes.values():
+    for old, new in changes:
         assert old in text
         text = text.replace(old, new)
     return text
