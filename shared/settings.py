@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     lanes: int = Field(1, ge=1, le=8, description="Ordered consumers over the 64 partitions, each with its own worker process.")
     fetch_size: int = Field(256, ge=1, le=10_000, description="Most events in one transaction of the worker.")
     lease_s: float = Field(10, ge=1, le=600, description="How long a worker owns its partitions without renewing, in seconds.")
+    checkpoint_s: float = Field(15, ge=0.05, description="How often the grown trees of history get a signed checkpoint, in seconds.")
     athletes_in_memory: int = Field(2000, ge=1, description="Folded athletes a worker keeps at hand.")
 
     approval_days: int = Field(30, ge=1, le=365, description="Days that the approval of a rule pack holds.")

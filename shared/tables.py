@@ -158,6 +158,18 @@ checkpoints = Table(
     PrimaryKeyConstraint("tree", "partition", "size"),
 )
 
+# Commitments to rows of append-only tables that stand in no partition's history, in the order they were sealed; `row` names the row.
+seals = Table(
+    "seals",
+    metadata,
+    Column("tree", Text, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("row", Text, nullable=False),
+    Column("commitment", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tree", "n"),
+    UniqueConstraint("tree", "row"),
+)
+
 # Projection: roots of whole blocks of 256 leaves, so that a proof reads a few hundred hashes.
 tree_blocks = Table(
     "tree_blocks",
@@ -481,6 +493,6 @@ event_terms = Table(
 )
 
 APPEND_ONLY = (
-    *("events", "event_outcomes", "event_conflicts", "decisions", "notices", "attempts", "checkpoints", "pack_events"),
+    *("events", "event_outcomes", "event_conflicts", "decisions", "notices", "attempts", "checkpoints", "seals", "pack_events"),
     *("notice_policies", "acknowledgements", "answer_links", "event_terms"),
 )

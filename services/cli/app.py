@@ -21,6 +21,8 @@ COMMANDS = {
     "simulate": ("services.cli.simulate", "Decides over a file of events, without any server."),
     "keys": ("services.cli.keys", "Creates, lists and revokes API keys."),
     "migrate": ("services.cli.migrate", "Brings schema and streams of your own servers up to date."),
+    "verify": ("services.cli.verify", "Holds history, or a dossier, against its proofs."),
+    "checkpoints": ("services.cli.checkpoints", "Writes the signed checkpoints, for a witness to keep."),
     "protocol": ("services.cli.protocol", "Shows the rule packs."),
 }
 

@@ -20,6 +20,7 @@ from services.decision.engines.reference import ReferenceEngine
 from services.decision.keys import AthleteKeys
 from services.decision.lane import Lane
 from services.decision.lease import Lease, partitions_of
+from services.decision.notary import Notary
 from services.decision.packs import PacksRefused, Published, TenantPacks
 from services.decision.reader import Reader
 from services.decision.relay import Relay
@@ -54,7 +55,9 @@ class Worker:
                 if isinstance(second, Second):
                     await second.hold(packs.by_hash)
 
-        keys = AthleteKeys(Keyring(settings.secret_key_bytes))
+        ring = Keyring(settings.secret_key_bytes)
+        keys = AthleteKeys(ring)
+        self.notary = Notary(engine, ring, self.partitions, settings.checkpoint_s, seals=lane == 0)
         self.lane = Lane(engine, open_reader, self.desk, keys, self.lease, Ticker(), settings.fetch_size, self.relay.wake, renew_packs)
 
     async def run(self) -> None:
@@ -62,6 +65,7 @@ class Worker:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.lane.run())
             tasks.create_task(self.relay.run())
+            tasks.create_task(self.notary.run())
 
 
 async def serve(settings: Settings, lane: int) -> None:

@@ -28,17 +28,18 @@ class NoteFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The state of a tree: its first `size` leaves have this root."""
+    """The state of a tree: its first `size` leaves have this root. `at`: when that was signed, RFC 3339 in UTC."""
 
     tree: str
     partition: int
     size: int
     root: bytes
+    at: str
 
     @property
     def text(self) -> str:
         """What is signed."""
-        return f"{NAME}/{self.tree}/{self.partition}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+        return f"{NAME}/{self.tree}/{self.partition}\n{self.size}\n{base64.b64encode(self.root).decode()}\n{self.at}\n"
 
 
 class Signer:
@@ -93,13 +94,13 @@ class Verifier:
         """The checkpoint of a note. Raises `NoteFault` unless this key signed it; signatures of others (witnesses) are passed over."""
         head, mark, signatures = note.partition(_MARK)
         try:
-            origin, size, root, *rest = head.split("\n")
+            origin, size, root, at, *rest = head.split("\n")
             name, tree, partition = origin.split("/")
-            found = Checkpoint(tree, int(partition), int(size), base64.b64decode(root, validate=True))
+            found = Checkpoint(tree, int(partition), int(size), base64.b64decode(root, validate=True), at)
         except (ValueError, binascii.Error):
-            raise NoteFault("not a checkpoint; expected origin, size, root and a signature") from None
+            raise NoteFault("not a checkpoint; expected origin, size, root, time and a signature") from None
         if not mark or name != NAME or rest != [""] or found.text != head or not signatures.endswith("\n"):
-            raise NoteFault("not a checkpoint of Milepost; expected origin, size, root and a signature")
+            raise NoteFault("not a checkpoint of Milepost; expected origin, size, root, time and a signature")
         if not any(self._signed(line, head) for line in (mark + signatures).split("\n")):
             raise NoteFault(f"the checkpoint of {tree}/{partition} at {size} is not signed with the key {self._id.hex()}")
         return found

@@ -8,7 +8,7 @@ import pytest
 from shared.proof import Checkpoint, KeyFault, Keyring, NoteFault, Signer, Verifier, commitment, event_salt, leaf_hash, row_salt
 from shared.proof.commitments import columns
 
-POINT = Checkpoint("events", 7, 1024, leaf_hash(b"root"))
+POINT = Checkpoint("events", 7, 1024, leaf_hash(b"root"), "2026-03-02T07:00:00.000000Z")
 
 
 def test_a_signed_checkpoint_opens_with_the_public_key_alone():
@@ -39,7 +39,7 @@ def test_no_changed_byte_of_a_checkpoint_is_accepted():
 def test_another_keys_checkpoint_and_what_is_none_are_refused():
     with pytest.raises(NoteFault, match="not signed with the key"):
         Signer(b"o" * 32).verifier.open(Signer(b"s" * 32).note(POINT))
-    for text in ("", "milepost/events/7\n1\n", "a\nb\nc\nd"):
+    for text in ("", "milepost/events/7\n1\n", "a\nb\nc\nd\ne"):
         with pytest.raises(NoteFault):
             Signer(b"s" * 32).verifier.open(text)
     for key in ("", "milepost+00000000+AAAA", "other+" + Signer(b"s" * 32).verifier.text.partition("+")[2]):

@@ -1,0 +1,56 @@
+"""`milepost verify`: the whole database against its proofs, or one dossier, which needs nothing else."""
+
+import asyncio
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import asyncpg
+import typer
+
+from services.cli.installation import settings_of
+from services.cli.terminal import EXIT_FAULT, complain, say, stop
+from services.decision.audit.points import read_witness
+from services.decision.audit.verify import Found, told
+from services.decision.audit.whole import verify_database
+
+app = typer.Typer(help="Holds history, or a dossier, against its proofs.")
+
+
+@app.command()
+def verify(
+    witness: Annotated[Path | None, typer.Option(help="Checkpoints kept elsewhere, as `milepost checkpoints` wrote them.")] = None,
+    processes: Annotated[int, typer.Option(min=0, help="How many processes share the work; 0 takes one per processor.")] = 0,
+) -> None:
+    """Holds the whole database against its commitments, trees and checkpoints. Exit 1 when anything was changed; each change is named."""
+    notes = [] if witness is None else _witness(witness)
+    settings = settings_of("verify", "secret_key")
+    begin = perf_counter()
+    try:
+        found = asyncio.run(verify_database(settings, notes, processes))
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
+        stop(f"milepost verify: the database does not answer: {str(fault).splitlines()[0]}; is it up to date and running?", EXIT_FAULT)
+    for sentence in told(found):
+        complain(sentence)
+    say(summary(found, perf_counter() - begin))
+    if found.faults:
+        raise typer.Exit(EXIT_FAULT)
+
+
+def summary(found: Found, seconds: float) -> str:
+    """One line on what was seen."""
+    verdict = "history is what was written" if not found.faults else f"{len(found.faults) + found.more} faults"
+    extra = [f"{found.erased:,} rows of erased athletes proven by their commitments"] if found.erased else []
+    extra += [f"{found.unproven:,} events older than the proofs"] if found.unproven else []
+    seen = [f"{found.events:,} events", f"{found.rows:,} rows", f"{found.checkpoints:,} checkpoints", *extra]
+    return f"{verdict}: {', '.join(seen)}; {seconds:.1f} s"
+
+
+def _witness(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as lines:
+            return read_witness(lines)
+    except OSError as fault:
+        stop(f"{path}: cannot be read: {fault.strerror}; give the file that `milepost checkpoints` wrote")
+    except ValueError as fault:
+        stop(f"{path}: {fault}")

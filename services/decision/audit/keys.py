@@ -1,0 +1,42 @@
+"""Every athlete's key as a verification needs it: found by the bytes of the two columns as a scan brings them, opened when first used."""
+
+from struct import pack
+
+from services.decision.store.connection import Connection
+from shared.proof import Keyring
+
+
+class NoKey(Exception):
+    """There is no key for this athlete, not even a destroyed one."""
+
+
+class Keys:
+    def __init__(self, ring: Keyring, wrapped: dict[bytes, tuple[str, str, bytes | None]]) -> None:
+        self._ring = ring
+        self._wrapped = wrapped
+        self._open: dict[bytes, bytes | None] = {}
+
+    @classmethod
+    async def load(cls, connection: Connection, ring: Keyring) -> "Keys":
+        rows = await connection.fetch("SELECT tenant, athlete, wrapped FROM keys.athlete_keys")
+        return cls(ring, {_name(row["tenant"], row["athlete"]): tuple(row) for row in rows})
+
+    def of(self, athlete: bytes, default: bytes | None = None) -> bytes | None:
+        """The key of an athlete (tenant and athlete with their lengths in front); None where it was destroyed.
+
+        Raises `KeyFault` for one that does not open, `NoKey` where there is none and no `default`.
+        """
+        if athlete in self._open:
+            return self._open[athlete]
+        found = self._wrapped.get(athlete)
+        if found is None:
+            if default is None:
+                raise NoKey("its athlete has no key: the row names another athlete than was written, or the key was removed")
+            return default
+        tenant, name, wrapped = found
+        self._open[athlete] = None if wrapped is None else self._ring.unwrap(wrapped, tenant, name)
+        return self._open[athlete]
+
+
+def _name(tenant: str, athlete: str) -> bytes:
+    return b"".join(pack(">i", len(part)) + part for part in (tenant.encode(), athlete.encode()))

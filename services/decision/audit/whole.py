@@ -1,0 +1,48 @@
+"""A verification of the whole database, spread over processes."""
+
+import asyncio
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+import asyncpg
+
+from services.decision.audit.verify import Found, Share
+from services.decision.store.connection import Connection
+from shared.proof import Keyring
+from shared.settings import Settings
+
+
+async def verify_database(settings: Settings, witness: Sequence[str] = (), processes: int = 0) -> Found:
+    """Everything that history holds, in one snapshot. `witness`: checkpoints kept elsewhere. `processes`: 0 takes one per processor.
+
+    Raises what the driver raises while the database does not answer.
+    """
+    url, secret = driver_url(settings), settings.secret_key_bytes
+    count = processes or os.cpu_count() or 1
+    if count == 1:
+        return await Share(url, Keyring(secret), 0, 1, None, witness).verify()
+    main: Connection = await asyncpg.connect(url, timeout=10)
+    found = Found()
+    try:
+        await main.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        snapshot = await main.fetchval("SELECT pg_export_snapshot()")
+        # Spawned, not forked: this process may hold threads and connections.
+        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+            loop = asyncio.get_running_loop()
+            shares = [loop.run_in_executor(pool, _share, url, secret, share, count, snapshot, tuple(witness)) for share in range(count)]
+            for share in await asyncio.gather(*shares):
+                found.add(share)
+    finally:
+        await main.close(timeout=5)
+    return found
+
+
+def _share(url: str, secret: bytes, share: int, of: int, snapshot: str, witness: Sequence[str]) -> Found:
+    return asyncio.run(Share(url, Keyring(secret), share, of, snapshot, witness).verify())
+
+
+def driver_url(settings: Settings) -> str:
+    """The database's address as the bare driver takes it."""
+    return settings.database_url.replace("postgresql+asyncpg://", "postgresql://", 1)

@@ -1,0 +1,256 @@
+"""Law tamper-evident: whatever single value of history is changed, removed or added, `verify` finds it and names the row."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.decision.audit.verify import Found
+from services.decision.audit.whole import verify_database
+from services.decision.notary import Notary
+from services.decision.store import trees
+from services.decision.store.connection import borrowed
+from services.decision.store.sealed import SEALED
+from shared.bus import Bus
+from shared.proof import BLOCK, Keyring, verify_consistency, verify_inclusion
+from shared.proof.merkle import consistency, inclusion
+from shared.settings import Settings
+from shared.tables import APPEND_ONLY
+from tests.integration.decision.feeding import Run, event, pain, send, started, until
+
+TREES = ("events", "event_outcomes", "event_conflicts", "decisions")
+ROWS = (
+    "INSERT INTO notices (id, outbox, tenant, athlete, course, seq, type, body, created_at)"
+    " VALUES ('n1', 1, 'clinic', 'a', 'c', 1, 'recommendation.changed', 'body', now()),"
+    " ('n2', NULL, 'clinic', NULL, NULL, NULL, 'test', '', now())",
+    "INSERT INTO deliveries (id, tenant, endpoint, notice, state, tries, created_at)"
+    " VALUES ('d1', 'clinic', 'e', 'n1', 'delivered', 1, now())",
+    "INSERT INTO attempts VALUES ('d1', 1, 'clinic', now(), 12, 200, 'none', '{\"a\": \"b\"}', 'sent', 'heard')",
+    "INSERT INTO pack_events VALUES ('clinic', 'p', 1, 'drafted', 'k', 'author', 'h', now(), 'body', 'yaml', ARRAY['floor'::bytea])",
+    "INSERT INTO notice_policies VALUES ('clinic', 1, 'all', 60, 60, now(), 'k')",
+    "INSERT INTO acknowledgements VALUES ('clinic', 'n1', 'c', 'k', now())",
+    "INSERT INTO answer_links VALUES ('l', 'clinic', 'c', 'd', now())",
+    "INSERT INTO event_terms VALUES ('clinic', 'urn:test', '1', 'a', '{no_coach}')",
+)
+FLIPS = {
+    # High enough that no neighbour has the number.
+    "integer": "{c} # 128",
+    "bigint": "{c} # 4096",
+    "text": "CASE WHEN {c} = '' THEN 'x' ELSE overlay({c} placing chr(ascii({c}) # 1) from 1) END",
+    "bytea": "CASE WHEN length({c}) = 0 THEN '\\x00' ELSE set_bit({c}, length({c}) * 4, 1 - get_bit({c}, length({c}) * 4)) END",
+    "timestamp with time zone": "{c} + interval '1 microsecond'",
+    "uuid": "overlay({c}::text placing (CASE right({c}::text, 1) WHEN '0' THEN '1' ELSE '0' END) from 36)::uuid",
+    "jsonb": "'{{\"other\": 1}}'::jsonb",
+    "text[]": "'{{other}}'::text[]",
+    "bytea[]": "ARRAY['other'::bytea]",
+}
+
+
+@dataclass
+class Site:
+    settings: Settings
+    owner: Any
+
+    async def verify(self, *witness: str) -> Found:
+        return await verify_database(self.settings, witness, 1)
+
+    async def types(self, table: str) -> dict[str, str]:
+        rows = await self.owner.fetch(
+            "SELECT attname, format_type(atttypid, atttypmod) AS kind FROM pg_attribute"
+            " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
+            table,
+        )
+        return {row["attname"]: row["kind"] for row in rows}
+
+
+@pytest.fixture(scope="module")
+async def site(settings: Settings) -> AsyncIterator[Site]:
+    connection = await asyncpg.connect(settings.owner_database_url.replace("+asyncpg", ""))
+    yield Site(settings, connection)
+    await connection.close()
+
+
+@pytest.fixture(autouse=True)
+async def fed(site: Site, run: Run, bus: Bus, engine: AsyncEngine) -> None:
+    """Two athletes: accepted, refused, parked, corrected and contradicted events; a row in every other history table; all of it signed."""
+    if await site.owner.fetchval("SELECT EXISTS (SELECT 1 FROM notices)"):
+        return
+    sent = [
+        started("a", "c"),
+        *(pain("a", "c", n, nrs=n % 3) for n in range(1, 9)),
+        pain("a", "c", 3, nrs=9),
+        pain("b", "later", 1),
+        event("b", "bad", "milepost.course.started", 0, started("b", "x")["data"] | {"protocol": "nothing"}),
+        event("a", "fix", "milepost.event.corrected", 9, {"corrects": "c-pain-2", "data": {"when": "daily", "pain_nrs": 0}}),
+    ]
+    async with run(checkpoint_s=0.05):
+        await send(bus, site.settings, "clinic", sent)
+
+        async def signed() -> bool:
+            async with borrowed(engine) as connection:
+                count = await connection.fetchval("SELECT count(*) FROM events")
+                kept = await connection.fetchval("SELECT count(*) FROM event_conflicts")
+                grown = await trees.grown(connection, range(64), [])
+            return count >= len(sent) - 1 and kept == 1 and not grown
+
+        await until(signed)
+    for statement in ROWS:
+        await site.owner.execute(statement)
+    await Notary(engine, Keyring(site.settings.secret_key_bytes), range(64), 1, seals=True).sign()
+
+
+def test_every_append_only_table_has_its_place_in_a_tree():
+    assert {*TREES, "checkpoints", "seals", *(one.table for one in SEALED)} == set(APPEND_ONLY)
+
+
+async def test_an_untouched_history_is_what_was_written(site: Site):
+    found = await site.verify()
+    assert found.faults == []
+    assert found.events >= 12 and found.checkpoints >= 10 and found.rows > found.events and not found.unproven
+
+
+async def test_several_processes_see_the_same(site: Site):
+    one, two = await site.verify(), await verify_database(site.settings, (), 2)
+    assert (two.faults, two.events, two.rows, two.checkpoints) == ([], one.events, one.rows, one.checkpoints)
+
+
+@pytest.mark.law("tamper-evident")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("table", [*TREES, "checkpoints", "seals", *(one.table for one in SEALED)])
+async def test_one_flipped_bit_in_any_column_of_any_history_table_is_named(site: Site, table: str):
+    for column, kind in (await site.types(table)).items():
+        row = await site.owner.fetchrow(f"SELECT ctid::text AS at FROM {table} WHERE {column} IS NOT NULL ORDER BY random() LIMIT 1")
+        assert row is not None or column in ("path", "reason", "stream_seq"), f"{table}.{column} is null in every row"
+        flip = FLIPS[kind].format(c=column) if row is not None else "'x'"
+        at = row["at"] if row is not None else await site.owner.fetchval(f"SELECT ctid::text FROM {table} LIMIT 1")
+        # Kept whole and put back, so that the next column meets an untouched history.
+        await site.owner.execute(f"CREATE TEMP TABLE kept AS SELECT * FROM {table} WHERE ctid = '{at}'")
+        try:
+            changed = await site.owner.fetchval(f"UPDATE {table} SET {column} = {flip} WHERE ctid = '{at}' RETURNING ctid::text")
+            found = await site.verify()
+            assert found.faults, f"{table}.{column} was changed and nobody saw it"
+            named = ["seals", *(one.table for one in SEALED)] if table == "seals" else [table]
+            assert any(fault.startswith(tuple(named)) for fault in found.faults), (column, found.faults)
+        finally:
+            await site.owner.execute(f"DELETE FROM {table} WHERE ctid = '{changed}'")
+            await site.owner.execute(f"INSERT INTO {table} SELECT * FROM kept")
+            await site.owner.execute("DROP TABLE kept")
+    assert (await site.verify()).faults == []
+
+
+@pytest.mark.law("tamper-evident")
+@pytest.mark.parametrize("table", [*TREES, *(one.table for one in SEALED)])
+async def test_a_removed_row_is_named(site: Site, table: str):
+    at = await site.owner.fetchval(f"SELECT ctid::text FROM {table} ORDER BY random() LIMIT 1")
+    await site.owner.execute(f"CREATE TEMP TABLE kept AS SELECT * FROM {table} WHERE ctid = '{at}'")
+    await site.owner.execute(f"DELETE FROM {table} WHERE ctid = '{at}'")
+    try:
+        found = await site.verify()
+        assert found.faults and (table in found.faults[0] or "events" in found.faults[0]), found.faults
+    finally:
+        await site.owner.execute(f"INSERT INTO {table} SELECT * FROM kept")
+        await site.owner.execute("DROP TABLE kept")
+
+
+@pytest.mark.law("tamper-evident")
+async def test_a_wrapped_key_that_was_changed_is_named(site: Site):
+    await site.owner.execute("UPDATE keys.athlete_keys SET wrapped = set_bit(wrapped, 200, 1 - get_bit(wrapped, 200)) WHERE athlete = 'b'")
+    try:
+        assert any(fault.startswith("keys.athlete_keys") for fault in (await site.verify()).faults)
+    finally:
+        await site.owner.execute(
+            "UPDATE keys.athlete_keys SET wrapped = set_bit(wrapped, 200, 1 - get_bit(wrapped, 200)) WHERE athlete = 'b'"
+        )
+
+
+@pytest.mark.law("tamper-evident")
+async def test_a_history_cut_off_at_its_end_is_not_what_a_witness_saw(site: Site, engine: AsyncEngine):
+    async with borrowed(engine) as connection:
+        witness = [one.note for one in await trees.latest(connection)]
+    assert (await site.verify(*witness)).faults == []
+    head = await site.owner.fetchrow("SELECT partition, seq FROM partition_heads ORDER BY seq DESC LIMIT 1")
+    place = (head["partition"], head["seq"])
+    undo = [
+        ("events", "partition = $1 AND seq = $2"),
+        ("event_outcomes", "partition = $1 AND seq = $2"),
+        ("decisions", "partition = $1 AND event_seq = $2"),
+        ("checkpoints", "tree = 'events' AND partition = $1 AND size = $2"),
+    ]
+    for table, where in undo:
+        await site.owner.execute(f"CREATE TEMP TABLE kept_{table} (LIKE {table})")
+        await site.owner.execute(
+            f"WITH gone AS (DELETE FROM {table} WHERE {where} RETURNING *) INSERT INTO kept_{table} SELECT * FROM gone", *place
+        )
+    await site.owner.execute("UPDATE partition_heads SET seq = seq - 1 WHERE partition = $1", place[0])
+    try:
+        assert (await site.verify()).faults == [], "the database alone cannot tell"
+        faults = (await site.verify(*witness)).faults
+        assert len(faults) == 1 and "history is shorter than what was signed" in faults[0]
+    finally:
+        await site.owner.execute("UPDATE partition_heads SET seq = seq + 1 WHERE partition = $1", place[0])
+        for table, _ in undo:
+            await site.owner.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}")
+            await site.owner.execute(f"DROP TABLE kept_{table}")
+
+
+async def test_an_erased_athlete_leaves_every_proof_verifiable(site: Site):
+    wrapped = await site.owner.fetchval("SELECT wrapped FROM keys.athlete_keys WHERE athlete = 'b'")
+    await site.owner.execute("UPDATE keys.athlete_keys SET wrapped = NULL, erased_at = now() WHERE athlete = 'b'")
+    try:
+        found = await site.verify()
+        assert found.faults == [] and found.erased >= 4
+    finally:
+        await site.owner.execute("UPDATE keys.athlete_keys SET wrapped = $1, erased_at = NULL WHERE athlete = 'b'", wrapped)
+
+
+async def test_a_tree_that_is_not_the_signed_one_is_never_signed_again(site: Site, engine: AsyncEngine):
+    place = await site.owner.fetchval("SELECT partition FROM partition_heads ORDER BY seq DESC LIMIT 1")
+    await site.owner.execute("UPDATE events SET leaf = set_bit(leaf, 0, 1 - get_bit(leaf, 0)) WHERE partition = $1 AND seq = 1", place)
+    point = await site.owner.fetchrow(
+        "DELETE FROM checkpoints WHERE tree = 'events' AND partition = $1 AND size = (SELECT max(size) FROM checkpoints"
+        " WHERE tree = 'events' AND partition = $1) RETURNING *",
+        place,
+    )
+    older = await site.owner.fetchval("SELECT count(*) FROM checkpoints WHERE tree = 'events' AND partition = $1", place)
+    notary = Notary(engine, Keyring(site.settings.secret_key_bytes), [place], 1, seals=False)
+    try:
+        if older:
+            with pytest.raises(ValueError, match="is not the tree that was signed"):
+                await notary.sign()
+    finally:
+        await site.owner.execute("UPDATE events SET leaf = set_bit(leaf, 0, 1 - get_bit(leaf, 0)) WHERE partition = $1 AND seq = 1", place)
+        await site.owner.execute("INSERT INTO checkpoints SELECT $1, $2, $3, $4, $5 ON CONFLICT DO NOTHING", *point)
+
+
+async def test_proofs_over_several_blocks_hold_with_and_without_kept_roots(site: Site, engine: AsyncEngine):
+    size = 2 * BLOCK + 40
+    async with borrowed(engine) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(
+            "INSERT INTO seals (tree, n, row, commitment)"
+            " SELECT 'answer_links', n, 'x' || n, sha256(n::text::bytea) FROM generate_series(2, $1) n",
+            size,
+        )
+        edge, new = await trees.frontier(connection, "answer_links", 0, size)
+        for keep in (False, True):
+            if keep:
+                await trees.keep_blocks(connection, "answer_links", 0, new)
+                assert len(await trees.blocks(connection, "answer_links", 0, size)) == 2
+                assert (await trees.frontier(connection, "answer_links", 0, size))[0] == edge
+            for place in (0, BLOCK - 1, BLOCK, size - 1):
+                known = await trees.hashes(connection, "answer_links", 0, size, place)
+                (leaf,) = await trees.leaves(connection, "answer_links", 0, place, place + 1)
+                verify_inclusion(leaf, place, size, inclusion(known, place, size), edge.root())
+                old, _ = await trees.frontier(connection, "answer_links", 0, place)
+                verify_consistency(
+                    place,
+                    old.root(),
+                    size,
+                    edge.root(),
+                    consistency(await trees.hashes(connection, "answer_links", 0, size, max(place - 1, 0)), place, size),
+                )
+        await transaction.rollback()
