@@ -101,6 +101,9 @@ class Share:
             await self._histories(main)
             if self._share == 0:
                 await self._conflicts(main)
+                known = [one.table for one in SEALED]
+                for row in await main.fetch("SELECT DISTINCT tree FROM seals WHERE tree <> ALL($1::text[]) ORDER BY 1", known):
+                    self.found.fault(f"seals of {row['tree']}: there is no such tree")
                 for table in SEALED:
                     await self._sealed(main, table)
             self.found.checkpoints = self._points.end(self.found.fault)
