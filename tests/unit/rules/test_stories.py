@@ -21,7 +21,7 @@ def test_a_story_that_ends_otherwise_is_told_with_its_place_and_the_difference(t
     file = tmp_path / "pack.yaml"
     text = (SHIPPED / "mil-knee-overuse.yaml").read_text()
     file.write_text(
-        text.replace("expect: {action: advance, from_step: P2, to_step: P3", "expect: {action: advance, from_step: P2, to_step: P4")
+        text.replace("expect: {action: advance, from_step: P2, to_step: P3", "expect: {action: advance, from_step: P2, to_step: P4", 1)
     )
     line = next(n for n, one in enumerate(file.read_text().splitlines(), 1) if "to_step: P4" in one)
     _, faults = tell_all(load_pack(file), ReferenceEngine())
