@@ -71,6 +71,8 @@ class Session:
     reports: tuple[Report, ...] = ()
     sensors: tuple[tuple[Key, Data], ...] = ()
     clean: Tri = Tri.UNKNOWN
+    speed_cap: int | None = None
+    """The step's highest speed in per cent of maximum."""
     memo: dict[str, Fact] = field(init=False, compare=False, repr=False, default_factory=dict)
     """Facts already found of this very session; a session with one more report is another object with an empty memo."""
     values: list[int | None] = field(init=False, compare=False, repr=False, default_factory=list)

@@ -51,6 +51,7 @@ def record_session(
         planned=data.get("planned", True) and not foreign,
         step=step,
         rpe_cap=None if dose is None else dose.rpe_max,
+        speed_cap=None if dose is None else dose.speed_pct_max,
         data=data,
         prescribed=_prescribed(data, dose, departures, key),
         departures=departures,

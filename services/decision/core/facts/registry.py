@@ -65,7 +65,7 @@ def fact(
 
 def session_fact(
     name: str,
-    kind: Literal["number", "boolean"],
+    kind: Literal["number", "boolean", "choice"],
     unit: str,
     worse: Literal["higher", "lower", "true", "false", "none"],
     family: str,
