@@ -47,7 +47,7 @@ ASIDE = ("drafted", "declined", "shadow_ended", "scheduled", "unscheduled", "unp
 def lives(draw: st.DrawFn) -> Sequence[PackEvent]:
     """Mostly the right way, with anything in between: else nothing would ever be published."""
     events: list[PackEvent] = []
-    at, live = BEGIN, None
+    at, pack = BEGIN, Pack()
     for _ in range(draw(st.integers(1, 4))):
         hash = draw(st.sampled_from(HASHES))
         for kind in WAY:
@@ -56,9 +56,10 @@ def lives(draw: st.DrawFn) -> Sequence[PackEvent]:
                 speaks_of = draw(mostly(hash, *HASHES))
                 at += timedelta(days=draw(mostly(0, 1, 31)))
                 actor = draw(st.sampled_from(PEOPLE))
-                event = PackEvent(chosen, actor, "clinician", speaks_of, at, body(draw, chosen, speaks_of, live))  # type: ignore[arg-type]
+                event = PackEvent(chosen, actor, "clinician", speaks_of, at, body(draw, chosen, speaks_of, pack.live))  # type: ignore[arg-type]
                 events.append(event)
-                live = fold(events).live
+                if refusal(pack, event) is None:
+                    pack = advance(pack, event)
     return events
 
 

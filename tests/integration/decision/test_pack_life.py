@@ -1,8 +1,7 @@
 """A pack's life over HTTP, from a draft to courses that follow it, by people with keys of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -19,28 +18,17 @@ from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle import review
 from services.decision.lifecycle.states import Region
 from services.decision.packs import Published
-from services.decision.rules.library import SHIPPED, PackLibrary
+from services.decision.rules.library import PackLibrary
 from services.decision.store import reads
 from services.decision.store.connection import borrowed
 from services.decision.worker import Worker
 from shared.auth import create_key
 from shared.bus import Bus
 from shared.settings import Settings
+from tests.integration.decision.clinics import SHIPPED_TEXT, Clinic, founded, text_of
 from tests.integration.decision.feeding import Agreeing, send, settled, started, until
 
-SHIPPED_TEXT = (SHIPPED / "mil-knee-overuse.yaml").read_text()
 TENANTS = count(1)
-
-
-def text_of(version: str, pack: str = "mil-knee-overuse", changes: Sequence[tuple[str, str]] = ()) -> str:
-    """The shipped pack as another version; `changes` are texts to take the place of others."""
-    text = SHIPPED_TEXT.replace("pack: mil-knee-overuse\n", f"pack: {pack}\n", 1)
-    own = next(line for line in text.splitlines() if line.startswith("version:"))
-    text = text.replace(own, f"version: {version}", 1)
-    for old, new in changes:
-        assert old in text
-        text = text.replace(old, new)
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -50,83 +38,10 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
         yield app
 
 
-class Person:
-    """Somebody with a key."""
-
-    def __init__(self, client: httpx.AsyncClient, id: str, key: str) -> None:
-        self.id = id
-        self._client = client
-        self._headers = {"Authorization": f"Bearer {key}"}
-
-    async def get(self, path: str) -> Any:
-        answer = await self._client.get(path, headers=self._headers)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    async def post(self, path: str, body: Any, status: int = 200) -> Any:
-        answer = await self._client.post(path, json=body, headers=self._headers)
-        assert answer.status_code == status, answer.text
-        return answer.json()
-
-
-class Clinic:
-    """One tenant with two authors and two leads."""
-
-    def __init__(self, tenant: str, people: dict[str, Person]) -> None:
-        self.tenant = tenant
-        self.ann, self.ben, self.lead, self.second = (people[name] for name in ("ann", "ben", "lead", "second"))
-
-    async def reviewed(self, text: str, pack: str = "mil-knee-overuse") -> str:
-        """The hash of the text, drafted by ann, checked, tested, backtested and in review."""
-        hash = str((await self.ann.post("/v1/protocols", {"source": text}, 201))["revision"]["hash"])
-        for step in ("check", "test"):
-            found = await self.ann.post(f"/v1/protocols/{pack}/{step}", {"hash": hash})
-            assert found["revision"][step]["ok"], found["revision"][step]
-        await self.backtested(hash, pack)
-        assert (await self.ann.post(f"/v1/protocols/{pack}/submit", {"hash": hash}))["state"] == "in_review"
-        return hash
-
-    async def backtested(self, hash: str, pack: str = "mil-knee-overuse") -> dict[str, Any]:
-        run = await self.ann.post(f"/v1/protocols/{pack}/backtests", {"hash": hash}, 202)
-
-        async def ended() -> bool:
-            return (await self.ann.get(f"/v1/protocols/{pack}/backtests/{run['id']}"))["state"] != "running"
-
-        await until(ended)
-        found: dict[str, Any] = await self.ann.get(f"/v1/protocols/{pack}/backtests/{run['id']}")
-        assert found["state"] == "done", found
-        return found
-
-    async def approved(self, text: str, pack: str = "mil-knee-overuse") -> str:
-        hash = await self.reviewed(text, pack)
-        regions = (await self.lead.get(f"/v1/protocols/{pack}/life"))["revision"]["to_acknowledge"]
-        for person in (self.lead, self.second)[: 2 if regions else 1]:
-            await person.post(f"/v1/protocols/{pack}/approve", {"hash": hash, "acknowledged": regions})
-        return hash
-
-    async def published(self, text: str, pack: str = "mil-knee-overuse") -> str:
-        hash = await self.approved(text, pack)
-        assert (await self.lead.post(f"/v1/protocols/{pack}/publish", {"hash": hash}))["live"] == hash
-        return hash
-
-
 @pytest.fixture
 async def clinic(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[Clinic]:
-    tenant = f"packs-{next(TENANTS)}"
-    async with AsyncExitStack() as stack:
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        client = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://decision", timeout=60))
-        people = {}
-        async with engine.begin() as conn:
-            for name, role, more in (
-                ("ann", "author", ()),
-                ("ben", "clinician", ("protocols:write", "protocols:read", "protocols:approve")),
-                ("lead", "clinician", ()),
-                ("second", "admin", ()),
-            ):
-                record, key = await create_key(conn, tenant, role, name, more or None)
-                people[name] = Person(client, record.id, key)
-        yield Clinic(tenant, people)
+    async with founded(app, engine, f"packs-{next(TENANTS)}") as clinic:
+        yield clinic
 
 
 async def test_a_draft_becomes_what_new_courses_follow_after_others_approved_it(clinic: Clinic):

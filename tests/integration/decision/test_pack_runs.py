@@ -1,0 +1,212 @@
+"""Drafts over a real history, and approved packs beside the live one: what would have been decided, told to nobody."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.decision.app import create_app
+from services.decision.lifecycle import past, shadow
+from services.decision.lifecycle.compare import Job, Outcome, decide_again
+from services.decision.lifecycle.states import Shadow
+from services.decision.store.connection import borrowed
+from shared.bus import Bus
+from shared.settings import Settings
+from tests.integration.decision.clinics import Clinic, founded, text_of
+from tests.integration.decision.feeding import Run, event, send, settled, started, until
+
+TENANT = "backtests"
+PACK = "mil-knee-overuse"
+KNEES = "SELECT count(*) FROM decisions WHERE tenant = $1 AND course LIKE '%-knee'"
+CLEAN = {"pain_nrs": 0, "swelling": "none", "stiffness_change": "same", "analgesic": "none"}
+OFTEN = "clean_sessions: 2, after_failure: 2"
+ONCE = text_of("9.1.0", changes=[(OFTEN, "clean_sessions: 1, after_failure: 1")])
+THRICE = text_of("9.2.0", changes=[(OFTEN, "clean_sessions: 3, after_failure: 3")])
+
+
+def session(athlete: str, n: int) -> list[dict[str, Any]]:
+    """A clean session on every other day, with its reports."""
+    course, hours, name = f"{athlete}-knee", 48 * n - 38, f"{athlete}-s{n}"
+
+    def report(id: str, at: int, when: str, **more: Any) -> dict[str, Any]:
+        return event(athlete, f"{name}-{id}", "milepost.symptom.reported", at, {"when": when, **CLEAN, **more}) | {"course": course}
+
+    done = {"session": name, "kind": "run_walk", "completed": True, "rpe": 3, "gait_changed": False, "terrain": "flat"}
+    return [
+        report("before", hours - 1, "before"),
+        event(athlete, name, "milepost.session.completed", hours, done) | {"course": course},
+        report("during", hours + 1, "during", session=name),
+        report("after", hours + 2, "after", session=name),
+        report("morning", hours + 15, "next_morning", session=name),
+    ]
+
+
+@pytest.fixture(scope="module")
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture(scope="module")
+async def clinic(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[Clinic]:
+    async with founded(app, engine, TENANT) as clinic:
+        yield clinic
+
+
+@pytest.fixture
+async def fed(run: Run, engine: AsyncEngine, bus: Bus, settings: Settings) -> None:
+    """Three athletes with two clean sessions each, and one under another protocol."""
+    sent = [started(name, f"{name}-knee") for name in ("amy", "bob", "cyd")]
+    sent += [one for name in ("amy", "bob", "cyd") for n in (1, 2) for one in session(name, n)]
+    sent.append(started("dee", "dee-other", protocol="progressive-return", start_step="W3"))
+    async with borrowed(engine) as connection:
+        known = await past.athletes_on(connection, TENANT, PACK)
+    if not known:
+        async with run():
+            await send(bus, settings, TENANT, sent)
+            await settled(engine, TENANT, sent)
+
+
+async def drafted(clinic: Clinic, text: str) -> str:
+    return str((await clinic.ann.post("/v1/protocols", {"source": text}, 201))["revision"]["hash"])
+
+
+async def test_a_draft_that_asks_less_is_told_as_more_permissive_with_each_athlete_to_open(clinic: Clinic, fed: None):
+    found = await clinic.backtested(await drafted(clinic, ONCE))
+    decisions = found["counts"]["decisions"]
+    assert found["athletes"] == found["done"] == 3 and found["counts"]["athletes"] == {"more_permissive": 3}
+    assert decisions["more_permissive"] >= 3 and decisions["more_conservative"] == decisions["not_comparable"] == 0
+    assert "not observed" in found["note"]
+    listing = await clinic.lead.get(f"/v1/protocols/{PACK}/backtests/{found['id']}/differences?direction=more_permissive&limit=2")
+    first = listing["items"][0]
+    assert (first["athlete"], first["course"]) == ("amy", "amy-knee") and listing["next"]
+    assert first["before"]["action"] == "hold" and first["after"]["action"] == "advance" and "action hold -> advance" in first["because"]
+    assert first["before"]["as_of"] == first["after"]["as_of"] and first["after"]["reasons"] and first["before"]["reasons"]
+    assert first["before"]["protocol"]["version"] != first["after"]["protocol"]["version"] == "9.1.0"
+
+
+async def test_a_draft_that_asks_more_is_told_as_more_conservative(clinic: Clinic, fed: None):
+    found = await clinic.backtested(await drafted(clinic, THRICE))
+    decisions = found["counts"]["decisions"]
+    assert decisions["more_conservative"] >= 3 and decisions["more_permissive"] == 0
+
+
+async def test_a_draft_that_decides_alike_differs_nowhere_and_the_run_is_a_step_of_its_life(clinic: Clinic, fed: None):
+    await clinic.reviewed(text_of("9.3.0"))
+    life = await clinic.lead.get(f"/v1/protocols/{PACK}/life")
+    simulated = life["revision"]["backtest"]["decisions"]
+    assert simulated["same"] >= 30 and simulated["more_permissive"] == simulated["more_conservative"] == 0
+
+
+async def test_where_the_draft_has_no_such_step_the_course_cannot_be_compared_and_says_why(clinic: Clinic, fed: None):
+    hash = await drafted(clinic, text_of("9.4.0", changes=[("P2", "Q2")]))
+    found = await clinic.backtested(hash)
+    assert found["counts"]["decisions"]["not_comparable"] >= 30
+    (one,) = (await clinic.lead.get(f"/v1/protocols/{PACK}/backtests/{found['id']}/differences?limit=1"))["items"]
+    assert one["after"] is None and "data.start_step: expected a step" in one["because"]
+
+
+async def test_athletes_are_opened_only_by_who_may_read_decisions(clinic: Clinic, fed: None):
+    found = await clinic.backtested(await drafted(clinic, ONCE.replace("9.1.0", "9.1.1")))
+    for path in (f"/v1/protocols/{PACK}/backtests/{found['id']}/differences", f"/v1/protocols/{PACK}/shadow"):
+        with pytest.raises(AssertionError, match="decisions:read"):
+            await clinic.ann.get(path)
+
+
+async def test_a_cancelled_run_stops_and_keeps_what_it_found(clinic: Clinic, app: FastAPI, fed: None, monkeypatch: pytest.MonkeyPatch):
+    hash = await drafted(clinic, ONCE.replace("9.1.0", "9.1.2"))
+    monkeypatch.setattr("services.decision.lifecycle.backtest.AT_ONCE", 1)
+    served: list[str] = []
+    identity: list[str] = []
+
+    async def cancelled_after_the_first(work: Any, job: Job) -> Any:
+        served.append(job.athletes[0].athlete)
+        outcomes = work(job)
+        if len(served) == 2:
+            (run,) = [one for one in (await clinic.ann.get(f"/v1/protocols/{PACK}/backtests"))["items"] if one["state"] == "running"]
+            identity.append(run["id"])
+            assert (await clinic.ann.post(f"/v1/protocols/{PACK}/backtests/{run['id']}/cancel", None))["state"] == "cancelled"
+        return outcomes
+
+    monkeypatch.setattr(app.state.backtests._pool, "run", cancelled_after_the_first)
+    started_run = await clinic.ann.post(f"/v1/protocols/{PACK}/backtests", {"hash": hash}, 202)
+
+    async def ended() -> bool:
+        return not app.state.backtests._running
+
+    await until(ended)
+    found = await clinic.ann.get(f"/v1/protocols/{PACK}/backtests/{started_run['id']}")
+    assert (found["state"], found["done"], served, identity) == ("cancelled", 1, ["amy", "bob"], [found["id"]])
+
+
+async def test_a_shadow_looks_at_every_later_decision_and_nobody_is_told(
+    clinic: Clinic, app: FastAPI, fed: None, run: Run, engine: AsyncEngine, bus: Bus, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    hash = await clinic.approved(text_of("9.5.0"))
+    async with borrowed(engine) as connection:
+        before = await connection.fetchval(KNEES, TENANT)
+    await clinic.lead.post(f"/v1/protocols/{PACK}/shadow", {"hash": hash})
+    later = [one for name in ("amy", "bob") for one in session(name, 3)]
+    async with run():
+        await send(bus, settings, TENANT, later)
+        await settled(engine, TENANT, later)
+    async with borrowed(engine) as connection:
+        made = await connection.fetchval(KNEES, TENANT) - before
+        outbox = await connection.fetchval("SELECT count(*) FROM outbox WHERE tenant = $1", TENANT)
+
+    async def caught_up() -> bool:
+        return sum((await clinic.lead.get(f"/v1/protocols/{PACK}/shadow"))["counts"].values()) == made
+
+    await until(caught_up)
+    report = await clinic.lead.get(f"/v1/protocols/{PACK}/shadow")
+    assert report["counts"] == {"same": made} and report["items"] == []
+    async with borrowed(engine) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM outbox WHERE tenant = $1", TENANT) == outbox
+        assert await connection.fetchval(KNEES, TENANT) == before + made
+    ended = await clinic.lead.post(f"/v1/protocols/{PACK}/shadow/end", {"hash": hash})
+    assert ended["state"] == "approved"
+
+
+class OnePool:
+    """Runs work here, and dies of one athlete."""
+
+    def __init__(self, deadly: str) -> None:
+        self.deadly = deadly
+
+    async def run(self, work: Any, job: Job) -> list[Outcome]:
+        if any(one.athlete == self.deadly for one in job.athletes):
+            raise RuntimeError("the process ended")
+        return decide_again(job)
+
+
+async def test_what_a_shadow_cannot_follow_is_parked_once_and_keeps_nobody_waiting(
+    clinic: Clinic, app: FastAPI, fed: None, engine: AsyncEngine
+):
+    hash = await drafted(clinic, ONCE.replace("9.1.0", "9.6.0"))
+    life = app.state.packs.lives[TENANT, PACK]
+    revision = replace(life.revision, hash=hash, state="shadow", shadow=Shadow(datetime.now(UTC), {}))
+    pool: Any = OnePool("bob")
+    while await shadow.follow(engine, app.state.packs, pool, TENANT, PACK, revision):
+        pass
+    async with borrowed(engine) as connection:
+        counts = await past.shadow_counts(connection, TENANT, PACK, hash)
+        rows = await past.shadow_differences(connection, TENANT, PACK, hash, 100)
+        assert await past.unshadowed(connection, TENANT, PACK, hash, {}, 10) == {}
+    assert counts["more_permissive"] >= 2 and counts["not_comparable"] >= 11
+    parked = [row for row in rows if row.direction == "not_comparable"]
+    assert {row.athlete for row in parked} == {"bob"} and "the process ended" in (parked[0].because or "")
+    freer = [row for row in rows if row.direction == "more_permissive"]
+    actions = {(orjson.loads(row.before)["action"], orjson.loads(row.after or b"{}").get("action")) for row in freer}
+    assert ("hold", "advance") in actions
+
+
+async def test_an_unknown_run_does_not_exist(clinic: Clinic, app: FastAPI, fed: None):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://decision", headers=clinic.lead._headers) as client:
+        assert (await client.get(f"/v1/protocols/{PACK}/backtests/none")).status_code == 404
