@@ -10,7 +10,7 @@ from services.decision.core.decision import Decision
 from shared.events import content_digest, parse
 from tests.property.histories import BEGIN, PACKS, Raw, content, event, receive_all, report, session, started
 
-SLOW = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SLOW = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 BY = {"id": "dr", "role": "clinician"}
 TISSUES = [("joint", "knee"), ("bone", "tibia"), ("tendon", "achilles")]
 

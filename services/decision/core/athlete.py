@@ -111,12 +111,12 @@ class Athlete:
 
     def _add(self, event: Event, as_at: str) -> Receipt:
         """The common case: the event changes the place of no other, save those that wait for its session."""
+        if event.type == "milepost.session.completed":
+            self._placing.once[event.data["session"]] = None
         place = self._placing.add(event)
         if place.status == "parked":
             self._park(event)
-        if place.status != "accepted":
-            return Receipt(place.status, place.path, place.reason)
-        decisions = self._take((event.source, event.id), event, as_at)
+        decisions = self._take((event.source, event.id), event, as_at) if place.status == "accepted" else []
         resolved: list[Resolution] = []
         if event.type == "milepost.session.completed":
             waiting = [self._known[name] for name in self._for_session.pop(event.data["session"], ())]
@@ -127,7 +127,7 @@ class Athlete:
                     continue
                 resolved.append(Resolution(other.source, other.id, found.status, found.path, found.reason))
                 decisions += self._take((other.source, other.id), other, as_at)
-        return Receipt("accepted", decisions=tuple(decisions), resolved=tuple(resolved))
+        return Receipt(place.status, place.path, place.reason, tuple(decisions), tuple(resolved))
 
     def _park(self, parked: Event) -> None:
         event = self._placing.corrected.get((parked.source, parked.id), parked)

@@ -91,6 +91,9 @@ class Line:
             self.checkpoints.append(Checkpoint(0, course, self.judge.decide(course)))
         last = self.checkpoints[-1]
         self.course, self.verdict = last.course.copy(), last.verdict
+        if last.taken == len(self.entries):
+            # A verdict looks at the course it was made of, which was folded on since.
+            self.verdict = self.judge.decide(self.course)
         for n in range(last.taken, len(self.entries)):
             self._take(self.entries[n], n + 1)
 

@@ -82,7 +82,7 @@ class Placing:
         self.sessions: dict[str, tuple[Name, tuple[str, ...]]] = {}
         """Session id to the event that completed it and its courses."""
         self.once: dict[str, None] = {}
-        """Session ids of sessions since retracted or renamed: their reports keep counting, without the session."""
+        """Ids of all sessions ever sent: where one was refused, retracted or renamed since, its reports keep counting, without it."""
         self.places: dict[Name, Place] = {}
         self.corrected: dict[Name, Event] = {}
         """Events with the correction in force worked in."""
@@ -233,7 +233,11 @@ class Placing:
             if event.time > span.until and event.type not in NAMING[3:]:
                 return refused("course", "the course had ended by then; start a new course")
             return Place("accepted", courses=((named, "whole"),), event=event)
-        of_session = self.sessions.get(event.data["session"]) if event.type in OF_SESSION and "session" in event.data else None
+        session = event.data.get("session") if event.type in OF_SESSION else None
+        of_session = None if session is None else self.sessions.get(session)
+        if session is not None and of_session is None and session not in self.once:
+            # Whose it is its session will say: to judge it ambiguous now would make arrival order matter.
+            return parked("data.session", f"session {session} has not arrived")
         if of_session is not None and (event.type == OF_SESSION[0] or len(of_session[1]) == 1):
             courses = of_session[1]
             return Place("accepted", courses=tuple((course, "whole") for course in courses), event=event)
