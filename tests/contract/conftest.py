@@ -46,6 +46,7 @@ class Clinic:
             "course": f"{self.tenant}-course",
             "source": quote(SOURCE, safe=""),
             "id": f"{self.tenant}-start",
+            "seq": "1",
             "endpoint": self.endpoint,
             "delivery": self.delivery,
             "backtest": f"{self.tenant}-backtest",

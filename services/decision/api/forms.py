@@ -49,6 +49,86 @@ class DecisionForm(Shape):
     hash: str
 
 
+class ConditionTrace(Shape):
+    """One condition: what was found, against what, by how much, and the verdict."""
+
+    fact: str
+    value: Any
+    unit: str
+    op: str
+    threshold: Any
+    margin: float | None
+    verdict: Literal["met", "not_met", "unknown"]
+    any_of: int | None
+    events: list[str]
+    why: str | None = None
+
+
+class RuleTrace(Shape):
+    """One rule with every condition; out of scope it takes no part in the decision."""
+
+    rule: str
+    kind: Literal["refer", "regress", "hold", "advance"]
+    outcome: str
+    in_scope: bool
+    text: str
+    citation: list[str]
+    evidence: list[ConditionTrace]
+
+
+class SectionForm(Shape):
+    heading: str
+    lines: list[str]
+
+
+class SmallestChange(Shape):
+    """The fewest facts that would have to be otherwise for the pack to advance, and of as many the nearest."""
+
+    possible: bool
+    exact: bool
+    text: str
+    changes: list[dict[str, Any]]
+
+
+class MeasureNext(Shape):
+    """A missing report: by how much it shortens the change if good, how many rules it settles, what it would mean at worst."""
+
+    report: str
+    text: str
+    by: str
+    facts: list[str]
+    saves: int
+    settles: int
+    enough: bool
+    at_worst: str
+
+
+class EmergencyForm(Shape):
+    call_now: bool
+    within_h: int
+    text: str
+
+
+class RenderingForm(Shape):
+    """A decision in words, made when asked for. `emergency` for an athlete; what would advance and what to measure for a clinician."""
+
+    audience: Literal["clinician", "coach", "athlete"]
+    summary: str
+    sections: list[SectionForm]
+    text: str
+    emergency: EmergencyForm | None = None
+    recomputed: bool | None = None
+    would_advance_if: SmallestChange | None = None
+    measure_next: list[MeasureNext] | None = None
+
+
+class ExplainedDecision(DecisionForm):
+    """A decision, with what was asked for beside it."""
+
+    trace: list[RuleTrace] | None = None
+    explanation: RenderingForm | None = None
+
+
 class ReleasedForm(Shape):
     """What a coach's key reads: what to do next, without reasons, flags, symptoms or evidence."""
 
@@ -65,6 +145,7 @@ class ReleasedForm(Shape):
     summary: str
     as_of: str
     as_at: str
+    explanation: RenderingForm | None = None
 
 
 class CourseForm(Shape):

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 from hashlib import sha256
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from services.decision import advice
 from services.decision.api import forms
@@ -20,16 +20,18 @@ from services.decision.api.common import (
     answer,
     named,
     not_found,
+    packs_now,
     page,
     place_of,
     reading,
 )
-from services.decision.api.courses import course_of, folded
+from services.decision.api.courses import course_of
+from services.decision.api.explained import Explain, Trace, explained, in_words
 from services.decision.arrivals import moment, stamp
 from services.decision.core.decision import shown_dose
 from services.decision.core.protocol import Protocol
 from services.decision.packs import Published
-from services.decision.store import reads
+from services.decision.store import past, reads
 from services.decision.store.reads import CourseRead
 from shared.auth import Principal
 from shared.problems import Problem, problem_responses
@@ -42,26 +44,34 @@ Urgency = Literal["routine", "review", "stop_and_refer"]
 @router.get(
     "/v1/courses/{course}/recommendation",
     summary="The decision in force",
-    response_model=forms.DecisionForm | forms.ReleasedForm,
-    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 422, 503)},
+    response_model=forms.ExplainedDecision | forms.ReleasedForm,
+    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 409, 422, 503)},
 )
 async def recommendation(
     request: Request,
     course: CourseId,
     principal: RecommendationsReader,
-    trace: Annotated[Literal["full"] | None, Query(description="`full`: with every condition of every rule, recomputed")] = None,
+    trace: Trace = None,
+    explain: Explain = None,
 ) -> Response:
-    """The whole decision for keys with `decisions:read`; the released form for a coach's key, which may not ask for the trace."""
+    """The whole decision for keys with `decisions:read`; the released form for a coach's key, which may ask for a coach's words only."""
     async with reading(request) as connection:
         found = await course_of(connection, principal.tenant, course)
         if not _reads_decisions(principal):
-            if trace is not None:
-                raise Problem(403, "Scope missing", "this key may not read traces: it lacks the scope decisions:read", "scope-missing")
-            return answer(_released(request, found), f"released-{_hash(found)}", request)
-        if trace is None:
+            if trace is not None or explain not in (None, "coach"):
+                detail = "this key may read neither traces nor what is told to clinicians and athletes: it lacks the scope decisions:read"
+                raise Problem(403, "Scope missing", detail, "scope-missing")
+            if explain is None:
+                return answer(_released(request, found), f"released-{_hash(found)}", request)
+            packs = await packs_now(request, connection)
+            record = orjson.loads(found.decision)
+            told = in_words(record, "coach", packs.by_hash.get(record["protocol"]["hash"]), None)
+            return answer({**_released(request, found), "explanation": told})
+        if trace is None and explain is None:
             return answer(orjson.Fragment(found.decision), _hash(found), request)
-        athlete = await folded(request, connection, principal.tenant, found.athlete)
-    return answer({**orjson.loads(found.decision), "trace": athlete.trace(course)})
+        made = await past.decision(connection, principal.tenant, found.course, found.seq)
+        assert made is not None
+        return answer(await explained(request, connection, principal.tenant, found, made, trace, explain))
 
 
 @router.get(

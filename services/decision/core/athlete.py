@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol as Port
 
 from services.decision.core.days import written
-from services.decision.core.decision import Decision, record
+from services.decision.core.decision import Decision, content, record
 from services.decision.core.explain import Record, facts_of
 from services.decision.core.explanation import explanation
 from services.decision.core.line import Entry, Line
@@ -236,6 +236,11 @@ class Athlete:
         """Every fact the course's protocol reads, as it stands."""
         line = self._lines[course]
         return facts_of(line.judge, line.verdict)
+
+    def content(self, course: str) -> Record:
+        """What the latest decision says, whatever the arrival of its events."""
+        line = self._lines[course]
+        return content(line.judge, line.course, line.verdict)
 
     def explanation(self, course: str) -> Record:
         """The smallest change that would advance and what to measure next, as it stands."""
