@@ -21,9 +21,7 @@ router = APIRouter(tags=["courses"])
 
 Trace = Annotated[
     Literal["full"] | None,
-    Query(
-        description="`full`: every condition of every rule with value, threshold, margin and verdict, recomputed; 409 if it cannot be"
-    ),
+    Query(description="`full`: every condition of every rule with value, threshold, margin and verdict, recomputed; 409 if it cannot be"),
 ]
 Explain = Annotated[
     Audience | None,

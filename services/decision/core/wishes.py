@@ -81,7 +81,9 @@ def wish(kind: FactType, change: Change) -> tuple[str, str]:
         return "", "the risk class of the bone injury were stated as low"
     if kind.name == "illness.now":
         return "", "the illness were over"
-    return kind.ask.removesuffix(" (0-10)"), f"were {needed(kind, change)}"
+    if kind.unit == "weeks":
+        return "", f"{needed(kind, change)} had passed {kind.meaning.removeprefix('whole weeks ')}"
+    return kind.meaning if kind.family == "load" else kind.ask.removesuffix(" (0-10)"), f"were {needed(kind, change)}"
 
 
 def needed(kind: FactType, change: Change) -> str:

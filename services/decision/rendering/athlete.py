@@ -10,7 +10,16 @@ from services.decision.core.facts.registry import CATALOGUE
 from services.decision.core.facts.sources import ATHLETE, source
 from services.decision.core.protocol import Protocol
 from services.decision.core.summary import fitted
-from services.decision.rendering.athlete_words import ASKS, BECAUSE, BECAUSE_OF_FAMILY, CALL, CALL_ALWAYS, CLINICIAN_ASKS, everyday
+from services.decision.rendering.athlete_words import (
+    ASKS,
+    BECAUSE,
+    BECAUSE_OF_FAMILY,
+    CALL,
+    CALL_ALWAYS,
+    CLINICIAN_ASKS,
+    OTHERWISE,
+    everyday,
+)
 from services.decision.rendering.words import Record, day, dose_lines, rendering, sentence
 
 CALL_NOW_H = 4
@@ -86,12 +95,13 @@ def _why(record: Record) -> list[str]:
         for one in reason["evidence"]
         if one["verdict"] == ("met" if reason["outcome"] in ("refer", "regress", "hold") else "not_met")
     ]
-    return _said(_because(fact) for fact in found)
+    return _said(because(fact) for fact in found)
 
 
-def _because(fact: str) -> str:
+def because(fact: str) -> str:
+    """Why a fact stands in the way, as the athlete reads it."""
     kind = CATALOGUE.get(fact)
-    return BECAUSE.get(fact) or BECAUSE_OF_FAMILY.get(kind.family if kind is not None else "", "")
+    return BECAUSE.get(fact) or BECAUSE_OF_FAMILY.get(kind.family if kind is not None else "", OTHERWISE)
 
 
 def _asked(record: Record) -> list[str]:

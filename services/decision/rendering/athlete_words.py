@@ -42,6 +42,15 @@ BECAUSE = {
     "session.above_step": "you did more than planned, so the same step comes again",
     "last.above_step": "you did more than planned, so the same step comes again",
     "session.technique_ok": "your running form was not yet good",
+    "session.sore_in_warm_up": "it was sore when you warmed up",
+    "session.sore_during": "it was sore during your run",
+    "session.sore_after": "it was sore after your run",
+    "session.sore_an_hour_after": "it was still sore an hour after your run",
+    "session.sore_next_day": "it was sore the day after your run",
+    "surface.first_outdoors": "your last run was the first outdoors, so the same step comes again",
+    "surgery.weeks": "more weeks have to pass after your operation",
+    "delivery.weeks": "more weeks have to pass after the birth",
+    "release.of_next_step": "your clinician has to agree to the next step",
     "pain.now": "it hurts too much at the moment",
     "swelling.now": "there is too much swelling at the moment",
     "daily.worst_of_7": "it hurt too much on one of the last seven days",
@@ -83,9 +92,11 @@ BECAUSE_OF_FAMILY = {
     "readiness": "you do not feel quite ready yet",
     "wellness": "you were ill, tired or short of sleep",
     "flag": "you reported a warning sign that a clinician has to check first",
+    "time": "more time has to pass first",
     "standing": "your clinician has to look at your plan first",
     "population": "this programme may not fit your injury; your clinician has to look at it",
 }
+OTHERWISE = "your clinician has to look at your plan first"
 
 ASKS = {
     "session": "how your next run goes",

@@ -112,6 +112,51 @@ async def test_the_full_trace_shows_more_conditions_than_the_stored_reasons(peop
     assert len(body["trace"]) > len(body["reasons"])
 
 
+async def test_the_full_trace_holds_every_rule_with_the_value_threshold_margin_and_verdict_of_each_condition(people):
+    trace = (await people["clinician"].get("/v1/courses/knee/recommendation?trace=full")).json()["trace"]
+    assert [rule["rule"] for rule in trace] == sorted(rule["rule"] for rule in trace) and len(trace) > 30
+    ceiling = next(rule for rule in trace if rule["rule"] == "mil.hold-pain-ceiling")
+    [condition] = ceiling["evidence"]
+    assert (ceiling["in_scope"], condition["value"], condition["threshold"], condition["margin"]) == (True, 1, 4, -3)
+    assert any(not rule["in_scope"] for rule in trace)
+
+
+async def test_the_decision_in_force_is_told_to_a_clinician_with_the_smallest_change_and_what_to_measure(people):
+    told = (await people["clinician"].get("/v1/courses/knee/recommendation?explain=clinician")).json()["explanation"]
+    assert told["audience"] == "clinician" and told["recomputed"] and len(told["summary"]) <= 140
+    assert told["would_advance_if"]["possible"] and "clean session" in told["would_advance_if"]["text"]
+    saves = [one["saves"] for one in told["measure_next"]]
+    assert saves and saves == sorted(saves, reverse=True)
+
+
+async def test_each_audience_reads_its_own_words_and_a_coachs_key_only_a_coachs(people):
+    path = "/v1/courses/knee/recommendation?explain="
+    for audience in ("coach", "athlete"):
+        told = (await people["clinician"].get(path + audience)).json()["explanation"]
+        assert told["audience"] == audience and "measure_next" not in told
+    coach = (await people["coach"].get(path + "coach")).json()
+    assert coach["explanation"]["status"] == coach["status"] and "reasons" not in coach
+    assert (await people["coach"].get(path + "clinician")).status_code == 403
+    assert (await people["coach"].get(path + "athlete")).status_code == 403
+    assert (await people["clinician"].get(path + "nobody")).status_code == 422
+
+
+async def test_every_past_decision_is_traced_and_told_as_of_the_moment_it_was_made(people):
+    clinician = people["clinician"]
+    history = (await clinician.get("/v1/courses/knee/decisions?limit=200")).json()["items"]
+    seen = []
+    for decision in history:
+        path = f"/v1/courses/knee/decisions/{decision['seq']}"
+        assert (await clinician.get(path)).json() == decision
+        body = (await clinician.get(f"{path}?trace=full&explain=clinician")).json()
+        assert body["hash"] == decision["hash"] and body["explanation"]["recomputed"]
+        ceiling = next(rule for rule in body["trace"] if rule["rule"] == "mil.hold-pain-ceiling")
+        seen.append(ceiling["evidence"][0]["value"])
+    assert seen == [None, *[1] * (len(history) - 1)]
+    for unknown, status in ((9999, 404), (0, 422), ("x", 422)):
+        assert (await clinician.get(f"/v1/courses/knee/decisions/{unknown}")).status_code == status
+
+
 async def test_history_is_paged_without_gaps_or_repeats(people):
     found: list[int] = []
     path = "/v1/courses/knee/decisions?limit=2"

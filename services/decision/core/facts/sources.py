@@ -68,6 +68,8 @@ _BY_NAME = {
     "pain.now": _DAILY,
     "swelling.now": _DAILY,
 }
+_BY_MOMENT = (("morning", _MORNING), ("next_day", _MORNING), ("during", _DURING), ("warm_up", _DURING), ("after", _AFTER))
+"""Of a session's facts by the moment in their name."""
 _BY_FAMILY = {
     "readiness": "the readiness questionnaire",
     "wellness": "a report of sleep, fatigue and illness",
@@ -94,5 +96,9 @@ def source(fact: str, family: str) -> Source:
     if family == "population":
         return _INJURY
     if head == "session":
-        return _MORNING if "morning" in rest else _DONE
-    return _SCHEDULE if "since" in rest or "weeks" in rest or "days" in rest else _REVIEW
+        return next((found for word, found in _BY_MOMENT if word in rest), _DONE)
+    if family == "time":
+        return _SCHEDULE
+    if family in ("pain", "swelling", "stiffness"):
+        return _DAILY
+    return _DONE if family == "load" else _REVIEW
