@@ -15,6 +15,7 @@ from shared.events.catalogue import FLAGS, GATES, TESTS
 from tests.property.histories import (
     BEGIN,
     PACKS,
+    Raw,
     event,
     histories,
     last,
@@ -65,7 +66,7 @@ def test_a_coach_reads_status_dose_and_stop_rules_and_no_word_of_symptoms_flags_
         for reason in body["reasons"]:
             assert not [line for line in said if reason["text"] in line or reason["rule"] in line]
         # Another reason for the same advice reads the same: nothing can be told from the wording.
-        bare = {"reasons": [], "blocking": [], "missing": [], "resume_when": [], "urgency": "routine", "referral": None, "summary": ""}
+        bare: Raw = {"reasons": [], "blocking": [], "missing": [], "resume_when": [], "urgency": "routine", "referral": None, "summary": ""}
         assert render({**body, **bare}, "coach", pack) == told
 
 
