@@ -26,6 +26,8 @@ class SourceText(Strict):
     evidence: Evidence
     checked_on: date | None = None
     """When its numbers were last read against the source; what cites it for a number needs it, expert defaults excepted."""
+    tissues: list[str] = []
+    """The tissues it speaks for; every one if empty."""
 
 
 class DoseText(Strict):

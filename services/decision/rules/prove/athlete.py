@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from services.decision.core.protocol import ENTRY, TISSUES, FactType, Protocol, Slot
 from services.decision.core.question import Action
+from services.decision.core.units import NO_UNIT, UNITS
 from services.decision.rules.prove.solver import Model
 from services.decision.rules.prove.space import ASSESSORS, Domain, State
 
@@ -52,14 +53,15 @@ class Athlete:
     def words(self) -> str:
         """`An athlete at W5 with a tendon injury, with pain now 3 of 10 and pain after 24 h unknown`."""
         where = "at entry" if self.step == ENTRY else f"at {self.step}"
-        an = "an" if self.tissue[0] in "aeiou" else "a"
-        injury = "after a birth" if self.tissue == "postpartum" else f"with {an} {self.tissue} injury"
+        injury = INJURIES.get(self.tissue, f"with a {self.tissue} injury")
         said = [words(one) for one in self.told()]
         return f"An athlete {where} {injury}" + (f", with {listed(said)}" if said else "")
 
     def with_fact(self, known: Known) -> "Athlete":
         return replace(self, facts=tuple(known if one.fact.name == known.fact.name else one for one in self.facts))
 
+
+INJURIES = {"postpartum": "after a birth", "other": "with an injury of another tissue"}
 
 Judge = Callable[[Protocol, Sequence[int | None], int, int], Action]
 
@@ -104,7 +106,7 @@ def label(fact: FactType) -> str:
     parts = fact.name.split(".")
     if parts[0] == "milestone" and len(parts) == 3:
         return f"{parts[1]} {FIELDS.get(parts[2], parts[2])}".replace("_", " ").strip()
-    if parts[0] == "session":
+    if parts[0] in ("session", "clearance", "readiness"):
         return " ".join(parts[1:]).replace("_", " ")
     return " ".join(parts).replace("_", " ").replace("elsewhere worst", "worst pain elsewhere")
 
@@ -116,10 +118,13 @@ def number(fact: FactType, value: int) -> str:
     if fact.kind == "choice":
         return fact.choices[value].replace("_", " ")
     plain = f"{value / fact.scale:g}"
-    unit = fact.unit.strip("{}")
-    if unit in ("nrs", "rpe", "score", "0-10") and not fact.name.endswith(("over_step", "rise_next_morning")):
-        return f"{plain} of 10"
-    return f"{plain} {unit}".strip()
+    unit = UNITS.get(fact.unit, NO_UNIT)
+    if unit.dimension == "score":
+        return f"{plain} of {fact.high:g}" if fact.low == 0 else f"{plain} point{'s' * (plain != '1')}"
+    if unit.dimension == "ratio":
+        return f"{plain} %"
+    word = unit.word.removesuffix("s") if plain == "1" else unit.word
+    return f"{plain} {word}".strip()
 
 
 def words(known: Known) -> str:

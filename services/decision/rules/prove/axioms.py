@@ -21,7 +21,7 @@ def require_axioms(solver: Solver, protocol: Protocol, steps: Mapping[str, Term]
     if "injury.bone_risk" in space:
         solver.require(state.is_known["injury.bone_risk"])
         if "bone" in tissues:
-            solver.require(state.up_to("injury.bone_risk", 0) == solver.no(tissues["bone"]))
+            solver.require(solver.same(state.up_to("injury.bone_risk", 0), solver.no(tissues["bone"])))
         else:
             solver.require(state.up_to("injury.bone_risk", 0))
     if "injury.suits_protocol" in space:
@@ -34,7 +34,7 @@ def require_axioms(solver: Solver, protocol: Protocol, steps: Mapping[str, Term]
                 solver.implies(here, suits)
     if "course.at_entry" in space:
         solver.require(state.is_known["course.at_entry"])
-        solver.require(solver.no(state.up_to("course.at_entry", 0)) == steps[ENTRY])
+        solver.require(solver.same(solver.no(state.up_to("course.at_entry", 0)), steps[ENTRY]))
     if "session.rise_next_morning" in space and "session.pain_higher_next_morning" in space:
         rise, higher = "session.rise_next_morning", "session.pain_higher_next_morning"
         risen = solver.all((state.is_known[rise], solver.no(state.up_to(rise, 0))))

@@ -18,10 +18,10 @@ class Place:
         self.tissue = {tissue: solver.var() for tissue in tissues}
         self._solver = solver
         for several in (list(self.step.values()), list(self.tissue.values())):
-            solver.require(solver.any(several))
+            solver.require_any(several)
             for n, one in enumerate(several):
                 for other in several[n + 1 :]:
-                    solver.require(solver.any((solver.no(one), solver.no(other))))
+                    solver.require_any((solver.no(one), solver.no(other)))
 
     def of(self, model: Model) -> tuple[str, str]:
         """Step and tissue of a model."""
@@ -54,17 +54,17 @@ class Verdict:
         kinds = {kind: [vote for vote in votes if vote.rule.kind == kind] for kind in ("refer", "regress", "hold", "advance")}
         self._met = [v for v in votes if v.rule.kind != "advance"]
         holding = [v for v in kinds["hold"] if not (ignore_passing and v.rule.unknown == "pass")]
-        refer = solver.named(solver.any(v.met for v in kinds["refer"]))
-        self.regressing = solver.named(solver.any(v.met for v in kinds["regress"]))
+        refer = solver.any(v.met for v in kinds["refer"])
+        self.regressing = solver.any(v.met for v in kinds["regress"])
         waiting = [v.unknown for kind in ("refer", "regress", "hold") for v in kinds[kind] if v.rule.unknown == "hold"]
-        self.held = solver.named(solver.any([*(v.met for v in holding), *waiting]))
+        self.held = solver.any([*(v.met for v in holding), *waiting])
         in_scope = solver.any(v.scope for v in kinds["advance"])
         all_met = solver.all(solver.any((solver.no(v.scope), v.met)) for v in kinds["advance"])
-        self.advancing = solver.named(solver.all((in_scope, all_met)))
+        self.advancing = solver.all((in_scope, all_met))
         self.refer = refer
-        self.regress = solver.named(solver.all((self.regressing, solver.no(refer))))
-        self.advance = solver.named(solver.all((self.advancing, solver.no(self.held), solver.no(self.regressing), solver.no(refer))))
-        self.hold = solver.named(solver.no(solver.any((self.refer, self.regress, self.advance))))
+        self.regress = solver.all((self.regressing, solver.no(refer)))
+        self.advance = solver.all((self.advancing, solver.no(self.held), solver.no(self.regressing), solver.no(refer)))
+        self.hold = solver.no(solver.any((self.refer, self.regress, self.advance)))
 
     def action(self, model: Model) -> str:
         return next(name for name in ("refer", "regress", "hold", "advance") if model.holds(getattr(self, name)))
@@ -117,7 +117,7 @@ class Encoding:
         for rule in protocol.rules:
             steps = [step for step in here if any(applies(rule, step, tissue) for tissue in place.tissue)]
             tissues = [tissue for tissue in place.tissue if any(applies(rule, step, tissue) for step in here)]
-            self.scopes.append(solver.named(place.within(steps, tissues)))
+            self.scopes.append(place.within(steps, tissues))
 
     def state(self, values_of: State | None = None, known_of: State | None = None) -> State:
         """A copy of an athlete that obeys what the catalogue says of its facts."""
@@ -138,8 +138,8 @@ class Encoding:
         return Vote(
             rule,
             scope,
-            solver.named(solver.all((scope, met))),
-            solver.named(solver.all((scope, solver.no(met), solver.no(not_met)))),
+            solver.all((scope, met)),
+            solver.all((scope, solver.no(met), solver.no(not_met))),
         )
 
     def entries(
@@ -163,8 +163,8 @@ class Encoding:
             seen, passes = state.seen(slot), state.passes(condition, slot.fact)
             solver = self.solver
             found = memo[key] = (
-                solver.named(solver.all((seen, passes))),
-                solver.named(solver.all((seen, solver.no(passes)))),
+                solver.all((seen, passes)),
+                solver.all((seen, solver.no(passes))),
             )
         return found
 

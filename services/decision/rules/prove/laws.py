@@ -19,6 +19,7 @@ SHOWN = 5
 
 RED_FLAG = "referral.open"
 ENGINE_FAULT = "engine.faulted"
+EXPIRED = "protocol.expired"
 COUNT = "step.clean_sessions_short"
 """The count of clean sessions: known only where what `clean` asks for is."""
 
@@ -83,9 +84,9 @@ def families_of(protocol: Protocol, fact: str) -> set[str]:
 def worse_never_freer(proof: Proof) -> Iterator[Breach]:
     """SAFE-02: making any fact worse never makes the verdict more permissive nor leads to a step that asks for more."""
     solver = proof.solver
-    freer = solver.named(proof.more_permissive(proof.verdict, proof.worse_verdict))
-    more = solver.named(proof.raised(proof.verdict, proof.worse_verdict))
-    goal = solver.named(solver.any((freer, more)))
+    freer = proof.more_permissive(proof.verdict, proof.worse_verdict)
+    more = proof.raised(proof.verdict, proof.worse_verdict)
+    goal = solver.any((freer, more))
     for _ in range(SHOWN):
         if proof.find("SAFE-02", goal) is None:
             return
@@ -125,6 +126,11 @@ def engine_fault_holds(proof: Proof) -> Iterator[Breach]:
     yield from _always(proof, "SAFE-14", ENGINE_FAULT, proof.verdict, "not advance")
 
 
+def expired_holds(proof: Proof) -> Iterator[Breach]:
+    """SAFE-11: nobody advances under a pack that is past its last date."""
+    yield from _always(proof, "SAFE-11", EXPIRED, proof.verdict, "not advance")
+
+
 def _always(proof: Proof, law: str, fact: str, verdict: Verdict, wanted: str) -> Iterator[Breach]:
     solver = proof.solver
     broken = verdict.advance if wanted == "not advance" else solver.no(getattr(verdict, wanted))
@@ -144,14 +150,14 @@ def _is_true(proof: Proof, state: State, fact: str) -> Term:
 
 def _same_value(proof: Proof, fact: str) -> Term:
     pairs = zip(proof.state.at_most[fact], proof.worse.at_most[fact], strict=True)
-    return proof.solver.named(proof.solver.all(a == b for a, b in pairs if a is not b))
+    return proof.solver.all(proof.solver.same(a, b) for a, b in pairs)
 
 
 def _same_knowledge(proof: Proof, fact: str) -> Term:
     one, other = proof.state, proof.lost
     pairs = [(one.is_known[fact], other.is_known[fact])]
     pairs += zip((*one.fresh[fact], *one.assessed[fact]), (*other.fresh[fact], *other.assessed[fact]), strict=True)
-    return proof.solver.named(proof.solver.all(a == b for a, b in pairs))
+    return proof.solver.all(proof.solver.same(a, b) for a, b in pairs)
 
 
 def _fewest(proof: Proof, law: str, goal: Term, same: dict[str, Term], well: Sequence[State]) -> tuple[Model, tuple[str, ...]]:
@@ -161,7 +167,7 @@ def _fewest(proof: Proof, law: str, goal: Term, same: dict[str, Term], well: Seq
     for name, equal in same.items():
         if equal is True:
             continue
-        if proof.solver.find(law, goal, *kept, equal) is not None:
+        if proof.solver.possible(law, goal, *kept, equal):
             kept.append(equal)
         else:
             changed.append(name)

@@ -4,13 +4,14 @@ Everything is built when first asked for and kept, since most laws ask of the sa
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from services.decision.core.protocol import ENTRY, Protocol
 from services.decision.core.question import Action
 from services.decision.core.recovery import earlier, no_more
 from services.decision.engines.reference import judge
-from services.decision.rules.prove.athlete import Athlete, read
+from services.decision.rules.prove.athlete import Athlete, Known, read
 from services.decision.rules.prove.encoding import Encoding, Place, Verdict
 from services.decision.rules.prove.solver import STEPS, Model, Solver, Term
 from services.decision.rules.prove.space import State, domains
@@ -119,31 +120,36 @@ class Proof:
 
     def find(self, question: str, *terms: Term, well: Sequence[State] = ()) -> Model | None:
         """A model of the terms in which, as far as they allow, every fact of the states in `well` is at its best."""
-        goal = [self.solver.named(term) for term in terms]
-        model = self.solver.find(question, *goal)
-        if model is None:
+        goal = list(terms)
+        if not self.solver.possible(question, *goal):
             return None
         for state in well:
-            for name in self.space:
-                best = state.is_best(name)
-                if best is True:
-                    continue
-                better = self.solver.find(question, *goal, best)
-                if better is not None:
-                    goal.append(best)
-                    model = better
-        return model
+            goal += self._together(question, goal, [best for name in self.space if (best := state.is_best(name)) is not True])
+        return self.solver.find(question, *goal)
+
+    def _together(self, question: str, goal: Sequence[Term], wished: Sequence[Term]) -> list[Term]:
+        """Of the terms wished for, in their order, those that can hold beside the goal and the ones before them."""
+        if not wished or self.solver.possible(question, *goal, *wished):
+            return list(wished)
+        if len(wished) == 1:
+            return []
+        half = len(wished) // 2
+        first = self._together(question, goal, wished[:half])
+        return first + self._together(question, [*goal, *first], wished[half:])
 
     def athlete(self, model: Model, state: State, named: Iterable[str] = ()) -> Athlete:
         """The athlete of a model in whom only what is not at its best matters, and what is named. Kept only if the engine agrees."""
-        step, tissue = self.place.of(model)
+        whole = read(model, state, *self.place.of(model))
         named = set(named)
-        matters = [
-            name
-            for name, domain in self.space.items()
-            if name in named or (domain.fact.worse != "none" and name not in AT_STEP and not model.holds(state.is_best(name)))
-        ]
-        return read(model, state, step, tissue, matters)
+        matters = [one.fact.name for one in whole.facts if one.fact.name in named or self._amiss(one)]
+        return replace(whole, matters=tuple(matters))
+
+    def _amiss(self, one: Known) -> bool:
+        """Unknown, doubtful or on the worse side of some threshold, and not a mere echo of where the athlete stands."""
+        domain = self.space[one.fact.name]
+        if one.fact.worse == "none" or one.fact.name in AT_STEP:
+            return False
+        return one.value is None or bool(one.age_days) or one.assessor != "clinician" or not domain.is_best(one.value)
 
     def confirmed(self, athlete: Athlete, action: str) -> Athlete:
         """The athlete, once the reference engine answered as the encoding did."""

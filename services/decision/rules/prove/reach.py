@@ -1,12 +1,13 @@
 """Whether every step can be left, and whether every rule can change anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from services.decision.core.protocol import RUNNING_ORDER, URGENCY_ORDER, Protocol, Rule
+from services.decision.core.protocol import RUNNING_ORDER, URGENCY_ORDER, Rule
 from services.decision.core.question import applies
-from services.decision.rules.prove.encoding import Verdict
+from services.decision.rules.prove.encoding import Verdict, Vote
 from services.decision.rules.prove.proof import Proof
+from services.decision.rules.prove.solver import Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,7 @@ class Stuck:
 
 def dead_ends(proof: Proof) -> Iterator[Stuck]:
     """LIVE: at every step but the last, some athlete of the pack's population advances."""
-    protocol, solver = proof.protocol, proof.solver
-    kept = [v for v in proof.verdict.votes if not (v.rule.kind == "hold" and v.rule.then.urgency == "review")]
-    without_reviews = Verdict(solver, kept)
+    protocol = proof.protocol
     answers: dict[object, tuple[bool, bool]] = {}
     for step in protocol.steps[:-1]:
         stuck: list[str] = []
@@ -34,8 +33,8 @@ def dead_ends(proof: Proof) -> Iterator[Stuck]:
             group = (scope, tissue if "injury.tissue" in proof.space or tissue == "bone" else "")
             if group not in answers:
                 here = (proof.place.step[step], proof.place.tissue[tissue])
-                lives = proof.solver.find("LIVE", proof.verdict.advance, *here) is not None
-                answers[group] = (lives, lives or proof.solver.find("LIVE", without_reviews.advance, *here) is not None)
+                lives = proof.solver.possible("LIVE", proof.verdict.advance, *here)
+                answers[group] = (lives, lives or proof.solver.possible("LIVE", _without_reviews(proof).advance, *here))
             lives, with_review = answers[group]
             if not lives:
                 stuck.append(tissue)
@@ -49,36 +48,45 @@ def dead_ends(proof: Proof) -> Iterator[Stuck]:
             yield Stuck(step, tuple(stuck), tuple(narrow) if reviewed else (), entered)
 
 
+def _without_reviews(proof: Proof) -> Verdict:
+    """The verdict as if no hold that asks for a review were there."""
+    kept = [v for v in proof.verdict.votes if not (v.rule.kind == "hold" and v.rule.then.urgency == "review")]
+    return Verdict(proof.solver, kept)
+
+
 def dead_rules(proof: Proof) -> Iterator[tuple[str, str | None]]:
     """DEAD: rules that cannot change any verdict, each with the rule that always speaks as strictly, if one does."""
     solver, votes = proof.solver, proof.verdict.votes
     advances = [vote for vote in votes if vote.rule.kind == "advance"]
-    for vote in votes:
-        rule = vote.rule
-        if rule.kind == "advance":
-            others = solver.all(solver.any((solver.no(v.scope), v.met)) for v in advances if v is not vote)
-            alone = solver.no(solver.any(v.scope for v in advances if v is not vote))
-            speaks = solver.all((vote.scope, others, solver.any((alone, solver.no(vote.met))), solver.any((solver.no(alone), vote.met))))
-            free = solver.no(solver.any((proof.verdict.held, proof.verdict.regressing, proof.verdict.refer)))
-            if solver.find("DEAD", speaks, free) is None and solver.find("DEAD", speaks) is None:
-                yield rule.id, None
+    strictness = [_strictness(vote.rule) for vote in votes]
+    free = solver.no(solver.any((proof.verdict.held, proof.verdict.regressing, proof.verdict.refer)))
+    questions: list[tuple[Vote, list[Vote], Term]] = []
+    for n, vote in enumerate(votes):
+        if vote.rule.kind == "advance":
+            others = [v for v in advances if v is not vote]
+            all_met = solver.all(solver.any((solver.no(v.scope), v.met)) for v in others)
+            alone = solver.no(solver.any(v.scope for v in others))
+            speaks = solver.any((solver.all((alone, vote.met)), solver.all((solver.no(alone), solver.no(vote.met)))))
+            questions.append((vote, [], solver.all((vote.scope, all_met, speaks, free))))
             continue
-        stronger = [v for v in votes if v is not vote and _as_strict(proof.protocol, v.rule.id, rule.id)]
-        if solver.find("DEAD", vote.met, *(solver.no(v.met) for v in stronger)) is None:
-            met = solver.find("DEAD", vote.met)
-            by = None if met is None else next((v.rule.id for v in stronger if met.holds(v.met)), None)
-            yield rule.id, by
+        stronger = [
+            v
+            for m, v in enumerate(votes)
+            if m != n and v.rule.kind != "advance" and v.scope is not False and _as_strict(strictness, m, n)
+            if set(vote.rule.then.resume_when) <= set(v.rule.then.resume_when)
+        ]
+        questions.append((vote, stronger, solver.all((vote.met, solver.no(solver.any(v.met for v in stronger))))))
+    # Every question is put together before the first is asked: the solver is slow to take in more between two answers.
+    for vote, stronger, question in questions:
+        if not solver.possible("DEAD", question):
+            met = solver.find("DEAD", vote.met) if stronger else None
+            yield vote.rule.id, None if met is None else next((v.rule.id for v in stronger if met.holds(v.met)), None)
 
 
-def _as_strict(protocol: Protocol, one: str, other: str) -> bool:
+def _as_strict(strictness: Sequence[tuple[int, ...]], one: int, other: int) -> bool:
     """`one` asks for everything `other` asks for; of two that ask the same, the first stands."""
-    rules = {rule.id: (n, rule) for n, rule in enumerate(protocol.rules)}
-    (first, a), (second, b) = rules[one], rules[other]
-    if a.kind == "advance" or b.kind == "advance":
-        return False
-    mine, yours = _strictness(a), _strictness(b)
-    at_least = all(m >= y for m, y in zip(mine, yours, strict=True)) and set(b.then.resume_when) <= set(a.then.resume_when)
-    return at_least and (mine != yours or first < second)
+    mine, yours = strictness[one], strictness[other]
+    return mine[0] >= yours[0] and all(m >= y for m, y in zip(mine, yours, strict=True)) and (mine != yours or one < other)
 
 
 def _strictness(rule: Rule) -> tuple[int, ...]:

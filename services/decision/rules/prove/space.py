@@ -32,6 +32,12 @@ class Domain:
     assessors: tuple[str, ...]
     """The standings asked for, rising."""
 
+    def is_best(self, value: int) -> bool:
+        """On the good side of every threshold; True where no direction is worse."""
+        if self.fact.worse == "none" or not self.cuts:
+            return True
+        return value <= self.cuts[0] if self.fact.worse in ("higher", "true") else value > self.cuts[-1]
+
     def cells(self) -> Iterator[tuple[int, int]]:
         """The pieces no rule can see into, lowest first, as first and last value."""
         first = self.low
@@ -148,7 +154,7 @@ class State:
         known = [self.is_known[fact], *self.fresh[fact], *self.assessed[fact]]
         values = self.at_most[fact]
         rising = domain.fact.worse in ("higher", "true")
-        return solver.named(solver.all([*known, *(values if rising else (solver.no(term) for term in values))]))
+        return solver.all([*known, *(values if rising else (solver.no(term) for term in values))])
 
     def literals(self, model: Model) -> dict[str, list[Term]]:
         """For each fact the literals that describe it as the model has it."""
