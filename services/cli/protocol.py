@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from services.cli import protocol_test
+from services.cli import protocol_check, protocol_test
 from services.cli.consequences import consequence_words, days, unknown_words
-from services.cli.terminal import EXIT_FAULT, complain, is_interactive, out, say, stop
+from services.cli.terminal import is_interactive, out, say, stop
 from services.decision.core.conditions import flat
 from services.decision.core.protocol import AnyOf, Condition, Dose, Protocol
 from services.decision.engines.reference import ReferenceEngine
@@ -17,6 +17,7 @@ from services.decision.rules.faults import FaultyPack
 from services.decision.rules.library import PackLibrary, load
 
 app = typer.Typer(no_args_is_help=True, help="Shows, checks and tests the rule packs.")
+app.command()(protocol_check.check)
 app.command()(protocol_test.test)
 
 WORDS = {
@@ -89,22 +90,6 @@ def show(pack: Annotated[str, typer.Argument(help="A pack's id, id@version, or t
     say("\nSources")
     for name, text in sorted(found.sources.items()):
         say(f"  {name} ({GRADES[found.grades[name]]}): {text}")
-
-
-@app.command()
-def check(files: Annotated[list[Path], typer.Argument(help="Pack files.")]) -> None:
-    """Checks pack files; exits 1 with file, line, column and the fix for each fault."""
-    faults = []
-    for file in files:
-        try:
-            found = load(file)
-            say(f"{file}: {found.id}@{found.version}, {len(found.rules)} rules, {len(found.ladder)} steps: no fault found")
-        except FaultyPack as faulty:
-            faults += faulty.faults
-    for fault in faults:
-        complain(str(fault))
-    if faults:
-        raise typer.Exit(EXIT_FAULT)
 
 
 def _find(name: str) -> Protocol:

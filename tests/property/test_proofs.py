@@ -131,7 +131,7 @@ def proofs():
     return {}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(raws=histories())
 def test_no_athlete_whom_the_core_knows_is_left_out_of_a_proof(proofs, raws):
     """The axioms hold of every course: what they rule out cannot be."""
