@@ -123,11 +123,9 @@ def test_a_search_that_runs_into_its_limit_says_so_and_claims_nothing(monkeypatc
     assert not told["exact"] and "limit of the search" in told["text"]
 
 
-@pytest.mark.parametrize(
-    "raws", [[started()], [started(start_step="W3")], [started("mil-knee-overuse")], [started(tissue="bone", site="tibia")]]
-)
-def test_what_is_missing_is_told_in_sentences_each_once_without_program_names(raws: list[Raw]):
-    body = last(raws)
+@pytest.mark.parametrize("more", [{}, {"start_step": "W3"}, {"protocol": "mil-knee-overuse"}, {"tissue": "bone", "site": "tibia"}])
+def test_what_is_missing_is_told_in_sentences_each_once_without_program_names(more: Raw):
+    body = last([started(**more)])
     for said in [body["summary"], *body["missing"], *body["blocking"], *body["resume_when"]]:
         assert "_" not in said and not any(fact in said for fact in CATALOGUE)
     assert len(set(body["missing"])) == len(body["missing"])
