@@ -23,7 +23,14 @@ SWELLING = st.sampled_from(["none", "none", "none", "trace", "1+", "2+", "3+"])
 ILLNESS = st.sampled_from(["none", "mild", "febrile"])
 ANSWER = st.sampled_from(["accepted", "declined"])
 LSI = st.sampled_from([60, 85, 95])
-STEPS = {"progressive-return": [f"W{n}" for n in range(1, 21)], "mil-knee-overuse": [f"P{n}" for n in range(1, 7)]}
+SORENESS = st.sampled_from(["none", "none", "none", "muscle", "injured_area"])
+STEPS = {
+    "progressive-return": [f"W{n}" for n in range(1, 21)],
+    "mil-knee-overuse": [f"P{n}" for n in range(1, 7)],
+    "udel-acl-run": [f"L{n}" for n in range(1, 9)],
+    "chop-acl-run": [f"P{n}" for n in range(1, 10)],
+    "timed-walkrun-15": [f"S{n}" for n in range(1, 16)],
+}
 
 
 def event(number: int, kind: str, time: datetime, data: Raw, course: str | None = "c1", source: str = "urn:test") -> Raw:
@@ -109,6 +116,8 @@ def reports_of(draw: st.DrawFn, number: int, sid: str, time: datetime) -> list[R
             data["pain_nrs"] = draw(PAIN)
         if when != "before":
             data["pain_change"] = draw(CHANGE)
+            if draw(st.booleans()):
+                data["soreness"] = draw(SORENESS)
         if when in ("after", "next_morning", "next_day"):
             data |= {"swelling": draw(SWELLING), "swelling_change": draw(CHANGE), "stiffness_change": draw(CHANGE)}
         if when == "after" and draw(st.booleans()):

@@ -176,6 +176,7 @@ WORSE: dict[str, list[Any]] = {
     "swelling": ["none", "trace", "1+", "2+", "3+"],
     "swelling_change": ["lower", "same", "higher"],
     "stiffness_change": ["lower", "same", "higher"],
+    "soreness": ["none", "muscle", "injured_area"],
     "settled_min": [0, 30, 60, 90, 2000],
     "rpe": [0, 3, 4, 5, 9],
     "gait_changed": [False, True],
