@@ -1,36 +1,50 @@
-"""`milepost protocol test`: tells a pack's stories and holds it against its recorded cases."""
+"""`milepost protocol test`: tells a pack's stories, holds it against its recorded cases, and asks whether they would notice a slip."""
 
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from services.cli.terminal import EXIT_FAULT, complain, say, stop
-from services.decision.engines.reference import ReferenceEngine
 from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.library import FLOORS, SHIPPED, Pack, load_pack
-from services.decision.rules.testing.cases import made, place_of, read_cases, replayed, written
-from services.decision.rules.testing.stories import tell_all
+from services.decision.rules.testing.cases import made, place_of, written
+from services.decision.rules.testing.killing import Fate
+from services.decision.rules.testing.verdicts import judged, part, tested
+
+PARTS = 16
+"""Pieces in which a pack's mutants are handed out: progress is told after each."""
 
 
 def test(
     packs: Annotated[list[str] | None, typer.Argument(help="Pack ids or paths of pack files; all shipped packs if none.")] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Write the cases anew with what the packs answer now.")] = False,
+    mutants: Annotated[bool, typer.Option(help="Put small faults into the pack and list those that no test notices.")] = True,
+    jobs: Annotated[int, typer.Option(min=0, help="Processes for the mutants; 0: one per core.")] = 0,
 ) -> None:
-    """Tells the stories, replays the recorded cases; exits 1 where one ends otherwise."""
+    """Tells the stories, replays the recorded cases, scores the mutants; exits 1 where one ends otherwise or goes unnoticed."""
     files = [_file_of(name) for name in packs] if packs else sorted(path for path in SHIPPED.glob("*.yaml") if path.stem not in FLOORS)
     failed = False
-    for file in files:
-        try:
-            pack = load_pack(file)
-            if accept:
-                _accept(pack, file)
-            faults = _tested(pack, file)
-        except FaultyPack as faulty:
-            faults = faulty.faults
-        for fault in faults:
-            complain(str(fault))
-        failed = failed or bool(faults)
+    with _workers(jobs if mutants else 1) as workers:
+        for file in files:
+            try:
+                pack = load_pack(file)
+                if accept:
+                    _accept(pack, file)
+                faults = _told(pack, file)
+                if mutants:
+                    faults += _scored(pack, file, workers)
+            except FaultyPack as faulty:
+                faults = faulty.faults
+            for fault in faults:
+                complain(str(fault))
+            failed = failed or bool(faults)
     if failed:
         raise typer.Exit(EXIT_FAULT)
 
@@ -52,16 +66,51 @@ def _accept(pack: Pack, file: Path) -> None:
     text = written(pack.protocol, made(pack.protocol))
     target.parent.mkdir(exist_ok=True)
     target.write_text(text, encoding="utf-8")
-    kept = dict.fromkeys(before)
     now = text.splitlines()
-    new, gone = sum(line not in kept for line in now), sum(line not in dict.fromkeys(now) for line in before)
+    kept, had = dict.fromkeys(before), dict.fromkeys(now)
+    new, gone = sum(line not in kept for line in now), sum(line not in had for line in before)
     say(f"{target}: {new} lines new, {gone} gone; read the difference before you keep it")
 
 
-def _tested(pack: Pack, file: Path) -> list[PackFault]:
-    protocol = pack.protocol
-    told, faults = tell_all(pack, ReferenceEngine())
-    cases = read_cases(protocol, place_of(file))
-    wrong = replayed(protocol, cases)
-    say(f"{protocol.id}@{protocol.version}: {len(told)} stories and {len(cases.cases)} cases, {len(faults) + len(wrong)} end otherwise")
-    return [*faults, *wrong]
+def _told(pack: Pack, file: Path) -> list[PackFault]:
+    protocol, found = pack.protocol, tested(pack, file)
+    say(f"{protocol.id}@{protocol.version}: {found.stories} stories and {found.cases} cases told, {len(found.faults)} end otherwise")
+    say(f"  conditions: {found.coverage.seen} of {found.coverage.wanted} states seen deciding (each met, not met, unknown)")
+    for missing in found.coverage.missing:
+        say(f"    never seen deciding: {missing}")
+    return list(found.faults)
+
+
+def _scored(pack: Pack, file: Path, workers: Executor | None) -> list[PackFault]:
+    fates = _fates(file, workers)
+    score, faults = judged(pack, fates)
+    by_case, by_story, equal = score.count("case"), score.count("story"), score.count("equivalent")
+    say(
+        f"  mutants: {score.share:.1%} noticed: {by_case} by cases, {by_story} by stories alone, {len(score.survivors)} survive; "
+        f"{equal} more proved to change nothing"
+    )
+    for name in score.survivors:
+        say(f"    survives: {name}")
+    return faults
+
+
+def _fates(file: Path, workers: Executor | None) -> list[Fate]:
+    if workers is None:
+        return part(file, 0, 1)
+    found: list[Fate] = []
+    for done, future in enumerate(as_completed([workers.submit(part, file, number, PARTS) for number in range(PARTS)]), 1):
+        found += future.result()
+        if sys.stderr.isatty():
+            print(f"\r  mutants: {done * 100 // PARTS} % ", end="" if done < PARTS else "\r", file=sys.stderr, flush=True)
+    return found
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[Executor | None]:
+    """Processes, or none where one core is enough."""
+    count = jobs or os.cpu_count() or 1
+    if count == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as workers:
+        yield workers

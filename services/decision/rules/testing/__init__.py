@@ -1,4 +1,4 @@
-"""Tests of rules: the stories that a pack tells and, around its thresholds, what its conditions must and must not let through.
+"""Tests of rules: the stories that a pack tells, recorded cases at the border of all it says, what they cover, and which slips they notice.
 
-Folds events through `core` in memory; reads no clock and no server.
+Folds events and asks `core` in memory, and asks `prove` which slips change nothing; reads no clock and no server.
 """

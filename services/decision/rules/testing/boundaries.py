@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from services.decision.core.conditions import flat, holds
-from services.decision.core.protocol import COMPLETE, ENTRY, AnyOf, Condition, Protocol, Rule
+from services.decision.core.protocol import COMPLETE, ENTRY, TISSUES, AnyOf, Condition, Protocol, Rule
 from services.decision.core.question import applies
 from services.decision.core.trivalent import Tri
 from services.decision.rules.testing.settling import Pack
@@ -67,9 +67,11 @@ class _Boundaries:
         self.tissues = [*(t for t in population if t != "bone"), *(t for t in population if t == "bone")]
 
     def of_steps(self) -> Iterator[Situation]:
-        """Each step as usual, and each step under one plain hold: rest after a step is seen in both."""
+        """Each step as usual, each tissue, and each step under one plain hold: rest after a step is seen in the first and the last."""
         held = next((rule for rule in self.protocol.rules if _is_plain_hold(rule)), None)
         tissue = self.tissues[0]
+        for other in TISSUES:
+            yield self._situation(self.order[0], other, self.pack.base(self.order[0], other))
         for step in self.protocol.steps:
             yield self._situation(step, tissue, self.pack.base(step, tissue))
         for step in self.protocol.steps if held is not None else ():
@@ -86,6 +88,9 @@ class _Boundaries:
         speaks: dict[str, Seen] | None = None
         for entry in rule.when:
             for alone in flat([entry]):
+                if self.pack.fact(alone) in AT_PLACE:
+                    yield from self._elsewhere(rule, entry, alone, step, tissue)
+                    continue
                 state = self._alone(rule, entry, alone, step, tissue)
                 for seen in _shades(self.pack, alone):
                     shade = {**state, self.pack.fact(alone): seen}
@@ -96,12 +101,42 @@ class _Boundaries:
             yield from self._of_scope(rule, speaks, step, tissue)
 
     def _place(self, rule: Rule) -> tuple[str, str] | None:
-        """Where the rule is best told: a step and tissue at which nothing else stands in the way."""
-        tissues = [*self.tissues, *(t for t in rule.tissues or ("bone",) if t not in self.tissues)]
+        """Where the rule is best told: where what follows from step and tissue lets it speak, and for whom the pack is."""
+        tissues = list(dict.fromkeys((*self.tissues, *(rule.tissues or TISSUES))))
         places = [(step, tissue) for tissue in tissues for step in self.order if applies(rule, step, tissue)]
-        if rule.id == "floor.bone-risk" or any(self.pack.fact(one) == "injury.bone_risk" for one in flat(rule.when)):
-            places.sort(key=lambda place: place[1] != "bone")
-        return places[0] if places else None
+        return min(places, key=lambda place: self._hindered(rule, *place), default=None)
+
+    def _hindered(self, rule: Rule, step: str, tissue: str) -> int:
+        """How many entries of the rule cannot be met there, whatever else is known."""
+        values = values_of(self.protocol, of_place(self.protocol, step, tissue))
+        outside = tissue not in self.protocol.population.tissues
+        bone = any(self.pack.fact(one) == "injury.bone_risk" for one in flat(rule.when)) and tissue != "bone"
+        return (
+            outside
+            + 2 * bone
+            + 2
+            * sum(
+                all(self.pack.fact(one) in AT_PLACE and holds(one, values) is Tri.NOT_MET for one in flat([entry])) for entry in rule.when
+            )
+        )
+
+    def _elsewhere(self, rule: Rule, entry: Condition | AnyOf, alone: Condition, step: str, tissue: str) -> Iterator[Situation]:
+        """The same with other tissues, or at entry and on the ladder: facts that only the place itself can make otherwise."""
+        kind = self.protocol.facts[self.pack.fact(alone)]
+        by_tissue = kind.name == "injury.tissue"
+        places = [(step, kind.choices[value]) for value in self.pack.edges(alone)] if by_tissue else [(ENTRY, tissue), (step, tissue)]
+        for other_step, other in places:
+            pins = {
+                self.pack.fact(one): Seen(_failing(self.pack, one))
+                for one in flat([entry])
+                if one is not alone and self.pack.fact(one) not in AT_PLACE
+            }
+            beside = [one for each in rule.when if each is not entry for one in flat([each])[:1]]
+            pins |= {self.pack.fact(one): Seen(_passing(self.pack, one)) for one in beside if self.pack.fact(one) not in AT_PLACE}
+            yield self._situation(other_step, other, self.pack.settle(other_step, other, pins))
+            if applies(rule, other_step, other) and other != tissue:
+                for edge in edges_of(self.protocol, rule, other):
+                    yield self._situation(edge, other, self.pack.settle(edge, other, pins))
 
     def _alone(self, rule: Rule, entry: Condition | AnyOf, alone: Condition, step: str, tissue: str) -> dict[str, Seen]:
         """The athlete in whom this condition decides its rule, with the condition met."""

@@ -14,6 +14,7 @@ from typing import Final
 from services.decision.core.protocol import Protocol
 from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.testing.boundaries import boundaries, clean_boundaries, usual
+from services.decision.rules.testing.histories import History, histories, history_of
 from services.decision.rules.testing.outcomes import Asked
 from services.decision.rules.testing.situations import (
     Facts,
@@ -32,6 +33,7 @@ from services.decision.rules.testing.situations import (
 )
 
 CLEAN: Final = "clean"
+COURSE: Final = "course"
 _HEAD: Final = """\
 # What {pack} answers one step below, at and above each of its thresholds, where something is unknown, too old or told by somebody of
 # lesser standing, and on both sides of where each rule applies. Whatever a line does not say is as usual. Written by
@@ -45,13 +47,12 @@ _CASE: Final = re.compile(r"    - (.+): (.+)")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One line of the file. `name` is a rule, `steps` or `clean`; a case of `clean` asks about a session and has no situation."""
+    """One line of the file. `name` is a rule, `steps`, `clean` or `course`; those of `clean` ask about a session's facts."""
 
     line: int
     name: str
     words: str
-    situation: Situation | None
-    session: Said
+    asks: Situation | History | Said
     outcome: str
 
 
@@ -64,19 +65,25 @@ class Cases:
     cases: tuple[Case, ...]
 
     def asked(self, protocol: Protocol) -> Iterator[tuple[Case, Facts, str, str]]:
-        """Every case but those of `clean`, at each of its steps with each of its tissues, with all its facts."""
+        """The situations, each at each of its steps with each of its tissues, with all its facts."""
         for case in self.cases:
-            if case.situation is not None:
-                for step, tissue in product(case.situation.steps, case.situation.tissues):
-                    for facts in each_of(case.situation.facts):
+            if isinstance(case.asks, Situation):
+                for step, tissue in product(case.asks.steps, case.asks.tissues):
+                    for facts in each_of(case.asks.facts):
                         yield case, {**self.usual, **of_place(protocol, step, tissue), **facts}, step, tissue
 
     def sessions(self) -> Iterator[tuple[Case, Facts]]:
         """The cases of `clean`, with all their facts."""
         for case in self.cases:
-            if case.situation is None:
-                for facts in each_of(case.session):
+            if isinstance(case.asks, tuple):
+                for facts in each_of(case.asks):
                     yield case, {**self.usual, **facts}
+
+    def histories(self) -> Iterator[tuple[Case, History]]:
+        """The cases of what the pack counts."""
+        for case in self.cases:
+            if not isinstance(case.asks, Situation | tuple):
+                yield case, case.asks
 
 
 def place_of(pack: Path) -> Path:
@@ -93,10 +100,11 @@ def made(protocol: Protocol) -> Cases:
         [step], [tissue] = one.steps, one.tissues
         [facts] = each_of(one.facts)
         outcome = asked.outcome({**normal, **of_place(protocol, step, tissue), **facts}, step, tissue)
-        found.append(Case(0, name, "", one, (), outcome))
+        found.append(Case(0, name, "", one, outcome))
     for session in clean_boundaries(protocol):
         [facts] = each_of(session)
-        found.append(Case(0, CLEAN, "", None, session, asked.clean({**normal, **facts})))
+        found.append(Case(0, CLEAN, "", session, asked.clean({**normal, **facts})))
+    found += [Case(0, COURSE, "", one, one.outcome(protocol)) for one in histories(protocol)]
     for differing in (_steps, _tissues, _said):
         found = _together(found, differing)
     return Cases("", normal, tuple(found))
@@ -104,22 +112,19 @@ def made(protocol: Protocol) -> Cases:
 
 def _steps(case: Case) -> object | None:
     """What cases share that differ in the step alone; None for those that have none."""
-    one = case.situation
-    return None if one is None else (one.facts, one.tissues)
+    return (case.asks.facts, case.asks.tissues) if isinstance(case.asks, Situation) else None
 
 
 def _tissues(case: Case) -> object | None:
-    one = case.situation
-    return None if one is None else (one.facts, one.steps)
+    return (case.asks.facts, case.asks.steps) if isinstance(case.asks, Situation) else None
 
 
 def _said(case: Case) -> object | None:
     """What cases share that differ in the value of their only fact."""
-    one = case.situation
-    facts = case.session if one is None else one.facts
-    if len(facts) != 1:
-        return None
-    return (facts[0][0], None if one is None else (one.steps, one.tissues))
+    one = case.asks
+    if isinstance(one, Situation):
+        return (one.facts[0][0], one.steps, one.tissues) if len(one.facts) == 1 else None
+    return one[0][0] if isinstance(one, tuple) and len(one) == 1 else None
 
 
 def _together(cases: Sequence[Case], sharing: Callable[[Case], object | None]) -> list[Case]:
@@ -133,11 +138,12 @@ def _together(cases: Sequence[Case], sharing: Callable[[Case], object | None]) -
 
 
 def _joined(one: Case, other: Case) -> Case:
-    if one.situation is None or other.situation is None:
-        return replace(one, session=_either(one.session, other.session))
-    steps = tuple(dict.fromkeys((*one.situation.steps, *other.situation.steps)))
-    tissues = tuple(dict.fromkeys((*one.situation.tissues, *other.situation.tissues)))
-    return replace(one, situation=Situation(steps, tissues, _either(one.situation.facts, other.situation.facts)))
+    if isinstance(one.asks, Situation) and isinstance(other.asks, Situation):
+        steps = tuple(dict.fromkeys((*one.asks.steps, *other.asks.steps)))
+        tissues = tuple(dict.fromkeys((*one.asks.tissues, *other.asks.tissues)))
+        return replace(one, asks=Situation(steps, tissues, _either(one.asks.facts, other.asks.facts)))
+    assert isinstance(one.asks, tuple) and isinstance(other.asks, tuple)
+    return replace(one, asks=_either(one.asks, other.asks))
 
 
 def _either(one: Said, other: Said) -> Said:
@@ -154,9 +160,14 @@ def written(protocol: Protocol, cases: Cases) -> str:
         if case.name != name:
             name = case.name
             lines.append(f"  {name}:")
-        words = facts_words(protocol, case.session) if case.situation is None else situation_words(protocol, case.situation)
-        lines.append(f"    - {words}: {case.outcome}")
+        lines.append(f"    - {_words(protocol, case.asks)}: {case.outcome}")
     return "\n".join(lines) + "\n"
+
+
+def _words(protocol: Protocol, asks: Situation | History | Said) -> str:
+    if isinstance(asks, Situation):
+        return situation_words(protocol, asks)
+    return facts_words(protocol, asks) if isinstance(asks, tuple) else asks.words()
 
 
 def read_cases(protocol: Protocol, file: Path) -> Cases:
@@ -194,8 +205,13 @@ def read_cases(protocol: Protocol, file: Path) -> Cases:
 
 def _case(protocol: Protocol, line: int, name: str, words: str, outcome: str) -> Case:
     if name == CLEAN:
-        return Case(line, name, words, None, facts_of(protocol, words), outcome)
-    return Case(line, name, words, situation_of(protocol, words), (), outcome)
+        return Case(line, name, words, facts_of(protocol, words), outcome)
+    if name == COURSE:
+        history = history_of(protocol, words)
+        if history is None:
+            raise FaultySituation("a history names a step of this pack, then what happened, as in `W3, clean on days 1 3`")
+        return Case(line, name, words, history, outcome)
+    return Case(line, name, words, situation_of(protocol, words), outcome)
 
 
 def replayed(protocol: Protocol, cases: Cases) -> list[PackFault]:
@@ -213,4 +229,6 @@ def replayed(protocol: Protocol, cases: Cases) -> list[PackFault]:
         hold_against(case, asked.outcome_of(values_of(protocol, facts), step, tissue), f" (at {step}, {tissue})")
     for case, facts in cases.sessions():
         hold_against(case, asked.clean(facts), "")
+    for case, history in cases.histories():
+        hold_against(case, history.outcome(protocol), "")
     return faults

@@ -1,0 +1,70 @@
+"""All tests of one pack together: its stories, its recorded cases, what they cover, and what of its mutants they notice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Final
+
+from services.decision.engines.reference import ReferenceEngine
+from services.decision.rules.faults import PackFault
+from services.decision.rules.library import Pack, load_pack
+from services.decision.rules.testing.cases import place_of, read_cases, replayed
+from services.decision.rules.testing.coverage import Coverage, coverage
+from services.decision.rules.testing.killing import Fate, Hunt, Score
+from services.decision.rules.testing.mutants import mutants
+from services.decision.rules.testing.sameness import same
+from services.decision.rules.testing.stories import tell_all
+
+LEAST_SHARE: Final = 0.95
+"""A pack whose tests notice fewer of its mutants is not published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What stories and cases said."""
+
+    stories: int
+    cases: int
+    faults: tuple[PackFault, ...]
+    coverage: Coverage
+
+
+def tested(pack: Pack, file: Path) -> Tested:
+    """Raises `FaultyPack` where the cases cannot be read."""
+    told, wrong = tell_all(pack, ReferenceEngine())
+    cases = read_cases(pack.protocol, place_of(file))
+    return Tested(len(told), len(cases.cases), (*wrong, *replayed(pack.protocol, cases)), coverage(pack.protocol, cases))
+
+
+def part(file: Path, number: int, of: int) -> list[Fate]:
+    """The fates of every `of`-th mutant of a pack file, from `number` on: what one process does."""
+    pack, hunt = _hunt(file)
+    return list(hunt.fates(mutant for n, mutant in enumerate(mutants(pack.protocol)) if n % of == number))
+
+
+@lru_cache(maxsize=4)
+def _hunt(file: Path) -> tuple[Pack, Hunt]:
+    pack = load_pack(file)
+    cases = read_cases(pack.protocol, place_of(file))
+    return pack, Hunt(pack.protocol, cases, pack.source.text.stories, partial(same, pack.protocol))
+
+
+def judged(pack: Pack, fates: Sequence[Fate]) -> tuple[Score, list[PackFault]]:
+    """The score of all a pack's mutants, and what of it the pack has to answer for."""
+    score = Score(fates)
+    explained = {survivor.mutant: n for n, survivor in enumerate(pack.source.text.survivors)}
+    survivors = score.survivors
+    faults = [
+        pack.source.fault("survivors", f"no test notices “{name}”; tell a story that does, or say under `survivors` why it may be so")
+        for name in survivors
+        if name not in explained
+    ]
+    faults += [
+        pack.source.fault(f"survivors[{n}]", f"“{name}” is noticed, or is no mutant of this pack; take it out")
+        for name, n in explained.items()
+        if name not in survivors
+    ]
+    if score.share < LEAST_SHARE:
+        faults.append(pack.source.fault("rules", f"the tests notice {score.share:.1%} of the mutants, expected {LEAST_SHARE:.0%} or more"))
+    return score, faults
