@@ -14,7 +14,8 @@ import typer
 from services.cli.terminal import EXIT_FAULT, complain, say, stop
 from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.library import FLOORS, SHIPPED, Pack, load_pack
-from services.decision.rules.testing.cases import made, place_of, written
+from services.decision.rules.testing.cases import place_of, written
+from services.decision.rules.testing.completing import complete
 from services.decision.rules.testing.killing import Fate
 from services.decision.rules.testing.verdicts import judged, part, tested
 
@@ -63,7 +64,7 @@ def _accept(pack: Pack, file: Path) -> None:
     """Writes the cases with what the pack answers now, and says how many lines that changed."""
     target = place_of(file)
     before = target.read_text(encoding="utf-8").splitlines() if target.exists() else []
-    text = written(pack.protocol, made(pack.protocol))
+    text = written(pack.protocol, complete(pack.protocol))
     target.parent.mkdir(exist_ok=True)
     target.write_text(text, encoding="utf-8")
     now = text.splitlines()

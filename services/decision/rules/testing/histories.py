@@ -12,7 +12,7 @@ from typing import Final
 from services.decision.core.conditions import flat
 from services.decision.core.course import Course, Setback
 from services.decision.core.facts.registry import View, find
-from services.decision.core.protocol import ENTRY, TISSUES, Dose, Protocol, RateCap, Rule
+from services.decision.core.protocol import TISSUES, Dose, Protocol, RateCap, Rule
 from services.decision.core.question import Answer, applies
 from services.decision.core.recovery import deload_due, lighter, room
 from services.decision.core.sessions import Before, Fact, Session
@@ -23,7 +23,7 @@ DAY_0: Final = date(2026, 3, 2)
 _STATES: Final = {"": (0, False), " after it led back": (1, False), " below the step of a break": (0, True)}
 _COUNTED = re.compile(r"(?P<step>\S+?)(?P<state>(?: after it led back| below the step of a break)?), (?P<days>[^:]+)")
 _SESSIONS = re.compile(r"(not clean|clean) on (?:day|days) ([\d ]+)")
-_CAPPED = re.compile(r"(?P<step>\S+), (?P<steps>[\w. -]+) gained on day 1, asked on day (?P<day>\d+)")
+_CAPPED = re.compile(r"(?P<step>\S+), (?P<steps>[\w. -]+) run and gained on day 1, asked on day (?P<day>\d+)")
 _LOADED = re.compile(r"(?P<step>\S+), (?P<days>\d+) days of loading")
 _AGAIN = re.compile(r"(?P<step>\S+), (?P<days>\d+) days after a setback, (?P<rule>\S+) met")
 
@@ -58,17 +58,17 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Capped:
-    """Steps gained on day 1, and for how many there is room on another day."""
+    """Steps gained, with a session at each, on day 1, and for how many there is room on another day."""
 
     step: str
     gained: tuple[str, ...]
     day: int
 
     def words(self) -> str:
-        return f"{self.step}, {' '.join(self.gained)} gained on day 1, asked on day {self.day}"
+        return f"{self.step}, {' '.join(self.gained)} run and gained on day 1, asked on day {self.day}"
 
     def outcome(self, protocol: Protocol) -> str:
-        course = _course(protocol, self.step, self.day)
+        course = _course(protocol, self.step, self.day, tuple(_session(step, 1, True) for step in self.gained))
         course.gained = tuple((_day(1), step) for step in self.gained)
         return f"room for {room(course, _day(self.day))}"
 
@@ -176,9 +176,12 @@ def _capped(protocol: Protocol, n: int) -> Iterator[History]:
     ladder = [step.id for step in protocol.ladder if cap.axis is None or cap.axis in step.raises]
     if not places or not ladder:
         return
-    here, _ = min(places, key=lambda place: (_stricter(protocol, cap, place[1]), place[0] == ENTRY))
+    low = min(cap.max_steps, len(protocol.ladder)) - 1
+    here, _ = min(places, key=lambda place: (_stricter(protocol, cap, place[1]), protocol.place[place[0]] < low))
     before = [step for step in ladder if protocol.place[step] <= protocol.place[here]] or ladder
     gained = [before[-1 - (m % len(before))] for m in range(cap.max_steps)]
+    if len(gained) > 1:
+        yield Capped(here, tuple(gained[1:]), cap.in_days)
     for day in (cap.in_days, cap.in_days + 1):
         yield Capped(here, tuple(gained), day)
 

@@ -7,7 +7,8 @@ settled within the prover's bound counts as different.
 from collections.abc import Mapping
 from typing import Final
 
-from services.decision.core.protocol import RUNNING_ORDER, URGENCY_ORDER, Protocol
+from services.decision.core.protocol import COMPLETE, RUNNING_ORDER, URGENCY_ORDER, Protocol
+from services.decision.rules.prove.athlete import Athlete, read
 from services.decision.rules.prove.encoding import Encoding, Place, Verdict
 from services.decision.rules.prove.solver import Solver, Term, Unproved
 from services.decision.rules.prove.space import domains
@@ -20,22 +21,38 @@ def same(protocol: Protocol, mutant: Mutant) -> bool:
     """True when no athlete, at any step, with any tissue, is answered otherwise by the mutant."""
     if mutant.touches not in ("rule", "clean"):
         return mutant.touches == "course" and _counts_the_same(protocol, mutant.protocol)
-    solver = Solver()
-    space = domains([protocol, mutant.protocol])
-    place = Place(solver, protocol.steps)
-    before, after = (Encoding(solver, one, place, space) for one in (protocol, mutant.protocol))
-    state = before.state()
-    if mutant.touches == "clean":
-        differing = [
-            _differ(solver, *both)
-            for both in zip(before.entries(protocol.clean, state, {}), after.entries(mutant.protocol.clean, state, {}), strict=True)
-        ]
-    else:
-        differing = _answers_differ(solver, before.verdict(state), after.verdict(state))
     try:
-        return solver.find(_QUESTION, solver.any(differing)) is None
+        return _Compared(protocol, mutant).athlete() is None
     except Unproved:
         return False
+
+
+def telling(protocol: Protocol, mutant: Mutant) -> Athlete | None:
+    """An athlete whom the mutant of a rule answers otherwise than the pack, if there is one and it is found."""
+    try:
+        return _Compared(protocol, mutant).athlete() if mutant.touches == "rule" else None
+    except Unproved:
+        return None
+
+
+class _Compared:
+    """A pack and its mutant over one athlete."""
+
+    def __init__(self, protocol: Protocol, mutant: Mutant) -> None:
+        solver = self._solver = Solver()
+        space = domains([protocol, mutant.protocol])
+        self._place = Place(solver, protocol.steps)
+        before, after = (Encoding(solver, one, self._place, space) for one in (protocol, mutant.protocol))
+        state = self._state = before.state()
+        if mutant.touches == "clean":
+            entries = (before.entries(protocol.clean, state, {}), after.entries(mutant.protocol.clean, state, {}))
+            self._differing = [_differ(solver, *both) for both in zip(*entries, strict=True)]
+        else:
+            self._differing = _answers_differ(solver, self._place, protocol, before.verdict(state), after.verdict(state))
+
+    def athlete(self) -> Athlete | None:
+        model = self._solver.find(_QUESTION, self._solver.any(self._differing))
+        return None if model is None else read(model, self._state, *self._place.of(model))
 
 
 def _counts_the_same(protocol: Protocol, mutant: Protocol) -> bool:
@@ -51,17 +68,27 @@ def _differ(solver: Solver, one: Term, other: Term) -> Term:
     return solver.any((solver.all((one, solver.no(other))), solver.all((other, solver.no(one)))))
 
 
-def _answers_differ(solver: Solver, one: Verdict, other: Verdict) -> list[Term]:
+def _answers_differ(solver: Solver, place: Place, protocol: Protocol, one: Verdict, other: Verdict) -> list[Term]:
     pairs: list[tuple[Term, Term]] = [(getattr(one, name), getattr(other, name)) for name in ("refer", "regress", "hold", "advance")]
     mine, yours = one.targets(), other.targets()
     pairs += [(mine.get(target, False), yours.get(target, False)) for target in dict.fromkeys((*mine, *yours))]
     pairs += [(one.running_at_least(level), other.running_at_least(level)) for level in range(1, len(RUNNING_ORDER))]
     pairs += [(one.urgency_at_least(level), other.urgency_at_least(level)) for level in range(1, len(URGENCY_ORDER))]
     rests = sorted({vote.rule.then.rest_days for verdict in (one, other) for vote in verdict.votes if vote.rule.then.rest_days})
-    pairs += [(one.rest_at_least(days), other.rest_at_least(days)) for days in rests]
+    for days in rests:
+        seen = _rest_shows(solver, place, protocol, one, days)
+        pairs.append((solver.all((seen, one.rest_at_least(days))), solver.all((seen, other.rest_at_least(days)))))
     told, again = _named(solver, one), _named(solver, other)
     pairs += [(told.get(name, False), again.get(name, False)) for name in dict.fromkeys((*told, *again))]
     return [_differ(solver, *pair) for pair in pairs]
+
+
+def _rest_shows(solver: Solver, place: Place, protocol: Protocol, verdict: Verdict, days: int) -> Term:
+    """Where a rule's rest of so many days is more than the step itself asks for; going back from `complete` ends at some step."""
+    rest = protocol.rest_days
+    plain = solver.any(place.step[step] for step in protocol.steps if step != COMPLETE and days > rest.get(step, 0))
+    at_once = solver.any((solver.no(verdict.regressing), verdict.to_entry(), days > min(rest.values(), default=0)))
+    return solver.any((plain, solver.all((place.step[COMPLETE], at_once))))
 
 
 def _named(solver: Solver, verdict: Verdict) -> Mapping[str, Term]:

@@ -3,7 +3,8 @@
 Depth first and deterministic: the same pack gives the same athletes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from services.decision.core.conditions import flat, holds
 from services.decision.core.protocol import TISSUES, AnyOf, Condition, FactType, Protocol, Rule
@@ -14,6 +15,9 @@ from services.decision.rules.testing.situations import OF_PLACE, Seen, of_place,
 
 _REPAIRS = 16
 _FEW_CHOICES = 8
+_STRICT = ("advance", "hold", "regress", "refer")
+_OWN, _DROWNS, _SPEAKS_TOO = 1000, 30, 1
+"""What weighs most: that the rule follows the one condition; then that no rule as strict speaks; a milder one may."""
 
 
 class Pack:
@@ -60,15 +64,15 @@ class Pack:
             if not wrong:
                 break
             best: tuple[int, dict[str, Seen]] | None = None
-            for name in dict.fromkeys(name for each in wrong for name in each):
+            for name in dict.fromkeys(name for each in wrong for name in each.reads):
                 if name in fixed:
                     continue
                 for value in self.candidates[name]:
                     tried = {**state, name: Seen(value)}
-                    left = len(goal.wrong(tried))
+                    left = _weight(goal.wrong(tried))
                     if best is None or left < best[0]:
                         best = (left, tried)
-            if best is None or best[0] >= len(wrong):
+            if best is None or best[0] >= _weight(wrong):
                 break
             state = best[1]
             wrong = goal.wrong(state)
@@ -96,6 +100,15 @@ class Pack:
         return list(dict.fromkeys([*found, kind.bottom, kind.top]))
 
 
+class _Wrong(NamedTuple):
+    weight: int
+    reads: list[str]
+
+
+def _weight(wrong: Iterable[_Wrong]) -> int:
+    return sum(one.weight for one in wrong)
+
+
 class _Goal:
     """What a settled athlete has to fulfil: every other protective rule silent, every other advance rule met, and one condition alone."""
 
@@ -106,29 +119,30 @@ class _Goal:
         self._indexes = [n for n, rule in enumerate(pack.protocol.rules) if applies(rule, step, tissue)]
         self._alone = alone
 
-    def wrong(self, state: Mapping[str, Seen]) -> list[list[str]]:
-        """For each thing that is not as it should be, the facts it reads."""
+    def wrong(self, state: Mapping[str, Seen]) -> list["_Wrong"]:
+        """Everything that is not as it should be."""
         values = values_of(self._pack.protocol, state)
         verdicts = self._pack.asked.verdicts(values, *self._place)
-        found: list[list[str]] = []
+        own = next((rule for rule in self._rules if _entry_of(rule, self._alone) is not None), None)
+        found: list[_Wrong] = []
         for index, rule in zip(self._indexes, self._rules, strict=True):
             entry = _entry_of(rule, self._alone)
             if entry is not None:
                 found += self._beside(rule, entry, values)
             elif verdicts[index] is not (Tri.MET if rule.kind == "advance" else Tri.NOT_MET):
-                found.append(self._reads(rule.when))
+                drowns = own is None or _STRICT.index(rule.kind) >= _STRICT.index(own.kind)
+                found.append(_Wrong(_DROWNS if drowns else _SPEAKS_TOO, self._reads(rule.when)))
         return found
 
-    def _beside(self, rule: Rule, entry: Condition | AnyOf, values: Sequence[int | None]) -> list[list[str]]:
+    def _beside(self, rule: Rule, entry: Condition | AnyOf, values: Sequence[int | None]) -> Iterator["_Wrong"]:
         """Other entries of the rule that are not met, and alternatives beside the one condition that are not known to fail."""
-        found = []
         for other in rule.when:
             if other is entry:
-                beside = other.conditions if isinstance(other, AnyOf) else ()
-                found += [[self._pack.fact(one)] for one in beside if one is not self._alone and holds(one, values) is not Tri.NOT_MET]
+                for one in other.conditions if isinstance(other, AnyOf) else ():
+                    if one is not self._alone and holds(one, values) is not Tri.NOT_MET:
+                        yield _Wrong(_OWN, [self._pack.fact(one)])
             elif max((holds(one, values) for one in flat([other])), default=Tri.MET) is not Tri.MET:
-                found.append(self._reads([other]))
-        return found
+                yield _Wrong(_OWN, self._reads([other]))
 
     def _reads(self, when: Sequence[Condition | AnyOf]) -> list[str]:
         return list(dict.fromkeys(self._pack.fact(one) for one in flat(when)))
