@@ -127,6 +127,19 @@ def test_terrain_is_what_was_said_or_flat_on_a_level_surface(data: dict[str, Any
     assert found("session.terrain", FIRST, run(**data)) == terrain
 
 
+@pytest.mark.parametrize(
+    ("step", "data", "over"),
+    [
+        ("H2", {}, "was not reported"),
+        ("H2", {"speed_pct_max": 45}, -5),
+        ("H2", {"speed_pct_max": 60.5}, 10.5),
+    ],
+)
+def test_speed_is_told_against_the_cap_of_the_step(step: str, data: dict[str, Any], over: Any) -> None:
+    start = started("hamstring-threshold", "muscle", "hamstring", start_step=step)
+    assert found("session.speed_over_step", start, run(**data)) == over
+
+
 def test_a_step_without_a_speed_cap_has_none_to_exceed() -> None:
     assert found("session.speed_over_step", FIRST, run(speed_pct_max=95)) == 0
 
