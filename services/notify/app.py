@@ -7,16 +7,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.notify.api import router
+from services.notify.api import acknowledgements, deliveries, endpoints, notices, policy, stream
 from services.notify.bodies import LimitedBodies
 from services.notify.coalesce import Coalescer
 from services.notify.consume import Consumer
 from services.notify.deliver import Deliverer, utc_now
+from services.notify.escalate import Escalator
 from services.notify.guard import Rules
 from services.notify.lead import lead
 from services.notify.store.telling import Kept
 from services.notify.supervise import Supervised
 from services.notify.vault import Vault
+from services.notify.watch import Watch
 from shared import db, problems, telemetry
 from shared.bus import Bus, BusUnavailable
 from shared.settings import Settings
@@ -37,6 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(bus.close)
             await bus.verify()
             app.state.engine, app.state.bus = engine, bus
+            app.state.watch = Watch(engine)
+            stack.push_async_callback(app.state.watch.close)
             leading = Supervised("lead", lambda: _lead(app, engine, bus))
             app.state.tasks["lead"] = leading
             task = asyncio.create_task(leading.run(), name="lead")
@@ -51,7 +55,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(LimitedBodies)
     problems.install(app)
     telemetry.install(app, "notify")
-    app.include_router(router)
+    for room in (endpoints, deliveries, notices, acknowledgements, policy, stream):
+        app.include_router(room.router)
     app.include_router(telemetry.health_router(_checks(app)))
     return app
 
@@ -61,12 +66,14 @@ async def _lead(app: FastAPI, engine: AsyncEngine, bus: Bus) -> None:
     deliverer = Deliverer(engine, settings, app.state.vault)
 
     def kept(news: Kept) -> None:
-        if news.endpoints:
-            deliverer.hint(news.endpoints)
+        if news.endpoints or news.held:
+            deliverer.hint(news.endpoints, news.held)
 
     coalescer = Coalescer(engine, utc_now, kept)
     consumer = Consumer(engine, bus, settings, utc_now, kept, coalescer.wake)
-    tasks = [Supervised("consumer", consumer.run), Supervised("coalescer", coalescer.run), Supervised("deliverer", deliverer.run)]
+    escalator = Escalator(engine, utc_now, kept)
+    works = {"consumer": consumer.run, "coalescer": coalescer.run, "escalator": escalator.run, "deliverer": deliverer.run}
+    tasks = [Supervised(name, work) for name, work in works.items()]
 
     async def work() -> None:
         app.state.tasks.update({task.name: task for task in tasks})

@@ -13,6 +13,7 @@ from aiohttp import ClientResponse, ClientSession
 from services.notify import sign
 from services.notify.guard import Rules, UrlFault, check_url, refusal_in
 from services.notify.schedule import retry_after
+from services.notify.sign import Key
 
 Outcome = Literal["delivered", "gone", "redirected", "rejected", "throttled", "failed", "timeout", "unreachable", "refused"]
 
@@ -42,7 +43,7 @@ class Answer:
 
 
 async def attempt(
-    session: ClientSession, rules: Rules, url: str, webhook_id: str, keys: Sequence[bytes], body: bytes, clock: Callable[[], datetime]
+    session: ClientSession, rules: Rules, url: str, webhook_id: str, keys: Sequence[Key], body: bytes, clock: Callable[[], datetime]
 ) -> Answer:
     """Sends `body` once. Never raises for what a receiver or a network does; only 2xx counts as delivered, redirects are not followed."""
     started, begin = clock(), perf_counter()

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify.consume import count, tellings_of
 from services.notify.notices import release
-from services.notify.store import telling
+from services.notify.store import escalations, telling
 from services.notify.store.connection import reading, transaction
 from services.notify.store.telling import Kept
 
@@ -52,6 +52,7 @@ class Coalescer:
             tellings = [made for (tenant, _), (_, notices) in released.items() for made in tellings_of(tenant, notices)]
             await telling.save_courses(connection, {key: course for key, (course, _) in released.items()})
             kept = await telling.keep(connection, tellings, now)
+            await escalations.open_for(connection, kept.tellings, now)
         count(kept)
         self._kept(kept)
         return len(due)

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify import measures, messages
 from services.notify.messages import DECISION, Message, Unreadable
-from services.notify.notices import Course, Notice, consider
-from services.notify.store import telling
+from services.notify.notices import Context, Course, Notice, consider
+from services.notify.store import escalations, telling
 from services.notify.store.connection import transaction
 from services.notify.store.telling import CourseKey, Kept, Telling
 from shared.bus import DECISIONS, Bus, Delivered
@@ -63,20 +63,25 @@ class Consumer:
         async with transaction(self._database) as connection:
             decided = {(message.tenant, message.body["course"]) for message in batch if message.kind == DECISION}
             courses = await telling.courses(connection, decided) if decided else {}
+            terms = await telling.terms(connection, {(message.tenant, message.athlete) for message in batch})
             changed: dict[CourseKey, Course] = {}
             tellings: list[Telling] = []
             for message in batch:
                 if message.kind == DECISION:
                     key = (message.tenant, str(message.body["course"]))
                     before = changed.get(key) or courses.get(key) or Course()
-                    after, notices = consider(before, message.body, message.outbox, message.athlete, now, self._window_s)
+                    context = message.context(terms.get((message.tenant, message.athlete), {}))
+                    after, notices = consider(before, message.body, message.outbox, message.athlete, now, self._window_s, context)
                     if after is not before:
                         changed[key] = after
                     tellings += tellings_of(message.tenant, notices)
                 else:
-                    tellings.append(_passed_on(message, now))
+                    context = message.context(terms.get((message.tenant, message.athlete), {}))
+                    tellings.append(_passed_on(message, context, now))
             await telling.save_courses(connection, changed)
             kept = await telling.keep(connection, tellings, now)
+            await escalations.follow(connection, [(message.tenant, message.body) for message in batch if message.kind == DECISION])
+            await escalations.open_for(connection, kept.tellings, now)
         count(kept)
         self._kept(kept)
         if any(course.waiting is not None for course in changed.values()):
@@ -95,14 +100,19 @@ def tellings_of(tenant: str, notices: Iterable[Notice]) -> list[Telling]:
 
 def count(kept: Kept) -> None:
     """Counts what was kept."""
-    for kind in kept.types:
-        measures.NOTICES.labels(kind).inc()
+    for kept_telling in kept.tellings:
+        measures.NOTICES.labels(kept_telling.notice.type).inc()
+    if kept.blocked:
+        measures.BLOCKED.inc(kept.blocked)
+        measures.DELIVERIES.labels("blocked").inc(kept.blocked)
+    if kept.unsubscribed:
+        measures.UNSUBSCRIBED.inc(kept.unsubscribed)
     if kept.cancelled:
         measures.DELIVERIES.labels("cancelled").inc(kept.cancelled)
 
 
-def _passed_on(message: Message, now: datetime) -> Telling:
-    notice = Notice(message.kind, message.outbox, message.athlete, message.body, message.course)
+def _passed_on(message: Message, context: Context, now: datetime) -> Telling:
+    notice = Notice(message.kind, message.outbox, message.athlete, message.body, message.course, context=context)
     # The row itself names no moment; the first reading counts, and is kept with the notice.
     return Telling(message.tenant, notice, now.isoformat(), message.outbox)
 

@@ -5,30 +5,35 @@ nothing: an attempt whose outcome was not recorded is due still, and is made aga
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 import asyncpg
+import orjson
 import structlog
 from aiohttp import ClientSession
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.notify import measures
+from services.notify import keys, measures, operations
 from services.notify.attempt import Answer, attempt
 from services.notify.guard import Rules, guarded_session
 from services.notify.lanes import Lane
-from services.notify.notices import DISABLED, Notice
+from services.notify.links import Links
+from services.notify.notices import EXHAUSTED, FAILING, RECOVERED
+from services.notify.operations import Happening
 from services.notify.payloads import rendered
+from services.notify.release import AFTER_CLINICIAN, Blocked, Reader, judged
 from services.notify.schedule import honoured
-from services.notify.settle import attempt_row, settle
-from services.notify.sign import SecretFault, read_secret
+from services.notify.settle import attempt_row, blocked, settle
+from services.notify.sign import SecretFault
 from services.notify.store import sending, telling
 from services.notify.store.connection import Connection, reading, transaction
-from services.notify.store.sending import Attempt, Due, Settled
-from services.notify.store.telling import Telling
+from services.notify.store.sending import Attempt, Breaker, Due, Settled
 from services.notify.vault import Vault, VaultFault
 from shared.settings import Settings
 
@@ -42,10 +47,20 @@ _log = structlog.get_logger("milepost.notify.deliver")
 
 
 class _Done(NamedTuple):
+    """An ended attempt; `answer` and `attempt` are None where nothing was sent because nothing may be."""
+
     due: Due
-    answer: Answer
-    attempt: Attempt
+    answer: Answer | None
+    attempt: Attempt | None
     settled: Settled
+
+
+class _Turn(NamedTuple):
+    """A circuit breaker that moved; `was` is until when it rested at the last writing, None when it was closed."""
+
+    breaker: Breaker
+    tenant: str
+    was: datetime | None
 
 
 def utc_now() -> datetime:
@@ -62,18 +77,24 @@ class Deliverer:
         self._timeout_s = settings.delivery_timeout_s
         self._rules = Rules(settings.webhook_ports, settings.allow_loopback_webhooks)
         self._vault = vault
+        self._links = Links(settings)
+        self._disable_after_s = settings.disable_endpoint_after_s
         self._clock = clock
+        self._changed: dict[str, _Turn] = {}
+        self._overdue: set[str] = set()
         self._lanes: dict[str, Lane] = {}
         self._busy: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._done: asyncio.Queue[_Done] = asyncio.Queue()
         self._wake = asyncio.Event()
 
-    def hint(self, endpoints: Iterable[str]) -> None:
-        """Something is due now for these endpoints."""
+    def hint(self, endpoints: Iterable[str], held: Mapping[str, datetime] | None = None) -> None:
+        """Something is due now for these endpoints, and for those in `held` at that moment."""
         now = self._clock()
         for endpoint in endpoints:
             self._lane(endpoint).hint(now)
+        for endpoint, moment in (held or {}).items():
+            self._lane(endpoint).hint(moment)
         self._wake.set()
 
     async def run(self) -> None:
@@ -83,7 +104,12 @@ class Deliverer:
         self._busy.clear()
         self._tasks.clear()
         self._done = asyncio.Queue()
+        self._changed.clear()
+        self._overdue.clear()
         async with reading(self._database) as connection:
+            for breaker in await sending.breakers(connection):
+                if breaker.failing_since is not None:
+                    self._lane(breaker.endpoint).restore(breaker.failing_since, breaker.rests_until)
             self.hint(await sending.endpoints_with_pending(connection))
         async with guarded_session(self._rules, self._timeout_s) as session:
             recorder = asyncio.create_task(self._record(), name="recorder")
@@ -150,14 +176,19 @@ class Deliverer:
     async def _attempt(self, session: ClientSession, due: Due) -> None:
         body = b""
         try:
-            body = rendered(due.body, due.payload, due.role)
-            key = read_secret(self._vault.open(due.secret, due.tenant, due.endpoint))
-            answer = await attempt(session, self._rules, due.url, due.notice, (key,), body, self._clock)
+            record = orjson.loads(due.body)
+            # Judged again: the policy, the endpoint's role or its terms may have changed since the notice was kept.
+            verdict = judged(Reader(due.role, third_party=due.third_party, release=due.release or AFTER_CLINICIAN), record)
+            if isinstance(verdict, Blocked):
+                self._done.put_nowait(_Done(due, None, None, blocked(due, verdict.because, self._clock())))
+                return
+            link = self._links.made(due, record)
+            body = rendered(record, due.payload, due.role, verdict.form if verdict else "whole", link)
+            signing = keys.opened(self._vault, due.tenant, due.endpoint, due.secret, due.retired_secret, due.retired_until, self._clock())
+            answer = await attempt(session, self._rules, due.url, due.notice, signing, body, self._clock)
         except (VaultFault, SecretFault) as fault:
             _log.error("a webhook secret cannot be read", tenant=due.tenant, endpoint_id=due.endpoint, reason=str(fault))
-            answer = Answer(
-                "refused", self._clock(), 0, {}, error="not sent: the endpoint's secret cannot be read; create the endpoint anew"
-            )
+            answer = Answer("refused", self._clock(), 0, {}, error="not sent: the endpoint's secret cannot be read; rotate it")
         except Exception:
             # Whatever it was: the delivery keeps its place in the schedule, and the others go on.
             _log.exception("an attempt could not be made", tenant=due.tenant, delivery=due.id)
@@ -172,38 +203,58 @@ class Deliverer:
             batch = [await self._done.get()]
             while len(batch) < RECORDED_TOGETHER and not self._done.empty():
                 batch.append(self._done.get_nowait())
-            told = await self._write(batch)
+            told = await self._kept(partial(self._write, batch))
             for done in batch:
                 self._settled(done)
                 self._done.task_done()
+            if self._changed or self._overdue:
+                told |= await self._kept(self._note)
             self.hint(told)
 
-    async def _write(self, batch: list[_Done]) -> set[str]:
-        """One transaction, repeated until the store takes it: an outcome is known here only. Returns endpoints with something new."""
+    async def _kept(self, write: Callable[[Connection], Awaitable[set[str]]]) -> set[str]:
+        """One transaction, repeated until the store takes it: what it writes is known here only. Returns endpoints with something new."""
         wait_s = 0.1
         while True:
             try:
                 async with transaction(self._database) as connection:
-                    await sending.record(connection, [done.attempt for done in batch], [done.settled for done in batch])
-                    told = set[str]()
-                    for endpoint in sorted({done.due.endpoint for done in batch if done.answer.outcome == "gone"}):
-                        told |= await self._disable(connection, endpoint)
-                    return told
+                    return await write(connection)
             except _STORE_FAULTS as fault:
-                _log.warning("outcomes cannot be recorded yet", count=len(batch), error=type(fault).__name__, retry_in_s=wait_s)
+                _log.warning("outcomes cannot be recorded yet", error=type(fault).__name__, retry_in_s=wait_s)
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, 5.0)
 
-    async def _disable(self, connection: Connection, endpoint: str) -> set[str]:
-        now, because = self._clock(), "answered 410 Gone"
-        tenant = await sending.disable(connection, endpoint, because, now)
-        if tenant is None:
-            return set()
-        _log.info("endpoint disabled", tenant=tenant, endpoint_id=endpoint, reason=because)
-        moment = now.isoformat()
-        notice = Notice(DISABLED, None, None, {"endpoint": endpoint, "disabled_at": moment, "because": because})
-        kept = await telling.keep(connection, [Telling(tenant, notice, moment, f"{endpoint} {moment}")], now)
-        return kept.endpoints
+    async def _write(self, batch: list[_Done], connection: Connection) -> set[str]:
+        now = self._clock()
+        gone = sorted({done.due.endpoint for done in batch if done.answer is not None and done.answer.outcome == "gone"})
+        spent = Counter((done.due.tenant, done.due.endpoint) for done in batch if done.settled.state == "exhausted")
+        if gone or spent:
+            await telling.in_line(connection)
+        await sending.record(connection, [done.attempt for done in batch if done.attempt], [done.settled for done in batch])
+        happened = [Happening(tenant, EXHAUSTED, endpoint, {"deliveries": count}) for (tenant, endpoint), count in sorted(spent.items())]
+        for endpoint in gone:
+            happened += await operations.disabled(connection, endpoint, "answered 410 Gone", now)
+        return await operations.tell(connection, happened, now)
+
+    async def _note(self, connection: Connection) -> set[str]:
+        """Circuit breakers that opened or closed, and endpoints that have failed for too long."""
+        now, changed, overdue = self._clock(), dict(self._changed), sorted(self._overdue)
+        await telling.in_line(connection)
+        happened: list[Happening] = []
+        for breaker, tenant, was in changed.values():
+            if (breaker.rests_until is None) != (was is None):
+                failing = breaker.rests_until is not None
+                told = {"failing_since": breaker.failing_since.isoformat()} if failing and breaker.failing_since else {}
+                happened.append(Happening(tenant, FAILING if failing else RECOVERED, breaker.endpoint, told))
+        if changed:
+            await sending.set_breakers(connection, [breaker for breaker, _, _ in changed.values()])
+        for endpoint in overdue:
+            days = f"{self._disable_after_s / 86_400:g} days"
+            happened += await operations.disabled(connection, endpoint, f"nothing but failures for {days}", now)
+        told_endpoints = await operations.tell(connection, happened, now)
+        self._overdue.difference_update(overdue)
+        for endpoint in changed:
+            del self._changed[endpoint]
+        return told_endpoints
 
     def _settled(self, done: _Done) -> None:
         now, lane = self._clock(), self._lane(done.due.endpoint)
@@ -212,13 +263,24 @@ class Deliverer:
         lane.hint(now)
         if done.settled.next_at is not None:
             lane.hint(done.settled.next_at)
-        if done.answer.outcome == "delivered":
-            lane.succeeded()
-        elif done.answer.blames_endpoint:
-            asked = done.answer.asked_s if done.answer.outcome == "throttled" else None
-            lane.failed(done.answer.started_at, now, self._waits, honoured(done.settled.tries, self._waits, asked))
+        if done.answer is not None:
+            self._judge_endpoint(lane, done, done.answer, now)
         if done.settled.state != "pending":
             measures.DELIVERIES.labels(done.settled.state).inc()
+
+    def _judge_endpoint(self, lane: Lane, done: _Done, answer: Answer, now: datetime) -> None:
+        endpoint, was = done.due.endpoint, lane.rests_until
+        if answer.outcome == "delivered":
+            lane.succeeded()
+        elif answer.blames_endpoint:
+            asked = answer.asked_s if answer.outcome == "throttled" else None
+            lane.failed(answer.started_at, now, self._waits, honoured(done.settled.tries, self._waits, asked))
+            if lane.failing_since is not None and (now - lane.failing_since).total_seconds() >= self._disable_after_s:
+                self._overdue.add(endpoint)
+        if lane.rests_until != was:
+            first = self._changed[endpoint].was if endpoint in self._changed else was
+            since = lane.failing_since if lane.rests_until else None
+            self._changed[endpoint] = _Turn(Breaker(endpoint, since, lane.rests_until), done.due.tenant, first)
 
     async def _rest(self) -> None:
         """Until something happens, or until the next moment at which something may be due."""
@@ -236,6 +298,9 @@ class Deliverer:
                 measures.PENDING.labels("untried").set(backlog.untried)
                 measures.PENDING.labels("retrying").set(backlog.retrying)
                 measures.OLDEST_SECONDS.set((self._clock() - backlog.oldest).total_seconds() if backlog.oldest else 0)
+            standing = Counter(lane.breaker(self._clock()) for lane in self._lanes.values())
+            for state in ("open", "half_open"):
+                measures.BREAKERS.labels(state).set(standing[state])
             await asyncio.sleep(MEASURE_EVERY_S)
 
     async def _drain(self, recorder: asyncio.Task[None], measurer: asyncio.Task[None]) -> None:

@@ -106,6 +106,15 @@ def _check_host(host: str, rules: Rules) -> bool:
     return is_loopback(address)
 
 
+def leads_to_loopback(url: URL) -> bool:
+    """Whether a URL that `check_url` passed stays on this machine: whoever may reach that is the operator."""
+    host = (url.host or "").rstrip(".").lower()
+    try:
+        return is_loopback(ip_address(host))
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 class GuardedResolver(AbstractResolver):
     """Resolves in threads of its own and refuses a name when any of its addresses is refused.
 

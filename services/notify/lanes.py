@@ -1,10 +1,16 @@
-"""How much may be under way to each endpoint: little to one that fails, more to one that answers, nothing while one rests."""
+"""How much may be under way to each endpoint: little to one that fails, more to one that answers, nothing while one rests.
+
+Each lane is its endpoint's circuit breaker: closed; open while it rests after failures; half open when the rest is over and one delivery
+is tried, which closes it or opens it for longer.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
-from services.notify.schedule import pause_after
+from services.notify.schedule import FAILURES_BEFORE_PAUSE, pause_after
+
+BreakerState = Literal["closed", "open", "half_open"]
 
 FIRST_LIMIT: Final = 8
 MOST_LIMIT: Final = 64
@@ -20,6 +26,7 @@ class Lane:
     failures: int = 0
     failed_at: datetime | None = None
     rests_until: datetime | None = None
+    failing_since: datetime | None = None
 
     def hint(self, moment: datetime) -> None:
         """Something will be due at `moment`."""
@@ -40,7 +47,7 @@ class Lane:
 
     def succeeded(self) -> None:
         """An answer came: trust the endpoint with twice as much."""
-        self.failures, self.failed_at, self.rests_until = 0, None, None
+        self.failures, self.failed_at, self.rests_until, self.failing_since = 0, None, None, None
         self.limit = min(self.limit * 2, MOST_LIMIT)
 
     def failed(self, began: datetime, now: datetime, waits_s: tuple[float, ...], asked_s: float = 0.0) -> None:
@@ -49,13 +56,29 @@ class Lane:
         `waits_s` is the retry schedule, `asked_s` what is heeded of the receiver's Retry-After.
         """
         if self.failed_at is None or began >= self.failed_at:
-            self.failures, self.failed_at = self.failures + 1, now
+            self.failures, self.failed_at, self.failing_since = self.failures + 1, now, self.failing_since or now
             self.limit = max(1, self.limit // 2)
         pause_s = pause_after(self.failures, waits_s, asked_s)
         if pause_s > 0 and (self.rests_until is None or began >= self.rests_until or asked_s > 0):
             self.limit, self.rests_until = 1, max(self.rests_until or now, now + timedelta(seconds=pause_s))
 
+    def restore(self, failing_since: datetime, rests_until: datetime | None) -> None:
+        """Takes up where the process before left off: an endpoint that failed is tried one delivery at a time."""
+        self.failing_since, self.failed_at, self.rests_until = failing_since, failing_since, rests_until
+        self.failures, self.limit = FAILURES_BEFORE_PAUSE, 1
+
+    def breaker(self, now: datetime) -> BreakerState:
+        """How the circuit breaker stands."""
+        return breaker(self.rests_until, now)
+
     @property
     def is_idle(self) -> bool:
         """Nothing under way, nothing known to come, nothing to remember: the lane can be forgotten."""
         return self.look_at is None and self.under_way == 0 and self.failures == 0
+
+
+def breaker(rests_until: datetime | None, now: datetime) -> BreakerState:
+    """How a circuit breaker stands that last opened until then; None when it is closed."""
+    if rests_until is None:
+        return "closed"
+    return "open" if rests_until > now else "half_open"

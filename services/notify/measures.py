@@ -18,6 +18,15 @@ PENDING: Final = Gauge("milepost_notify_pending", "Deliveries that have not ende
 OLDEST_SECONDS: Final = Gauge(
     "milepost_notify_oldest_undelivered_seconds", "How long ago the oldest pending delivery was made", registry=REGISTRY
 )
+BREAKERS: Final = Gauge(
+    "milepost_notify_breakers", "Circuit breakers of endpoints that are not closed, by state", ["state"], registry=REGISTRY
+)
+BLOCKED: Final = Counter("milepost_notify_blocked", "Deliveries blocked by release policy or terms of a source", registry=REGISTRY)
+UNSUBSCRIBED: Final = Counter("milepost_notify_unsubscribed", "Notices kept that concerned no endpoint", registry=REGISTRY)
+ESCALATED: Final = Counter(
+    "milepost_notify_escalated", "Notices said again because nobody took them up, by kind", ["kind"], registry=REGISTRY
+)
+STREAMS: Final = Gauge("milepost_notify_streams", "Live streams that are open", registry=REGISTRY)
 NOTICES: Final = Counter("milepost_notify_notices", "Notices kept, by type", ["type"], registry=REGISTRY)
 UNREADABLE: Final = Counter(
     "milepost_notify_unreadable", "Messages on the bus that could not be read and were passed over", registry=REGISTRY

@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from services.notify.notices import PASSED_ON, advice
+from services.notify.notices import PASSED_ON, Context, advice
+from shared.events.terms import evidence_ids
 
 DECISION = "decision"
 
@@ -17,7 +18,8 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Message:
-    """One outbox row. `course` is None for a refused event that names none."""
+    """One outbox row. `course` is None for a refused event that names none, `zone` is the athlete's where the row says it; `rests_on`: the
+    ids of the athlete's events that it rests on."""
 
     outbox: int
     kind: str
@@ -25,17 +27,29 @@ class Message:
     athlete: str
     course: str | None
     body: Mapping[str, Any]
+    zone: str | None = None
+    rests_on: frozenset[str] = frozenset()
+
+    def context(self, terms: Mapping[str, frozenset[str]]) -> Context:
+        """What stands beside it, given the terms of the athlete's events by id: a decision inherits those of all it rests on."""
+        found = frozenset[str]().union(*(terms[event] for event in self.rests_on & terms.keys()))
+        return Context(self.zone, tuple(sorted(found)))
 
 
 def read(data: bytes) -> Message:
     """The message in `data`. Raises `Unreadable`."""
     try:
         row = orjson.loads(data)
-        message = Message(int(row["outbox"]), row["kind"], row["tenant"], row["athlete"], row.get("course"), row["body"])
+        body, cause = row["body"], row.get("cause") or {}
+        rests_on = frozenset(evidence_ids(body) | {str(cause.get("id", ""))}) if isinstance(body, dict) else frozenset[str]()
+        zone = row.get("zone")
+        message = Message(
+            int(row["outbox"]), row["kind"], row["tenant"], row["athlete"], row.get("course"), body, zone if zone else None, rests_on
+        )
         if message.kind == DECISION:
             advice(message.body)
             int(message.body["seq"])
-            for name in ("id", "course", "as_at"):
+            for name in ("id", "course", "as_at", "from_step"):
                 message.body[name]
         elif message.kind not in PASSED_ON:
             raise Unreadable(f"kind {message.kind!r} is unknown")

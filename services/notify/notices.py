@@ -20,16 +20,25 @@ REFERRED: Final = "course.referred"
 STARTED: Final = "course.started"
 ENDED: Final = "course.ended"
 REFUSED: Final = "event.refused"
+UNANSWERED: Final = "recommendation.unanswered"
 DISABLED: Final = "endpoint.disabled"
+FAILING: Final = "endpoint.failing"
+RECOVERED: Final = "endpoint.recovered"
+EXHAUSTED: Final = "delivery.exhausted"
 TEST: Final = "test"
+VERIFICATION: Final = "endpoint.verification"
 
 ADVICE_TYPES: Final = frozenset({CHANGED, SUPERSEDED})
 PASSED_ON: Final = frozenset({STARTED, ENDED, REFUSED})
 """Kinds on the bus that are told as they are."""
-TYPES: Final = (CHANGED, SUPERSEDED, REFERRED, STARTED, ENDED, REFUSED, DISABLED)
+OPERATIONAL: Final = frozenset({FAILING, RECOVERED, EXHAUSTED})
+"""About the deliveries themselves; sent only where they are asked for by name."""
+ALWAYS_TYPES: Final = frozenset({TEST, VERIFICATION})
+"""Sent to one endpoint because its owner asked, whatever types it chose."""
+TYPES: Final = (CHANGED, SUPERSEDED, UNANSWERED, REFERRED, STARTED, ENDED, REFUSED, DISABLED, FAILING, RECOVERED, EXHAUSTED)
 """What an endpoint may choose among; `test` goes only to the endpoint that is tested."""
 COACH_TYPES: Final = (CHANGED, SUPERSEDED, STARTED, ENDED, DISABLED)
-"""What a coach's endpoint may choose among: a referral and a refused report say what a coach may not read."""
+"""What a coach's or an athlete's endpoint may choose among: a referral and a refused report say what a coach may not read."""
 
 STOP_AND_REFER: Final = "stop_and_refer"
 _URGENCY: Final = {"routine": 0, "review": 1, STOP_AND_REFER: 2}
@@ -50,13 +59,28 @@ class Advice(NamedTuple):
 
 @dataclass(frozen=True)
 class Told:
-    """What the course was last told. `decision` is the id that went out, `same` the id of the latest decision with that same advice."""
+    """What the course was last told. `decision` is the id that went out, `same` the id of the latest decision with that same advice.
+
+    `coach_step` is the step that coaches take to be in force by what they were told; None when they were told nothing yet.
+    """
 
     advice: Advice
     released: bool
     decision: str
     same: str
     seq: int
+    coach_step: str | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What stands beside a decision in its message: the athlete's zone (IANA) and the terms of the sources it rests on."""
+
+    zone: str | None = None
+    terms: tuple[str, ...] = ()
+
+
+NO_CONTEXT: Final = Context()
 
 
 @dataclass(frozen=True)
@@ -67,6 +91,7 @@ class Waiting:
     outbox: int
     athlete: str
     supersedes: bool
+    context: Context = NO_CONTEXT
 
 
 @dataclass(frozen=True)
@@ -84,7 +109,8 @@ class Course:
 class Notice:
     """One thing to tell; `body` is the decision, or the bus message's body. `audience` `coaches`: the others know it already.
 
-    `outbox` is None for what notify says of its own accord.
+    `outbox` is None for what notify says of its own accord. `recall`: coaches take another step to be in force than the one that is.
+    `urgent`: quiet hours do not hold it back. `escalation` counts how often it was said again because nobody took it up.
     """
 
     type: str
@@ -94,6 +120,10 @@ class Notice:
     course: str | None = None
     seq: int | None = None
     audience: Audience = "everyone"
+    context: Context = NO_CONTEXT
+    recall: bool = False
+    urgent: bool = False
+    escalation: int = 0
 
 
 def notice_id(tenant: str, origin: int | str, kind: str) -> str:
@@ -116,7 +146,13 @@ def is_released(decision: Mapping[str, Any]) -> bool:
 
 
 def consider(
-    course: Course, decision: Mapping[str, Any], outbox: int, athlete: str, now: datetime, window_s: float
+    course: Course,
+    decision: Mapping[str, Any],
+    outbox: int,
+    athlete: str,
+    now: datetime,
+    window_s: float,
+    context: Context = NO_CONTEXT,
 ) -> tuple[Course, list[Notice]]:
     """Takes one decision of the course, in order of `seq`, and says what is told now; a decision seen before changes nothing."""
     seq = int(decision["seq"])
@@ -130,7 +166,7 @@ def consider(
         return replace(course, told=replace(told, released=released, same=decision["id"]), waiting=None, waiting_until=None), []
     sticky = course.waiting is not None and course.waiting.supersedes
     supersedes = told is not None and (sticky or decision.get("supersedes") in (told.decision, told.same))
-    waiting = Waiting(decision, outbox, athlete, supersedes)
+    waiting = Waiting(decision, outbox, athlete, supersedes, context)
     until = course.told_at + timedelta(seconds=window_s) if course.told_at is not None else now
     if until <= now or (told is not None and _rises(told.advice, fresh)):
         return _tell(course, waiting, now)
@@ -147,18 +183,34 @@ def release(course: Course, now: datetime) -> tuple[Course, list[Notice]]:
 def _tell(course: Course, waiting: Waiting, now: datetime) -> tuple[Course, list[Notice]]:
     decision, told, fresh = waiting.decision, course.told, advice(waiting.decision)
     known = told is not None and told.advice == fresh
+    released = is_released(decision)
+    # Under after_clinician coaches are not told of this advance: what they were told must not outlast the step it spoke of.
+    recall = not released and told is not None and told.coach_step not in (None, decision["from_step"])
     common: dict[str, Any] = {
         "outbox": waiting.outbox,
         "athlete": waiting.athlete,
         "body": decision,
         "course": decision["course"],
         "seq": int(decision["seq"]),
+        "context": waiting.context,
+        "urgent": fresh.urgency == STOP_AND_REFER or (told is not None and _takes_back(told, decision)),
+        "recall": recall,
     }
     notices = [Notice(type=SUPERSEDED if waiting.supersedes else CHANGED, audience="coaches" if known else "everyone", **common)]
     if fresh.urgency == STOP_AND_REFER and (told is None or told.advice.urgency != STOP_AND_REFER):
         notices.insert(0, Notice(type=REFERRED, **common))
-    after = Told(fresh, is_released(decision), decision["id"], decision["id"], int(decision["seq"]))
+    coach_step = fresh.to_step if released else decision["from_step"] if recall else told.coach_step if told else None
+    after = Told(fresh, released, decision["id"], decision["id"], int(decision["seq"]), coach_step)
     return Course(seen=course.seen, told=after, told_at=now), notices
+
+
+def _takes_back(told: Told, decision: Mapping[str, Any]) -> bool:
+    """Whether an advance that was told is changed before it was run: once it is run, its step is the one in force."""
+    before = told.advice
+    if before.action != "advance" or decision["from_step"] == before.to_step:
+        return False
+    same = decision["action"] == "advance" and decision["to_step"] == before.to_step
+    return not same or (decision["not_before"] or "") > (before.not_before or "")
 
 
 def _rises(before: Advice, after: Advice) -> bool:

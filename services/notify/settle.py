@@ -9,18 +9,20 @@ from services.notify.store.sending import Attempt, Due, Settled
 
 def attempt_row(due: Due, answer: Answer, body: bytes) -> Attempt:
     """The attempt as history keeps it."""
+    return attempt_of(due.id, due.made + 1, due.tenant, answer, body)
+
+
+def attempt_of(delivery: str, n: int, tenant: str, answer: Answer, body: bytes) -> Attempt:
+    """The nth attempt of a delivery."""
+    headers = dict(answer.headers)
     return Attempt(
-        due.id,
-        due.made + 1,
-        due.tenant,
-        answer.started_at,
-        answer.duration_ms,
-        answer.status,
-        answer.error,
-        dict(answer.headers),
-        body,
-        answer.response_body,
+        delivery, n, tenant, answer.started_at, answer.duration_ms, answer.status, answer.error, headers, body, answer.response_body
     )
+
+
+def blocked(due: Due, because: str, now: datetime) -> Settled:
+    """A delivery that may not be made any more, by the release policy or a source's terms as they stand now."""
+    return Settled(due.id, "blocked", because, due.tries, None, now)
 
 
 def settle(due: Due, answer: Answer, now: datetime, waits_s: tuple[float, ...]) -> Settled:

@@ -1,4 +1,7 @@
-"""Standard Webhooks 1.0 signatures, scheme `v1`: HMAC-SHA256 over `id.timestamp.body`."""
+"""Standard Webhooks 1.0 signatures over `id.timestamp.body`: `v1`, HMAC-SHA256 with a shared secret, and `v1a`, Ed25519.
+
+With `v1a` a receiver holds our public key only, so whoever robs the receiver cannot sign in our name.
+"""
 
 import base64
 import binascii
@@ -7,10 +10,21 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Final
+from functools import lru_cache
+from typing import Final, Literal
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+Scheme = Literal["v1", "v1a"]
+Key = bytes | Ed25519PrivateKey
+"""What signs: a shared secret's bytes for `v1`, a private key for `v1a`."""
 
 PREFIX: Final = "whsec_"
+PRIVATE_PREFIX: Final = "whsk_"
+PUBLIC_PREFIX: Final = "whpk_"
 MADE_BYTES: Final = 32
+_SEED_BYTES: Final = 32
 LEAST_BYTES: Final = 24
 MOST_BYTES: Final = 64
 TOLERANCE_S: Final = 300
@@ -45,8 +59,43 @@ def read_secret(text: str) -> bytes:
     return key
 
 
-def sign(key: bytes, webhook_id: str, timestamp: int, body: bytes) -> str:
-    """One signature, `v1,<base64>`. `timestamp` is the moment of the attempt in whole seconds since 1970 UTC.
+def new_private_key() -> str:
+    """A fresh Ed25519 key: `whsk_` and the base64 of its 32 bytes. It never leaves this service; `public_key` is what receivers get."""
+    return PRIVATE_PREFIX + base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()
+
+
+def read_private_key(text: str) -> Ed25519PrivateKey:
+    """The key of `whsk_…`: 32 bytes, or 64 with the public half behind, as some write it. Raises `SecretFault`."""
+    raw = _decoded(text.removeprefix(PRIVATE_PREFIX)) if text.startswith(PRIVATE_PREFIX) else b""
+    if len(raw) not in (_SEED_BYTES, 2 * _SEED_BYTES):
+        raise SecretFault(f"expected {PRIVATE_PREFIX} followed by the base64 of {_SEED_BYTES} bytes")
+    key = Ed25519PrivateKey.from_private_bytes(raw[:_SEED_BYTES])
+    if raw[_SEED_BYTES:] not in (b"", key.public_key().public_bytes_raw()):
+        raise SecretFault(f"expected {PRIVATE_PREFIX} with a public half that belongs to the private one")
+    return key
+
+
+def public_key(private: Ed25519PrivateKey) -> str:
+    """What receivers verify `v1a` with: `whpk_` and the base64 of 32 bytes."""
+    return PUBLIC_PREFIX + base64.b64encode(private.public_key().public_bytes_raw()).decode()
+
+
+def read_public_key(text: str) -> Ed25519PublicKey:
+    """The key of `whpk_…`. Raises `SecretFault`."""
+    raw = _decoded(text.removeprefix(PUBLIC_PREFIX)) if text.startswith(PUBLIC_PREFIX) else b""
+    if len(raw) != _SEED_BYTES:
+        raise SecretFault(f"expected {PUBLIC_PREFIX} followed by the base64 of {_SEED_BYTES} bytes")
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+@lru_cache(maxsize=4096)
+def read_keys(text: str) -> tuple[Key, ...]:
+    """The keys of an endpoint as they are kept: `whsec_…`, `whsk_…` or both, with a space between. Raises `SecretFault`."""
+    return tuple(read_private_key(one) if one.startswith(PRIVATE_PREFIX) else read_secret(one) for one in text.split(" "))
+
+
+def sign(key: Key, webhook_id: str, timestamp: int, body: bytes) -> str:
+    """One signature, `v1,<base64>` or `v1a,<base64>`. `timestamp` is the moment of the attempt in whole seconds since 1970 UTC.
 
     Raises ValueError for an id with a dot: the parts of the signed content could then be cut in two ways.
 
@@ -56,10 +105,13 @@ def sign(key: bytes, webhook_id: str, timestamp: int, body: bytes) -> str:
     """
     if "." in webhook_id:
         raise ValueError(f"a webhook id holds no dot: {webhook_id!r}")
-    return "v1," + base64.b64encode(_digest(key, webhook_id, str(timestamp), body)).decode()
+    signed = _content(webhook_id, str(timestamp), body)
+    if isinstance(key, bytes):
+        return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+    return "v1a," + base64.b64encode(key.sign(signed)).decode()
 
 
-def headers(keys: Iterable[bytes], webhook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+def headers(keys: Iterable[Key], webhook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The three headers of one attempt; with several keys (a rotation under way) one signature for each, separated by spaces."""
     return {
         "webhook-id": webhook_id,
@@ -68,7 +120,7 @@ def headers(keys: Iterable[bytes], webhook_id: str, timestamp: int, body: bytes)
     }
 
 
-def verify(key: bytes, received: Mapping[str, str], body: bytes, now: int, tolerance_s: int = TOLERANCE_S) -> None:
+def verify(key: bytes | Ed25519PublicKey, received: Mapping[str, str], body: bytes, now: int, tolerance_s: int = TOLERANCE_S) -> None:
     """Accepts a message as a receiver should, or raises `SignatureFault` and nothing else, however malformed the headers are.
 
     `received` may spell header names in any case; signatures of unknown schemes are passed over; `now` is in seconds since 1970 UTC.
@@ -82,18 +134,27 @@ def verify(key: bytes, received: Mapping[str, str], body: bytes, now: int, toler
         raise SignatureFault("webhook-timestamp: expected whole seconds since 1970")
     if abs(int(moment) - now) > tolerance_s:
         raise SignatureFault(f"webhook-timestamp: more than {tolerance_s} s from this clock")
-    expected = _digest(key, given["webhook-id"], moment, body)
+    signed = _content(given["webhook-id"], moment, body)
     for candidate in given["webhook-signature"].split(" "):
         scheme, _, encoded = candidate.partition(",")
-        if scheme == "v1" and hmac.compare_digest(_decoded(encoded), expected):
+        if _fits(key, scheme, _decoded(encoded), signed):
             return
     raise SignatureFault("webhook-signature: none of the signatures fits")
 
 
-def _digest(key: bytes, webhook_id: str, timestamp: str, body: bytes) -> bytes:
+def _fits(key: bytes | Ed25519PublicKey, scheme: str, given: bytes, signed: bytes) -> bool:
+    if isinstance(key, bytes):
+        return scheme == "v1" and hmac.compare_digest(given, hmac.digest(key, signed, hashlib.sha256))
+    try:
+        key.verify(given, signed)
+    except InvalidSignature:
+        return False
+    return scheme == "v1a"
+
+
+def _content(webhook_id: str, timestamp: str, body: bytes) -> bytes:
     # surrogateescape: a header that was decoded from foreign bytes must end in "does not fit", not in an encoding error.
-    signed = f"{webhook_id}.{timestamp}.".encode("utf-8", "surrogateescape")
-    return hmac.digest(key, signed + body, hashlib.sha256)
+    return f"{webhook_id}.{timestamp}.".encode("utf-8", "surrogateescape") + body
 
 
 def _decoded(encoded: str) -> bytes:

@@ -11,10 +11,11 @@ from shared.events.canonical import content_digest
 from shared.events.check import MAX_FAULTS, at, check_data, known, suggestion
 from shared.events.faults import EventFault, Fault, found
 from shared.events.forms import INSTANT_FORM, instant
+from shared.events.terms import terms_of
 from shared.events.vocabulary import NAMES_COURSE, TYPES
 
 _REQUIRED = ("specversion", "id", "source", "type", "subject", "time")
-_EXTENSIONS = ("traceparent", "tracestate", "partitionkey", "sequence", "dataschema")
+_EXTENSIONS = ("traceparent", "tracestate", "partitionkey", "sequence", "dataschema", "terms")
 _ATTRIBUTES = frozenset((*_REQUIRED, *_EXTENSIONS, "datacontenttype", "course", "tenant", "recordedtime", "data"))
 # Control characters and lone surrogates: neither survives logs, SQL text and UTF-8.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -101,6 +102,8 @@ def parse(obj: object, internal: bool = False) -> Event:
     if recorded and instant(recorded) is None:
         faults.append(Fault("recordedtime", INSTANT_FORM, found(recorded), "leave it out; it is set where the event is received"))
     extensions = {name: text for name in _EXTENSIONS if name in obj and (text := _optional(name, obj[name], faults, 512)) is not None}
+    if "terms" in extensions:
+        _check_terms(extensions["terms"], faults)
     event_type, data = get("type"), None
     if not isinstance(event_type, str) or not known(event_type, internal):
         do = suggestion(event_type, tuple(TYPES)) or "send one of " + ", ".join(TYPES)
@@ -115,6 +118,13 @@ def parse(obj: object, internal: bool = False) -> Event:
     if faults or time is None or data is None:
         raise EventFault(faults)
     return Event(event_id, source, event_type, subject, time, str(time_text), course, tenant, recorded, data, extensions)
+
+
+def _check_terms(text: str, faults: list[Fault]) -> None:
+    try:
+        terms_of(text)
+    except ValueError as fault:
+        faults.append(Fault("terms", str(fault).removeprefix("expected "), found(text), "send the terms of the source, or leave it out"))
 
 
 def _text(name: str, value: object, faults: list[Fault], longest: int = 200) -> str:

@@ -50,6 +50,11 @@ def json_schema(event_type: str) -> dict[str, Any]:
             "tracestate": {"type": "string", "minLength": 1, "maxLength": 512},
             "partitionkey": text,
             "sequence": text,
+            "terms": {
+                "type": "string",
+                "pattern": "^ *(no_coach|no_third_party)( +(no_coach|no_third_party))* *$",
+                "description": "terms of the data's source: who may not be shown what follows from it",
+            },
             "data": data,
         },
     }

@@ -36,6 +36,7 @@ class Clinic:
     keys: dict[str, str]
     endpoint: str = ""
     delivery: str = ""
+    notice: str = ""
     decision: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -50,6 +51,7 @@ class Clinic:
             "endpoint": self.endpoint,
             "delivery": self.delivery,
             "backtest": f"{self.tenant}-backtest",
+            "notice": self.notice,
         }
 
     async def ask(self, method: str, url: str, role: str = "integrator", **more: Any) -> httpx.Response:
@@ -76,7 +78,8 @@ class Clinic:
         base = self.stack.notify_url
         made = (await self.ask("POST", f"{base}/v1/endpoints", json={"url": f"http://127.0.0.1:9/{self.tenant}"})).json()
         self.endpoint = made["id"]
-        self.delivery = (await self.ask("POST", f"{base}/v1/endpoints/{self.endpoint}/test")).json()["delivery"]
+        asked = (await self.ask("POST", f"{base}/v1/endpoints/{self.endpoint}/test")).json()
+        self.delivery, self.notice = asked["delivery"], asked["notice"]
         injury = {"tissue": "joint", "site": "knee", "side": "left"}
         course = {"course": f"{self.tenant}-course", "protocol": "progressive-return", "injury": injury, "timezone": "Europe/Berlin"}
         done = {"session": f"{self.tenant}-s1", "kind": "run_walk", "completed": True, "rpe": 3}
@@ -130,6 +133,11 @@ class Operation:
     base: str
     method: str
     path: str
+
+    @property
+    def ends(self) -> bool:
+        """Whether an answer ends by itself; the live stream does not, and is read by tests of its own."""
+        return self.path != "/v1/stream"
 
     def url(self, names: dict[str, str]) -> str:
         return self.base + self.path.format(**names)

@@ -37,7 +37,7 @@ async def test_what_another_tenant_owns_does_not_exist_on_any_route(operations: 
 async def test_no_answer_names_anything_of_another_tenant(operations: list[Operation], north: Clinic, south: Clinic) -> None:
     read = 0
     for operation in operations:
-        if operation.method != "GET" or operation.path.startswith("/v1/protocols"):
+        if operation.method != "GET" or operation.path.startswith("/v1/protocols") or not operation.ends:
             continue
         for role in ROLES:
             answer = await south.ask("GET", operation.url(south.names), role)
@@ -82,7 +82,7 @@ async def test_a_page_of_one_tenant_opens_no_list_of_another(north: Clinic, sout
 
 
 async def test_a_coachs_key_reads_released_recommendations_and_nothing_else(operations: list[Operation], north: Clinic) -> None:
-    for operation in operations:
+    for operation in (one for one in operations if one.ends):
         answer = await north.ask(operation.method, operation.url(north.names), "coach", **body_for(operation, north))
         if operation.path in RELEASED and operation.method == "GET":
             assert answer.status_code == 200, answer.text

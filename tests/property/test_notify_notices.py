@@ -29,6 +29,7 @@ class Step:
 contents = st.fixed_dictionaries(
     {
         "action": st.sampled_from(["advance", "hold", "regress"]),
+        "from_step": st.sampled_from(["W1", "W2"]),
         "to_step": st.sampled_from(["W1", "W2"]),
         "running": st.sampled_from(["as_dosed", "withheld"]),
         "urgency": st.sampled_from(sorted(RANK)),

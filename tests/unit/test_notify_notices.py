@@ -8,7 +8,8 @@ import pytest
 
 from services.notify.messages import Unreadable, read
 from services.notify.notices import Course, Notice, consider, notice_id, release, replaced_types
-from services.notify.payloads import is_told, rendered, stored
+from services.notify.payloads import record_of, rendered
+from services.notify.release import Blocked, Reader, Told, judged
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WINDOW = 60.0
@@ -151,13 +152,16 @@ def test_an_accepted_advance_is_told_again_to_coaches_only() -> None:
     ],
 )
 def test_a_coach_is_told_an_advance_only_once_it_was_accepted(body: dict[str, Any], to_coach: bool) -> None:
-    assert is_told("coach", "recommendation.changed", body, False) is to_coach
-    assert is_told("clinician", "recommendation.changed", body, False)
+    record = record_of(Notice("recommendation.changed", 1, "athlete-1", body, "c-1", 1), body["as_at"])
+    for role in ("coach", "athlete"):
+        assert isinstance(judged(Reader(role), record), Told if to_coach else Blocked)
+    assert judged(Reader("clinician"), record) == Told("whole")
 
 
 def test_a_coach_is_never_told_referrals_or_refused_reports() -> None:
-    for kind in ("course.referred", "event.refused"):
-        assert not is_told("coach", kind, decision(1), False)
+    for kind in ("course.referred", "event.refused", "recommendation.unanswered"):
+        record = record_of(Notice(kind, 1, "athlete-1", decision(1), "c-1", 1), "")
+        assert judged(Reader("coach"), record) is judged(Reader("athlete", frozenset({kind})), record) is None
 
 
 @pytest.mark.parametrize("payload", ["thin", "full"])
@@ -166,16 +170,17 @@ def test_what_a_coach_reads_holds_no_symptom_flag_or_reason(kind: str, payload: 
     body = decision(
         1, summary="SYMPTOM", reasons=["REASON"], blocking=["FLAG"], missing=["MISSING"], urgency="review", meanwhile="MEANWHILE"
     )
-    sent = rendered(stored(Notice(kind, 1, "athlete-1", body, "c-1", 1), body["as_at"]), payload, "coach")
+    record = record_of(Notice(kind, 1, "athlete-1", body, "c-1", 1), body["as_at"])
+    sent = rendered(record, payload, "coach", "released")
     for word in (b"SYMPTOM", b"REASON", b"FLAG", b"MISSING", b"MEANWHILE", b"review"):
         assert word not in sent
-    assert (b"pain above 2" in sent) == (payload == "full")
+    assert b"pain above 2" in sent
 
 
 def test_a_thin_payload_says_what_changed_and_where_to_read_it() -> None:
     body = decision(7, course="c/1 ü")
     sent = orjson.loads(
-        rendered(stored(Notice("recommendation.changed", 1, "athlete-1", body, "c/1 ü", 7), body["as_at"]), "thin", "integrator")
+        rendered(record_of(Notice("recommendation.changed", 1, "athlete-1", body, "c/1 ü", 7), body["as_at"]), "thin", "integrator")
     )
     assert list(sent) == ["type", "timestamp", "data"]
     assert (sent["type"], sent["timestamp"]) == ("recommendation.changed", body["as_at"])
@@ -189,21 +194,21 @@ def test_a_thin_payload_says_what_changed_and_where_to_read_it() -> None:
 def test_a_full_payload_is_the_decision() -> None:
     body = decision(7)
     sent = orjson.loads(
-        rendered(stored(Notice("recommendation.changed", 1, "athlete-1", body, "c-1", 7), body["as_at"]), "full", "clinician")
+        rendered(record_of(Notice("recommendation.changed", 1, "athlete-1", body, "c-1", 7), body["as_at"]), "full", "clinician")
     )
-    assert {**body, "fetch": sent["data"]["fetch"]} == sent["data"]
+    assert {**body, "fetch": sent["data"]["fetch"], "words": sent["data"]["words"]} == sent["data"]
 
 
 def test_a_full_payload_of_twenty_kilobytes_is_sent_thin() -> None:
     body = decision(7, reasons=["x" * 20_000])
-    kept = stored(Notice("recommendation.changed", 1, "athlete-1", body, "c-1", 7), body["as_at"])
+    kept = record_of(Notice("recommendation.changed", 1, "athlete-1", body, "c-1", 7), body["as_at"])
     assert rendered(kept, "full", "clinician") == rendered(kept, "thin", "clinician")
     assert len(rendered(kept, "full", "clinician")) < 20_000
 
 
 def test_a_refused_event_is_told_with_path_reason_and_where_to_read_it() -> None:
     body = {"source": "urn:app/1", "id": "e 1", "type": "milepost.session.completed", "path": "data.step", "reason": "unknown step"}
-    sent = orjson.loads(rendered(stored(Notice("event.refused", 1, "athlete-1", body, None), NOW.isoformat()), "thin", "integrator"))
+    sent = orjson.loads(rendered(record_of(Notice("event.refused", 1, "athlete-1", body, None), NOW.isoformat()), "thin", "integrator"))
     assert sent["data"] == {**body, "subject": "athlete-1", "fetch": "/v1/events/urn%3Aapp%2F1/e%201"}
 
 

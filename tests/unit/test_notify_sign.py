@@ -1,15 +1,30 @@
-"""Standard Webhooks 1.0, scheme v1, against the specification's vector and two independent implementations."""
+"""Standard Webhooks 1.0, schemes v1 and v1a, against the published vectors and independent implementations."""
 
 import base64
 import json
+import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
 from standardwebhooks import Webhook as Reference
 from svix.webhooks import Webhook as Svix
 
-from services.notify.sign import SecretFault, SignatureFault, headers, new_secret, read_secret, sign, verify
+from services.notify.sign import (
+    SecretFault,
+    SignatureFault,
+    headers,
+    new_private_key,
+    new_secret,
+    public_key,
+    read_keys,
+    read_private_key,
+    read_public_key,
+    read_secret,
+    sign,
+    verify,
+)
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ID = "msg_p5jXN8AQM9LWM0D4loKWxJek"
@@ -111,6 +126,59 @@ def test_what_is_no_secret_is_refused_without_being_repeated(text: str) -> None:
 def test_a_new_secret_holds_32_random_bytes() -> None:
     assert len(read_secret(new_secret())) == 32
     assert new_secret() != new_secret()
+
+
+# The Ed25519 vector that the specification's example header and the first server that spoke v1a share.
+PRIVATE = "whsk_6Xb/dCcHpPea21PS1N9VY/NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+PUBLIC = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+ASYMMETRIC = "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+
+
+def test_the_published_asymmetric_vector_is_reproduced_and_accepted() -> None:
+    key = read_private_key(PRIVATE)
+    assert (sign(key, ID, MOMENT, BODY), public_key(key)) == (ASYMMETRIC, PUBLIC)
+    verify(read_public_key(PUBLIC), {**GOOD, "webhook-signature": f"{SIGNATURE} {ASYMMETRIC}"}, BODY, MOMENT)
+
+
+def test_openssl_accepts_what_we_sign_asymmetrically(tmp_path: Path) -> None:
+    private = new_private_key()
+    sent = headers(read_keys(private), "msg_1", MOMENT, BODY)
+    raw = base64.b64decode(public_key(read_private_key(private)).removeprefix("whpk_"))
+    # RFC 8410: the fixed header of an Ed25519 public key.
+    (tmp_path / "key.der").write_bytes(bytes.fromhex("302a300506032b6570032100") + raw)
+    (tmp_path / "signed").write_bytes(f"msg_1.{MOMENT}.".encode() + BODY)
+    (tmp_path / "signature").write_bytes(base64.b64decode(sent["webhook-signature"].removeprefix("v1a,")))
+    asked = ["openssl", "pkeyutl", "-verify", "-pubin", "-keyform", "DER", "-inkey", "key.der", "-rawin", "-in", "signed"]
+    run = subprocess.run([*asked, "-sigfile", "signature"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_keys_of_both_schemes_sign_side_by_side_and_either_verifies() -> None:
+    secret, private = new_secret(), new_private_key()
+    sent = headers(read_keys(f"{secret} {private}"), ID, MOMENT, BODY)
+    assert [one.split(",")[0] for one in sent["webhook-signature"].split(" ")] == ["v1", "v1a"]
+    verify(read_secret(secret), sent, BODY, MOMENT)
+    verify(read_public_key(public_key(read_private_key(private))), sent, BODY, MOMENT)
+
+
+def test_an_asymmetric_signature_of_other_content_or_key_is_refused() -> None:
+    other = read_public_key(public_key(read_private_key(new_private_key())))
+    asked = {**GOOD, "webhook-signature": ASYMMETRIC}
+    for key, received, body in (
+        (other, asked, BODY),
+        (read_public_key(PUBLIC), asked, BODY + b" "),
+        (read_public_key(PUBLIC), {**asked, "webhook-id": "msg_2"}, BODY),
+        (read_public_key(PUBLIC), {**asked, "webhook-signature": ASYMMETRIC.replace("v1a,", "v1,")}, BODY),
+        (read_public_key(PUBLIC), {**asked, "webhook-signature": "v1a,AAAA"}, BODY),
+    ):
+        with pytest.raises(SignatureFault):
+            verify(key, received, body, MOMENT)
+
+
+@pytest.mark.parametrize("text", ["", "whsk_", "whsk_AAAA", PRIVATE[:-8] + "AAAAAA==", "whsec_" + PRIVATE[5:]])
+def test_what_is_no_private_key_is_refused(text: str) -> None:
+    with pytest.raises(SecretFault):
+        read_private_key(text)
 
 
 def test_an_id_with_a_dot_is_not_signed() -> None:

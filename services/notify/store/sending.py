@@ -21,20 +21,25 @@ _CONSIDERED: Final = f"""
     ORDER BY p.next_at LIMIT {WINDOW}
 """
 
-# The older deliveries of the same course to the same endpoint that have not ended: `c` waits for them.
+# The older deliveries of the same course to the same endpoint that have not ended: `c` waits for them, unless it is a referral, which waits
+# for nothing but an attempt under way.
 _OLDER: Final = """
     FROM notices o JOIN deliveries q ON q.notice = o.id AND q.endpoint = c.endpoint AND q.state = 'pending'
     WHERE o.tenant = c.tenant AND o.course = c.course AND o.outbox < n.outbox
 """
 
 _DUE: Final = f"""
-SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, d.tries, d.body, e.url, e.secret, e.payload, e.role,
+SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, d.tries, d.body, e.url, e.secret, e.retired_secret, e.retired_until, e.payload,
+       e.role, e.third_party, e.answers_by,
+       CASE WHEN e.role IN ('coach', 'athlete') THEN (
+           SELECT p.coach_release FROM notice_policies p WHERE p.tenant = e.tenant ORDER BY p.version DESC LIMIT 1
+       ) END AS release,
        coalesce((SELECT max(a.n) FROM attempts a WHERE a.delivery = d.id), 0) AS made
 FROM unnest($3::text[], $4::int[]) AS lane(endpoint, free)
-JOIN endpoints e ON e.id = lane.endpoint AND e.deleted_at IS NULL AND e.disabled_at IS NULL
+JOIN endpoints e ON e.id = lane.endpoint AND e.deleted_at IS NULL AND e.disabled_at IS NULL AND e.verified_at IS NOT NULL
 CROSS JOIN LATERAL (
     SELECT c.*, n.body FROM ({_CONSIDERED}) c JOIN notices n ON n.id = c.notice
-    WHERE NOT EXISTS (SELECT 1 {_OLDER})
+    WHERE n.type = 'course.referred' OR NOT EXISTS (SELECT 1 {_OLDER})
     ORDER BY c.next_at LIMIT lane.free
 ) d
 """
@@ -44,6 +49,7 @@ UPDATE deliveries d SET next_at = w.until
 FROM (
     SELECT c.id, (SELECT max(q.next_at) {_OLDER}) AS until
     FROM unnest($3::text[]) AS lane(endpoint) CROSS JOIN LATERAL ({_CONSIDERED}) c JOIN notices n ON n.id = c.notice
+    WHERE n.type <> 'course.referred'
 ) w
 WHERE d.id = w.id AND d.state = 'pending' AND w.until > $1
 RETURNING d.endpoint
@@ -82,8 +88,13 @@ class Due:
     body: bytes
     url: str
     secret: bytes
+    retired_secret: bytes | None
+    retired_until: datetime | None
     payload: str
     role: str
+    third_party: bool
+    answers_by: str | None
+    release: str | None
 
     @property
     def key(self) -> str:
@@ -107,7 +118,7 @@ class Attempt(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Where a delivery stands after an attempt: `pending` with `next_at`, or `delivered` or `exhausted` with `done_at`."""
+    """Where a delivery stands after an attempt: `pending` with `next_at`, or `delivered`, `exhausted` or `blocked` with `done_at`."""
 
     id: str
     state: str
@@ -115,6 +126,14 @@ class Settled(NamedTuple):
     tries: int
     next_at: datetime | None
     done_at: datetime | None
+
+
+class Breaker(NamedTuple):
+    """How the circuit breaker of an endpoint stands: since when nothing but failures came, and until when the endpoint rests."""
+
+    endpoint: str
+    failing_since: datetime | None
+    rests_until: datetime | None
 
 
 class Backlog(NamedTuple):
@@ -190,11 +209,29 @@ async def end_pending(connection: Connection, endpoint: str, state: str, because
     )
 
 
+async def breakers(connection: Connection) -> list[Breaker]:
+    """Endpoints whose circuit breaker is not closed."""
+    rows = await connection.fetch(
+        "SELECT id AS endpoint, failing_since, rests_until FROM endpoints WHERE failing_since IS NOT NULL AND deleted_at IS NULL"
+    )
+    return [Breaker(**row) for row in rows]
+
+
+async def set_breakers(connection: Connection, changed: Sequence[Breaker]) -> None:
+    """Writes down how circuit breakers stand, for whoever looks and for the process that leads next."""
+    await connection.execute(
+        "UPDATE endpoints e SET failing_since = b.failing_since, rests_until = b.rests_until "
+        "FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS b(endpoint, failing_since, rests_until) WHERE e.id = b.endpoint",
+        *(list(column) for column in zip(*changed, strict=True)),
+    )
+
+
 async def backlog(connection: Connection) -> Backlog:
     """What is pending, over all tenants."""
     row = await connection.fetchrow(
-        "SELECT count(*) FILTER (WHERE tries = 0) AS untried, count(*) FILTER (WHERE tries > 0) AS retrying, min(created_at) AS oldest "
-        "FROM deliveries WHERE state = 'pending'"
+        "SELECT count(*) FILTER (WHERE d.tries = 0) AS untried, count(*) FILTER (WHERE d.tries > 0) AS retrying, "
+        "min(d.created_at) AS oldest FROM deliveries d JOIN endpoints e ON e.id = d.endpoint AND e.verified_at IS NOT NULL "
+        "WHERE d.state = 'pending'"
     )
     assert row is not None, "an aggregate over no rows is one row"
     return Backlog(row["untried"], row["retrying"], row["oldest"])

@@ -5,13 +5,17 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 import orjson
 
-from services.notify.notices import REFUSED, Advice, Course, Notice, Told, Waiting, notice_id, replaced_types
-from services.notify.payloads import is_told, stored
+from services.notify.notices import REFUSED, Advice, Context, Course, Notice, Told, Waiting, notice_id, replaced_types
+from services.notify.payloads import is_urgent, record_of
+from services.notify.quiet import held_until
+from services.notify.release import Blocked, Reader, judged
+from services.notify.store import policies
 from services.notify.store.connection import Connection
 
 CourseKey = tuple[str, str]
@@ -28,17 +32,30 @@ ON CONFLICT (tenant, course) DO UPDATE SET told = excluded.told, told_seq = excl
     waiting = excluded.waiting, waiting_outbox = excluded.waiting_outbox, waiting_until = excluded.waiting_until
 """
 
+# One at a time: `position` is given before the commit, and a reader of the live stream must not pass one that is still to appear.
+POSITIONS: Final = 0x6D6E7073
+
 _ADD_NOTICES: Final = """
-INSERT INTO notices (id, outbox, tenant, athlete, course, seq, type, body, created_at)
-SELECT *, $9 FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bytea[])
+INSERT INTO notices (id, outbox, tenant, athlete, course, seq, type, body, planned, created_at)
+SELECT n.id, n.outbox, n.tenant, n.athlete, n.course, n.seq, n.type, n.body, n.planned, $10
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bytea[], $9::int[])
+    WITH ORDINALITY AS n(id, outbox, tenant, athlete, course, seq, type, body, planned, place) ORDER BY n.place
 ON CONFLICT DO NOTHING RETURNING id
 """
 
 _ADD_DELIVERIES: Final = """
-INSERT INTO deliveries (id, tenant, endpoint, notice, course, state, tries, next_at, created_at)
-SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, 'pending', 0, d.at, d.at
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[]) AS d(id, tenant, endpoint, notice, course, at)
+INSERT INTO deliveries (id, tenant, endpoint, notice, course, state, because, tries, next_at, created_at, done_at)
+SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, CASE WHEN d.because IS NULL THEN 'pending' ELSE 'blocked' END, d.because, 0,
+    CASE WHEN d.because IS NULL THEN d.due END, d.made, CASE WHEN d.because IS NULL THEN NULL ELSE d.made END
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[])
+    AS d(id, tenant, endpoint, notice, course, because, due, made)
 ON CONFLICT DO NOTHING
+"""
+
+# What quiet hours hold back goes before what they do not: the order of a course stays.
+_BRING_FORWARD: Final = """
+UPDATE deliveries d SET next_at = $3 FROM unnest($1::text[], $2::text[]) AS u(endpoint, course)
+WHERE d.endpoint = u.endpoint AND d.course = u.course AND d.state = 'pending' AND d.tries = 0 AND d.next_at > $3
 """
 
 _CANCEL_OLDER: Final = """
@@ -51,12 +68,11 @@ WHERE d.endpoint = m.endpoint AND d.notice = o.id AND d.state = 'pending'
 
 
 class Subscriber(NamedTuple):
-    """An endpoint in so far as it decides what is sent to it; no `types` means all."""
+    """An endpoint in so far as it decides what is sent to it, and when."""
 
     id: str
-    tenant: str
-    types: frozenset[str]
-    role: str
+    reader: Reader
+    quiet_hours: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -68,22 +84,47 @@ class Telling:
     timestamp: str
     origin: int | str
 
-    @property
+    @cached_property
     def id(self) -> str:
         return notice_id(self.tenant, self.origin, self.notice.type)
 
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        return record_of(self.notice, self.timestamp)
+
+    @cached_property
+    def stored(self) -> bytes:
+        return orjson.dumps(self.record)
+
     @property
     def ordered_under(self) -> str | None:
-        """The course whose order the delivery keeps; a refused event says nothing about a course's state and waits for nobody."""
-        return None if self.notice.type == REFUSED else self.notice.course
+        """The course whose order the delivery keeps. A refused event says nothing about a course's state, and what is said again because
+        nobody took it up waits for nothing."""
+        return None if self.notice.type == REFUSED or self.notice.outbox is None else self.notice.course
+
+
+class NewDelivery(NamedTuple):
+    """A delivery to be; `because` blocks it, `due` is when it may leave (None: now)."""
+
+    tenant: str
+    endpoint: str
+    notice: str
+    course: str | None
+    because: str | None = None
+    due: datetime | None = None
 
 
 class Kept(NamedTuple):
-    """What came of keeping notices: the types newly kept, the endpoints with something new, how many older deliveries were cancelled."""
+    """What came of keeping notices: those newly kept, the endpoints with something new, when the first of that is due that is held back,
+    how many older deliveries were cancelled, how many were blocked, how many notices concerned nobody.
+    """
 
-    types: list[str]
+    tellings: list[Telling]
     endpoints: set[str]
+    held: dict[str, datetime]
     cancelled: int
+    blocked: int
+    unsubscribed: int
 
 
 async def courses(connection: Connection, keys: Iterable[CourseKey]) -> dict[CourseKey, Course]:
@@ -122,42 +163,101 @@ async def save_courses(connection: Connection, changed: Mapping[CourseKey, Cours
     await connection.execute(_SAVE_COURSES, *(list(column) for column in zip(*rows, strict=True)))
 
 
+async def terms(connection: Connection, athletes: Iterable[CourseKey]) -> dict[CourseKey, dict[str, frozenset[str]]]:
+    """Which of these athletes' events (tenant, athlete) carry terms of their source: by event id; few do."""
+    wanted = sorted(set(athletes))
+    rows = await connection.fetch(
+        "SELECT tenant, athlete, id, terms FROM event_terms WHERE (tenant, athlete) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+        [tenant for tenant, _ in wanted],
+        [athlete for _, athlete in wanted],
+    )
+    found: dict[CourseKey, dict[str, frozenset[str]]] = {}
+    for row in rows:
+        known = found.setdefault((row["tenant"], row["athlete"]), {})
+        # Two sources may use one id: what either asks for holds.
+        known[row["id"]] = known.get(row["id"], frozenset()) | frozenset(row["terms"])
+    return found
+
+
+async def in_line(connection: Connection) -> None:
+    """Waits until no other transaction adds notices. One that also locks endpoints calls it first, or two could wait for each other."""
+    await connection.execute("SELECT pg_advisory_xact_lock($1)", POSITIONS)
+
+
 async def keep(connection: Connection, tellings: Sequence[Telling], now: datetime) -> Kept:
     """Keeps notices and what is to be delivered of them, and cancels what they replace.
 
-    A notice kept before (the same outbox row and type) is left as it is. A notice that nobody subscribes to is kept all the same.
+    A notice kept before (the same outbox row and type) is left as it is. A notice that nobody subscribes to is kept all the same, and says
+    so; a delivery that the release policy or a source's terms forbid is kept as blocked, with the reason.
     """
     if not tellings:
-        return Kept([], set(), 0)
-    fresh = await _add_notices(connection, tellings, now)
-    tellings = [telling for telling in tellings if telling.id in fresh]
+        return Kept([], set(), {}, 0, 0, 0)
+    await in_line(connection)
     subscribers = await _subscribers(connection, {telling.tenant for telling in tellings})
-    planned = [
-        (telling, subscriber.id)
-        for telling in tellings
-        for subscriber in subscribers.get(telling.tenant, ())
-        if _wants(subscriber, telling.notice)
-    ]
-    await add_deliveries(connection, [(telling.tenant, endpoint, telling.id, telling.ordered_under) for telling, endpoint in planned], now)
+    planned = [(telling, _planned(telling, subscribers.get(telling.tenant, ()), now)) for telling in tellings]
+    fresh = await _add_notices(connection, planned, now)
+    planned = [(telling, deliveries) for telling, deliveries in planned if telling.id in fresh]
+    await add_deliveries(connection, [delivery for _, deliveries in planned for delivery in deliveries], now)
+    open_ = [(telling, delivery) for telling, deliveries in planned for delivery in deliveries if delivery.because is None]
+    urgent = {(delivery.endpoint, delivery.course) for telling, delivery in open_ if delivery.course and is_urgent(telling.record)}
+    if urgent:
+        await connection.execute(_BRING_FORWARD, *(list(column) for column in zip(*sorted(urgent), strict=True)), now)
+    held: dict[str, datetime] = {}
+    for _, delivery in open_:
+        if delivery.due is not None:
+            held[delivery.endpoint] = min(held.get(delivery.endpoint, delivery.due), delivery.due)
+    return Kept(
+        [telling for telling, _ in planned],
+        {delivery.endpoint for _, delivery in open_ if delivery.due is None},
+        held,
+        await _cancel_older(connection, open_, now),
+        sum(delivery.because is not None for _, deliveries in planned for delivery in deliveries),
+        sum(not deliveries for _, deliveries in planned),
+    )
+
+
+async def tell_one(connection: Connection, telling: Telling, endpoint: str, now: datetime) -> str:
+    """Keeps a notice for one endpoint only, whatever it chose; returns its delivery."""
+    delivery = NewDelivery(telling.tenant, endpoint, telling.id, None)
+    await _add_notices(connection, [(telling, [delivery])], now)
+    return (await add_deliveries(connection, [delivery], now))[0]
+
+
+async def _cancel_older(connection: Connection, planned: Sequence[tuple[Telling, NewDelivery]], now: datetime) -> int:
     replacing = [
-        (telling.tenant, telling.notice.course, endpoint, telling.id, telling.notice.outbox, ",".join(sorted(replaces)))
-        for telling, endpoint in planned
+        (telling.tenant, telling.notice.course, delivery.endpoint, telling.id, telling.notice.outbox, ",".join(sorted(replaces)))
+        for telling, delivery in planned
         if (replaces := replaced_types(telling.notice.type, telling.notice.body.get("urgency")))
     ]
-    cancelled = 0
-    if replacing:
-        tag = await connection.execute(_CANCEL_OLDER, *(list(column) for column in zip(*replacing, strict=True)), now)
-        cancelled = int(tag.rsplit(" ", 1)[-1])
-    return Kept([telling.notice.type for telling in tellings], {endpoint for _, endpoint in planned}, cancelled)
+    if not replacing:
+        return 0
+    tag = await connection.execute(_CANCEL_OLDER, *(list(column) for column in zip(*replacing, strict=True)), now)
+    return int(tag.rsplit(" ", 1)[-1])
 
 
-async def add_deliveries(connection: Connection, rows: Sequence[tuple[str, str, str, str | None]], now: datetime) -> list[str]:
-    """Deliveries due now, from (tenant, endpoint, notice, course); returns their ids, which follow from endpoint and notice."""
-    ids = [delivery_id(endpoint, notice) for _, endpoint, notice, _ in rows]
-    if rows:
+def _planned(telling: Telling, subscribers: Iterable[Subscriber], now: datetime) -> list[NewDelivery]:
+    found = []
+    for subscriber in subscribers:
+        verdict = judged(subscriber.reader, telling.record)
+        if verdict is None:
+            continue
+        because = verdict.because if isinstance(verdict, Blocked) else None
+        waits = because is None and not is_urgent(telling.record)
+        due = held_until(subscriber.quiet_hours, telling.notice.context.zone, now) if waits else None
+        found.append(NewDelivery(telling.tenant, subscriber.id, telling.id, telling.ordered_under, because, due))
+    return found
+
+
+async def add_deliveries(connection: Connection, deliveries: Sequence[NewDelivery], now: datetime) -> list[str]:
+    """Adds deliveries; returns their ids, which follow from endpoint and notice."""
+    ids = [delivery_id(delivery.endpoint, delivery.notice) for delivery in deliveries]
+    if deliveries:
         # A microsecond apart and all in the past: the order they were made in is the order they fall due in.
-        moments = [now - timedelta(microseconds=len(rows) - place) for place in range(len(rows))]
-        await connection.execute(_ADD_DELIVERIES, ids, *(list(column) for column in zip(*rows, strict=True)), moments)
+        apart = [timedelta(microseconds=len(deliveries) - place) for place in range(len(deliveries))]
+        tenants, endpoints, notices, courses_, because, due = (list(column) for column in zip(*deliveries, strict=True))
+        moments = [(moment or now) - before for moment, before in zip(due, apart, strict=True)]
+        made = [now - before for before in apart]
+        await connection.execute(_ADD_DELIVERIES, ids, tenants, endpoints, notices, courses_, because, moments, made)
     return ids
 
 
@@ -166,7 +266,7 @@ def delivery_id(endpoint: str, notice: str) -> str:
     return "dlv_" + base64.b32encode(uuid.uuid5(_NAMES, f"{endpoint}\0{notice}").bytes).decode().rstrip("=").lower()
 
 
-async def _add_notices(connection: Connection, tellings: Sequence[Telling], now: datetime) -> set[str]:
+async def _add_notices(connection: Connection, planned: Sequence[tuple[Telling, Sequence[NewDelivery]]], now: datetime) -> set[str]:
     rows = [
         (
             telling.id,
@@ -176,9 +276,10 @@ async def _add_notices(connection: Connection, tellings: Sequence[Telling], now:
             telling.notice.course,
             telling.notice.seq,
             telling.notice.type,
-            stored(telling.notice, telling.timestamp),
+            telling.stored,
+            len(deliveries),
         )
-        for telling in tellings
+        for telling, deliveries in planned
     ]
     added = await connection.fetch(_ADD_NOTICES, *(list(column) for column in zip(*rows, strict=True)), now)
     return {row["id"] for row in added}
@@ -187,19 +288,17 @@ async def _add_notices(connection: Connection, tellings: Sequence[Telling], now:
 async def _subscribers(connection: Connection, tenants: set[str]) -> dict[str, list[Subscriber]]:
     # FOR SHARE: an endpoint that is being deleted or disabled settles its pending deliveries, and must see those made here.
     rows = await connection.fetch(
-        "SELECT id, tenant, types, role FROM endpoints WHERE tenant = ANY($1::text[]) AND deleted_at IS NULL AND disabled_at IS NULL "
-        "ORDER BY id FOR SHARE",
+        "SELECT id, tenant, types, role, third_party, escalates, quiet_hours FROM endpoints "
+        "WHERE tenant = ANY($1::text[]) AND deleted_at IS NULL AND disabled_at IS NULL ORDER BY id FOR SHARE",
         sorted(tenants),
     )
+    known = await policies.of(connection, {row["tenant"] for row in rows})
     found: dict[str, list[Subscriber]] = {}
     for row in rows:
-        found.setdefault(row["tenant"], []).append(Subscriber(row["id"], row["tenant"], frozenset(row["types"]), row["role"]))
+        release = known[row["tenant"]].coach_release
+        reader = Reader(row["role"], frozenset(row["types"]), row["third_party"], row["escalates"], release)
+        found.setdefault(row["tenant"], []).append(Subscriber(row["id"], reader, row["quiet_hours"]))
     return found
-
-
-def _wants(subscriber: Subscriber, notice: Notice) -> bool:
-    chosen = not subscriber.types or notice.type in subscriber.types
-    return chosen and is_told(subscriber.role, notice.type, notice.body, notice.audience == "coaches")
 
 
 def _course(row: asyncpg.Record) -> Course:
@@ -207,9 +306,17 @@ def _course(row: asyncpg.Record) -> Course:
     told, waiting = row["told"], row["waiting"]
     return Course(
         seen=told["seen"] if told else 0,
-        told=Told(Advice(**told["advice"]), told["released"], told["decision"], told["same"], told["seq"]) if told else None,
+        told=Told(Advice(**told["advice"]), told["released"], told["decision"], told["same"], told["seq"], told.get("coach_step"))
+        if told
+        else None,
         told_at=row["told_at"],
-        waiting=Waiting(orjson.loads(waiting["decision"]), row["waiting_outbox"], waiting["athlete"], waiting["supersedes"])
+        waiting=Waiting(
+            orjson.loads(waiting["decision"]),
+            row["waiting_outbox"],
+            waiting["athlete"],
+            waiting["supersedes"],
+            Context(waiting.get("zone"), tuple(waiting.get("terms") or ())),
+        )
         if waiting
         else None,
         waiting_until=row["waiting_until"],
@@ -221,9 +328,10 @@ def _columns(course: Course) -> tuple[Any, ...]:
     told_text = waiting_text = None
     if told is not None:
         record = {"advice": told.advice._asdict(), "released": told.released, "decision": told.decision, "same": told.same, "seq": told.seq}
-        told_text = orjson.dumps({**record, "seen": course.seen}).decode()
+        told_text = orjson.dumps({**record, "coach_step": told.coach_step, "seen": course.seen}).decode()
     if waiting is not None:
         # As text within the JSON: JSONB would reorder the decision's members, and what is sent keeps the order it was decided in.
         text = orjson.dumps(waiting.decision).decode()
-        waiting_text = orjson.dumps({"decision": text, "athlete": waiting.athlete, "supersedes": waiting.supersedes}).decode()
+        beside = {"zone": waiting.context.zone, "terms": waiting.context.terms}
+        waiting_text = orjson.dumps({"decision": text, "athlete": waiting.athlete, "supersedes": waiting.supersedes, **beside}).decode()
     return (told_text, told and told.seq, course.told_at, waiting_text, waiting and waiting.outbox, course.waiting_until)

@@ -1,0 +1,48 @@
+"""The route of notices: what was told, to how many, and that nobody was subscribed."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from services.notify.api.common import PAGE, PAGE_LIMIT, Reader, cursor_of, not_found, place_of, stored
+from services.notify.api.forms import NoticePage
+from services.notify.store import notices as rows
+from shared.problems import problem_responses
+
+router = APIRouter(tags=["webhooks"])
+
+
+@router.get(
+    "/v1/notices",
+    summary="What was told, and to how many",
+    response_model=NoticePage,
+    responses=problem_responses(400, 401, 403, 404, 422, 503),
+)
+async def notices(
+    request: Request,
+    principal: Reader,
+    type: Annotated[str | None, Query(max_length=60, pattern=r"^[a-z.]+$", description="Only this type")] = None,
+    course: Annotated[str | None, Query(max_length=200, description="Only this course")] = None,
+    unsubscribed: Annotated[bool, Query(description="Only those that concerned no endpoint")] = False,
+    cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before, with the same filter")] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Most notices of the page")] = PAGE,
+) -> dict[str, Any]:
+    """Newest first."""
+    before = place_of(cursor)
+    if course is not None and "\0" in course:
+        raise not_found("course")
+    async with stored(request) as connection:
+        page = await rows.listed(connection, principal.tenant, limit + 1, before, type, course, unsubscribed)
+    items, more = page[:limit], len(page) > limit
+    shown = [
+        {
+            "id": one.id,
+            "type": one.type,
+            "course": one.course,
+            "created_at": one.created_at,
+            "endpoints": one.planned,
+            "deliveries": one.states,
+        }
+        for one in items
+    ]
+    return {"items": shown, "next": cursor_of(items[-1].created_at, items[-1].id) if more else None}

@@ -1,0 +1,91 @@
+"""Who may be told what: the one place that judges it, asked when a notice is kept and again before every attempt. Pure.
+
+Under `after_clinician`, the default, an advance reaches a coach or an athlete only once a clinician has accepted it: a recommendation is
+made for a healthcare professional to review, and neither of them is one. `status_only` tells them at once how matters stand and never a
+step or a dose; `direct` tells them everything at once, on the tenant's own responsibility. Hold, regress and refer always go out at once.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from services.notify.notices import ADVICE_TYPES, ALWAYS_TYPES, COACH_TYPES, OPERATIONAL, is_released
+
+Form = Literal["whole", "released", "awaiting", "status"]
+"""How much a reader gets: the decision; status, dose and stop rules; that matters stand as before; the status alone."""
+
+AFTER_CLINICIAN: Final = "after_clinician"
+STATUS_ONLY: Final = "status_only"
+DIRECT: Final = "direct"
+GATED_ROLES: Final = frozenset({"coach", "athlete"})
+NO_COACH: Final = "no_coach"
+NO_THIRD_PARTY: Final = "no_third_party"
+
+UNRELEASED: Final = "not released: an advance waits for a clinician's answer"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An endpoint, or a key at the live stream, in so far as it decides what is told. `chosen`: the types asked for; none means all."""
+
+    role: str
+    chosen: frozenset[str] = frozenset()
+    third_party: bool = False
+    escalates: bool = False
+    release: str = AFTER_CLINICIAN
+
+
+@dataclass(frozen=True)
+class Told:
+    """The reader is told, in this form."""
+
+    form: Form
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The reader asked for it and must not have it; kept with the reason."""
+
+    because: str
+
+
+def judged(reader: Reader, record: Mapping[str, Any]) -> Told | Blocked | None:
+    """What a reader gets of a stored notice (`payloads.stored`), or None when it is none of its business."""
+    kind = record["type"]
+    if not _asked_for(reader, kind, record):
+        return None
+    terms: Collection[str] = record.get("terms") or ()
+    if reader.role == "coach" and NO_COACH in terms:
+        return Blocked("terms of a source: no_coach")
+    if reader.third_party and NO_THIRD_PARTY in terms:
+        return Blocked("terms of a source: no_third_party")
+    if reader.role not in GATED_ROLES or kind not in ADVICE_TYPES:
+        return Told("whole")
+    return _gated(reader, record)
+
+
+def _asked_for(reader: Reader, kind: str, record: Mapping[str, Any]) -> bool:
+    if reader.role in GATED_ROLES and kind not in COACH_TYPES and kind not in ALWAYS_TYPES:
+        return False
+    if record.get("escalation"):
+        # Said again because nobody took it up: to second endpoints, and to everybody who asked for it by name or takes everything.
+        return reader.escalates or not reader.chosen or kind in reader.chosen
+    if kind in OPERATIONAL:
+        return kind in reader.chosen
+    if record.get("audience") == "coaches" and reader.role not in GATED_ROLES:
+        return False
+    return not reader.chosen or kind in reader.chosen or kind in ALWAYS_TYPES
+
+
+def _gated(reader: Reader, record: Mapping[str, Any]) -> Told | Blocked | None:
+    decision = record["body"]
+    repeated = record.get("audience") == "coaches"
+    if reader.release == DIRECT:
+        # What is said again for coaches alone, they were told already.
+        return None if repeated and is_released(decision) else Told("released")
+    if reader.release == STATUS_ONLY:
+        return Told("status")
+    if is_released(decision):
+        return Told("released")
+    # They were told of a step that is not in force any more: better to say so than to leave them with it.
+    return Told("awaiting") if record.get("recall") else Blocked(UNRELEASED)
