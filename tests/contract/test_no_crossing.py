@@ -15,6 +15,8 @@ def body_for(operation: Operation, owner: Clinic) -> dict[str, Any]:
     """A body that would do, were the operation permitted."""
     if operation.path.endswith("/answers"):
         return {"json": {"decision": owner.decision["id"], "answer": "accepted"}}
+    if operation.path.endswith("/recover"):
+        return {"json": {"since": "2025-01-01T00:00:00Z"}}
     return {"json": {}} if operation.method in ("POST", "PATCH", "PUT") else {}
 
 

@@ -1,6 +1,9 @@
 """docs/webhooks.md says what is true."""
 
+import json
 import re
+import shutil
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,19 +11,36 @@ from typing import Any
 import pytest
 
 from services.notify.notices import TYPES
-from services.notify.sign import headers, new_secret, read_secret
+from services.notify.sign import headers, new_private_key, new_secret, public_key, read_keys, read_private_key, read_secret
 from shared.settings import Settings
 
 PAGE = Path(__file__).parents[2].joinpath("docs", "webhooks.md").read_text()
 
 
+def python(name: str) -> Any:
+    """A function of the page."""
+    names: dict[str, Any] = {}
+    for source in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+        exec(source, names)
+    return names[name]
+
+
+def javascript(call: str, given: dict[str, Any], home: Path) -> Any:
+    """What a call of the page's JavaScript yields in node, with `given` at hand and `given.body` as a Buffer; "refused" when it throws."""
+    module = "\n".join(re.findall(r"```javascript\n(.*?)```", PAGE, re.DOTALL))
+    given = {**given, "body": given["body"].decode()}
+    (home / "page.mjs").write_text(
+        f"{module}\nconst given = {json.dumps(given)};\ngiven.body = Buffer.from(given.body);\n"
+        f'let told;\ntry {{ told = {call}; }} catch {{ told = "refused"; }}\nconsole.log(JSON.stringify(told));\n'
+    )
+    run = subprocess.run(["node", "page.mjs"], cwd=home, capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(run.stdout)
+
+
 @pytest.fixture
 def receive() -> Any:
     """The Python receiver of the page."""
-    (source,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    names: dict[str, Any] = {}
-    exec(source, names)
-    return names["receive"]
+    return python("receive")
 
 
 def test_the_python_receiver_accepts_what_we_send_and_nothing_else(receive: Any) -> None:
@@ -36,6 +56,33 @@ def test_the_python_receiver_accepts_what_we_send_and_nothing_else(receive: Any)
     ):
         with pytest.raises(ValueError, match=r"fit|old"):
             receive(other_secret, other, other_body)
+
+
+def changed(sent: dict[str, str], body: bytes) -> list[tuple[dict[str, str], bytes]]:
+    """The message with one thing or another changed."""
+    return [(sent, body + b" "), ({**sent, "webhook-id": "msg_2"}, body), ({**sent, "webhook-signature": "v1,AAAA v1a,AAAA"}, body)]
+
+
+def test_the_python_check_of_asymmetric_signatures_accepts_what_we_send_and_nothing_else() -> None:
+    fits, private, body = python("fits"), new_private_key(), b'{"type":"test"}'
+    key = public_key(read_private_key(private))
+    sent = headers(read_keys(f"{new_secret()} {private}"), "msg_1", 1772362801, body)
+    assert fits(key, sent, body)
+    assert not any(fits(key, *other) for other in changed(sent, body))
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is not on this machine")
+def test_the_javascript_of_the_page_accepts_what_we_send_and_nothing_else(tmp_path: Path) -> None:
+    secret, private, now, body = new_secret(), new_private_key(), int(datetime.now(UTC).timestamp()), '{"größe":"ä"}'.encode()
+    key = public_key(read_private_key(private))
+    sent = headers(read_keys(f"{secret} {private}"), "msg_1", now, body)
+    shared, asymmetric = "receive(given.secret, given.headers, given.body)", "fits(given.key, given.headers, given.body)"
+    given = {"secret": secret, "key": key}
+    assert javascript(shared, {**given, "headers": sent, "body": body}, tmp_path) == {"größe": "ä"}
+    assert javascript(asymmetric, {**given, "headers": sent, "body": body}, tmp_path) is True
+    for other, other_body in changed(sent, body):
+        assert javascript(shared, {**given, "headers": other, "body": other_body}, tmp_path) == "refused"
+        assert javascript(asymmetric, {**given, "headers": other, "body": other_body}, tmp_path) is False
 
 
 def test_the_page_names_every_type_that_is_sent() -> None:

@@ -87,9 +87,9 @@ class Rotation(_Asked):
 
 
 class Challenge(_Asked):
-    """The challenge that the endpoint was sent, when its receiver cannot echo it by itself."""
+    """The challenge that the endpoint was sent, when its receiver cannot echo it by itself; absent: it is sent (again)."""
 
-    challenge: Annotated[str, Field(min_length=1, max_length=200)]
+    challenge: Annotated[str | None, Field(min_length=1, max_length=200)] = None
 
 
 class Recovery(_Asked):
