@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from services.decision.core.protocol import Protocol
 from services.decision.rules.model import StoriesText
+from services.decision.rules.testing.boundaries import AT_PLACE
 from services.decision.rules.testing.cases import Case, Cases, made
 from services.decision.rules.testing.killing import Hunt
 from services.decision.rules.testing.mutants import Mutant, mutants
@@ -44,23 +45,23 @@ def _more(protocol: Protocol, cases: Cases) -> Iterator[Case]:
 
 
 def _situation(protocol: Protocol, mutant: Mutant, usual: Facts) -> Situation | None:
+    """The athlete found, brought back to what is usual fact by fact, and to the first tissue and step that still tell the difference."""
     found = telling(protocol, mutant)
     if found is None:
         return None
-    normal = {**usual, **of_place(protocol, found.step, found.tissue)}
-    facts = dict(normal)
-    for known in found.facts:
-        facts[known.fact.name] = Seen(known.value, known.age_days, _STANDING.get(known.assessor, known.assessor))
     before, after = Asked(protocol), Asked(mutant.protocol)
 
-    def differs(tried: Facts) -> bool:
-        return before.outcome(tried, found.step, found.tissue) != after.outcome(tried, found.step, found.tissue)
+    def differs(tried: Facts, step: str, tissue: str) -> bool:
+        return before.outcome(tried, step, tissue) != after.outcome(tried, step, tissue)
 
-    if not differs(facts):
-        return None
-    for name in sorted(facts):
-        tried = {**facts, name: normal[name]}
-        if differs(tried):
-            facts = tried
-    said = tuple((name, (seen,)) for name, seen in sorted(facts.items()) if seen != normal[name])
-    return Situation((found.step,), (found.tissue,), said)
+    facts = {known.fact.name: Seen(known.value, known.age_days, _STANDING.get(known.assessor, known.assessor)) for known in found.facts}
+    places = [(found.step, tissue) for tissue in protocol.population.tissues] + [(found.step, found.tissue)]
+    for step, tissue in places:
+        normal = {**usual, **of_place(protocol, step, tissue)}
+        here = {**normal, **facts, **{name: normal[name] for name in AT_PLACE if name in normal}}
+        if differs(here, step, tissue):
+            for name in sorted(here):
+                here = {**here, name: normal[name]} if differs({**here, name: normal[name]}, step, tissue) else here
+            said = tuple((name, (seen,)) for name, seen in sorted(here.items()) if seen != normal[name])
+            return Situation((step,), (tissue,), said)
+    return None

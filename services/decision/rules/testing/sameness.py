@@ -7,7 +7,8 @@ settled within the prover's bound counts as different.
 from collections.abc import Mapping
 from typing import Final
 
-from services.decision.core.protocol import COMPLETE, RUNNING_ORDER, URGENCY_ORDER, Protocol
+from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, URGENCY_ORDER, Protocol
+from services.decision.core.recovery import earlier
 from services.decision.rules.prove.athlete import Athlete, read
 from services.decision.rules.prove.encoding import Encoding, Place, Verdict
 from services.decision.rules.prove.solver import Solver, Term, Unproved
@@ -70,9 +71,10 @@ def _differ(solver: Solver, one: Term, other: Term) -> Term:
 
 def _answers_differ(solver: Solver, place: Place, protocol: Protocol, one: Verdict, other: Verdict) -> list[Term]:
     pairs: list[tuple[Term, Term]] = [(getattr(one, name), getattr(other, name)) for name in ("refer", "regress", "hold", "advance")]
-    mine, yours = one.targets(), other.targets()
-    pairs += [(mine.get(target, False), yours.get(target, False)) for target in dict.fromkeys((*mine, *yours))]
-    pairs += [(one.running_at_least(level), other.running_at_least(level)) for level in range(1, len(RUNNING_ORDER))]
+    mine, yours = (_back_to(solver, place, protocol, verdict) for verdict in (one, other))
+    pairs += [(mine.get(step, False), yours.get(step, False)) for step in dict.fromkeys((*mine, *yours))]
+    for level in range(1, len(RUNNING_ORDER)):
+        pairs.append((_running(solver, place, one, mine, level), _running(solver, place, other, yours, level)))
     pairs += [(one.urgency_at_least(level), other.urgency_at_least(level)) for level in range(1, len(URGENCY_ORDER))]
     rests = sorted({vote.rule.then.rest_days for verdict in (one, other) for vote in verdict.votes if vote.rule.then.rest_days})
     for days in rests:
@@ -81,6 +83,24 @@ def _answers_differ(solver: Solver, place: Place, protocol: Protocol, one: Verdi
     told, again = _named(solver, one), _named(solver, other)
     pairs += [(told.get(name, False), again.get(name, False)) for name in dict.fromkeys((*told, *again))]
     return [_differ(solver, *pair) for pair in pairs]
+
+
+def _back_to(solver: Solver, place: Place, protocol: Protocol, verdict: Verdict) -> dict[str, Term]:
+    """For each step, when a regress leads to it."""
+    found: dict[str, list[Term]] = {}
+    for target, here in verdict.targets().items():
+        for step in protocol.steps:
+            if target != 0:
+                to = ENTRY if isinstance(target, str) else earlier(protocol, step, target)
+                found.setdefault(to, []).append(solver.all((here, place.step[step])))
+    return {step: solver.any(terms) for step, terms in found.items()}
+
+
+def _running(solver: Solver, place: Place, verdict: Verdict, back_to: Mapping[str, Term], level: int) -> Term:
+    """Running as restricted as this or more: by a rule, or because at entry there is only walking."""
+    stays = solver.all((place.step[ENTRY], solver.no(verdict.advance)))
+    walks = solver.any((stays, back_to.get(ENTRY, False))) if level <= RUNNING_ORDER.index("walk_only") else False
+    return solver.any((verdict.running_at_least(level), walks))
 
 
 def _rest_shows(solver: Solver, place: Place, protocol: Protocol, verdict: Verdict, days: int) -> Term:
