@@ -70,8 +70,6 @@ class _Boundaries:
         """Each step as usual, each tissue, and each step under one plain hold: rest after a step is seen in the first and the last."""
         held = next((rule for rule in self.protocol.rules if _is_plain_hold(rule)), None)
         tissue = self.tissues[0]
-        for other in TISSUES:
-            yield self._situation(self.order[0], other, self.pack.base(self.order[0], other))
         for step in self.protocol.steps:
             yield self._situation(step, tissue, self.pack.base(step, tissue))
         for step in self.protocol.steps if held is not None else ():
@@ -79,6 +77,8 @@ class _Boundaries:
             [condition] = flat(held.when)
             state = {**self.pack.base(step, tissue), self.pack.fact(condition): Seen(_passing(self.pack, condition))}
             yield self._situation(step, tissue, state)
+        for other in TISSUES:
+            yield self._situation(self.order[0], other, self.pack.base(self.order[0], other))
 
     def of_rule(self, rule: Rule) -> Iterator[Situation]:
         place = self._place(rule)
