@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from services.cli import protocol_check, protocol_test
-from services.cli.consequences import consequence_words, days, unknown_words
+from services.cli.consequences import consequence_words, days, pace_words, unknown_words
 from services.cli.terminal import is_interactive, out, say, stop
 from services.decision.core.conditions import flat
 from services.decision.core.protocol import AnyOf, Condition, Dose, Protocol
@@ -67,9 +67,12 @@ def show(pack: Annotated[str, typer.Argument(help="A pack's id, id@version, or t
     for line in found.disagreement:
         say(f"Sources disagree: {line}")
     say("\nLadder")
-    for step in found.ladder:
-        raised = f"raises {' and '.join(step.raises)}" if step.raises else "the first step"
+    for rung, step in enumerate(found.ladder):
+        raised = f"raises {' and '.join(step.raises)}" if step.raises else "raises nothing" if rung else "the first step"
         say(f"  {step.id:4} {dose_words(step.dose)}; {raised}; {days(found.rest_days[step.id])}")
+    say("\nPace")
+    for line in pace_words(found):
+        say(f"  - {line}")
     say("\nA session counts when")
     for condition in found.clean:
         say(f"  - {condition_words(found, condition)}")

@@ -38,6 +38,17 @@ def test_a_pack_reads_as_sentences_with_sources_and_grades() -> None:
     assert "Not for bone stress injury" in text
 
 
+def test_the_pace_of_a_pack_is_told_with_its_sources() -> None:
+    _, text = run("show", "chop-acl-run")
+    assert "On the way to P1…P9: at most 2 different steps trained at in any 7 days (chop-2023)" in text
+    assert "A step takes one session that counts" in text
+    _, text = run("show", "progressive-return")
+    assert "On the way to W16…W17: at most 1 step gained that raises frequency in any 14 days (milepost-default)" in text
+    assert "After 21 days 7 lighter ones with 80 % of the run time, 1 session a week fewer (milepost-default)" in text
+    _, text = run("show", "timed-walkrun-15")
+    assert "S14  3 min walk and 20 min run, at most 3 a week, flat; raises nothing; 1 whole day of rest" in text
+
+
 def faults_of(tmp_path: Path, text: str) -> list[str]:
     file = tmp_path / "pack.yaml"
     file.write_text(text)
