@@ -81,7 +81,16 @@ Place = tuple[int, int]
 class Share:
     """One process's part of a verification: share number `share` of `of`, in the snapshot of the given name."""
 
-    def __init__(self, url: str, ring: Keyring, share: int, of: int, snapshot: str | None = None, witness: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        url: "str | Connection",
+        ring: Keyring,
+        share: int,
+        of: int,
+        snapshot: str | None = None,
+        witness: Sequence[str] = (),
+    ) -> None:
+        """`url`: the database; or one open connection, inside whose transaction a small history is read into memory."""
         self._url = url
         self._ring = ring
         self._share = share
@@ -113,6 +122,8 @@ class Share:
         return partition % self._of == self._share if tree == EVENTS else self._share == 0
 
     async def _connect(self) -> Connection:
+        if not isinstance(self._url, str):
+            return self._url
         connection: Connection = await asyncpg.connect(self._url, timeout=10)
         self._stack.push_async_callback(connection.close, timeout=5)
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -126,8 +137,8 @@ class Share:
     async def _histories(self, main: Connection) -> None:
         heads = {row["partition"]: row for row in await main.fetch("SELECT partition, seq, unproven FROM partition_heads")}
         placed = {"of": self._of, "share": self._share}
-        outcomes = Under("event_outcomes", scan(await self._connect(), _OUTCOMES.format(**placed)), 8, 3, self.found)
-        decisions = Under("decisions", scan(await self._connect(), _DECISIONS.format(**placed)), 5, 6, self.found)
+        outcomes = Under("event_outcomes", await self._beside(_OUTCOMES.format(**placed)), 8, 3, self.found)
+        decisions = Under("decisions", await self._beside(_DECISIONS.format(**placed)), 5, 6, self.found)
         tree, partition, last = Frontier(), -1, 0
         async for batch in scan(await self._connect(), _EVENTS.format(**placed)):
             for row in batch:
@@ -151,6 +162,11 @@ class Share:
         mine = {number for number in heads if number % self._of == self._share}
         for number in sorted({number for number in mine if heads[number]["seq"]} - self._points.ended):
             self.found.fault(f"events, partition {number}: rows 1 to {heads[number]['seq']} are missing")
+
+    async def _beside(self, query: str) -> AsyncIterator[list[Row]]:
+        """A scan that goes on while others do."""
+        batches = scan(await self._connect(), query)
+        return batches if isinstance(self._url, str) else _again([batch async for batch in batches])
 
     def _end(self, heads: dict[int, asyncpg.Record], partition: int, last: int, tree: Frontier) -> None:
         if partition == -1 and not last:
@@ -324,6 +340,11 @@ class Under:
             return True
         self._ended = True
         return False
+
+
+async def _again(batches: list[list[Row]]) -> AsyncIterator[list[Row]]:
+    for batch in batches:
+        yield batch
 
 
 def told(found: Found) -> Iterable[str]:
