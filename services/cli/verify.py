@@ -6,10 +6,12 @@ from time import perf_counter
 from typing import Annotated
 
 import asyncpg
+import orjson
 import typer
 
 from services.cli.installation import settings_of
 from services.cli.terminal import EXIT_FAULT, complain, say, stop
+from services.decision.audit.check import check
 from services.decision.audit.points import read_witness
 from services.decision.audit.verify import Found, told
 from services.decision.audit.whole import verify_database
@@ -19,10 +21,17 @@ app = typer.Typer(help="Holds history, or a dossier, against its proofs.")
 
 @app.command()
 def verify(
+    dossier: Annotated[Path | None, typer.Argument(help="A dossier to check offline; without one, the whole database is.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="The public key that must have signed the dossier, as GET /v1/audit/key shows it.")
+    ] = None,
     witness: Annotated[Path | None, typer.Option(help="Checkpoints kept elsewhere, as `milepost checkpoints` wrote them.")] = None,
     processes: Annotated[int, typer.Option(min=0, help="How many processes share the work; 0 takes one per processor.")] = 0,
 ) -> None:
-    """Holds the whole database against its commitments, trees and checkpoints. Exit 1 when anything was changed; each change is named."""
+    """Holds the whole database, or a dossier, against its proofs. Exit 1 when anything was changed; each change is named."""
+    if dossier is not None:
+        _check(dossier, key)
+        return
     notes = [] if witness is None else _witness(witness)
     settings = settings_of("verify", "secret_key")
     begin = perf_counter()
@@ -54,3 +63,22 @@ def _witness(path: Path) -> list[str]:
         stop(f"{path}: cannot be read: {fault.strerror}; give the file that `milepost checkpoints` wrote")
     except ValueError as fault:
         stop(f"{path}: {fault}")
+
+
+def _check(path: Path, key: str | None) -> None:
+    try:
+        found = orjson.loads(path.read_bytes())
+    except OSError as fault:
+        stop(f"{path}: cannot be read: {fault.strerror}; give the file that GET /v1/courses/COURSE/dossier answered")
+    except orjson.JSONDecodeError as fault:
+        stop(f"{path}:{fault.lineno}: not JSON; give the file that GET /v1/courses/COURSE/dossier answered")
+    if not isinstance(found, dict):
+        stop(f"{path}: not a dossier; give the file that GET /v1/courses/COURSE/dossier answered")
+    judged = check(found, key)
+    for sentence in judged.held:
+        say(sentence)
+    for sentence in judged.faults:
+        complain(f"{path}: {sentence}")
+    if judged.faults:
+        raise typer.Exit(EXIT_FAULT)
+    say("The dossier holds." if key else "The dossier holds; that its key is the clinic's, compare with GET /v1/audit/key.")

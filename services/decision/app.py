@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from services.decision import measures
-from services.decision.api import answers, courses, events, explained, pack_life, pack_runs, protocols, recommendations
+from services.decision.api import answers, audit, courses, events, explained, pack_life, pack_runs, protocols, recommendations
 from services.decision.cursors import Cursors
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.backtest import Backtests
@@ -21,6 +21,7 @@ from services.decision.store import leases, outbox
 from services.decision.store.connection import borrowed
 from shared import db, problems, telemetry
 from shared.bus import EVENTS, Bus
+from shared.proof import Keyring
 from shared.settings import Settings
 
 DESCRIPTION = "Recommendations for athletes who return to running: the decision in force, its explanation, and the history behind it."
@@ -50,10 +51,11 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="Milepost decision", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.settings = settings
     app.state.packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
+    app.state.ring = Keyring(settings.secret_key_bytes)
     app.state.cursors = Cursors(settings.pseudonym_key_bytes)
     problems.install(app)
     telemetry.install(app, "decision")
-    for room in (courses, explained, recommendations, answers, events, protocols, pack_life, pack_runs):
+    for room in (audit, courses, explained, recommendations, answers, events, protocols, pack_life, pack_runs):
         app.include_router(room.router)
     app.include_router(telemetry.health_router(_checks(app)))
     return app
