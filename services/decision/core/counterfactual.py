@@ -157,16 +157,26 @@ class Search:
 
     def run(self) -> Smallest:
         """The smallest change, or why there is none."""
+        blocked = self._solve()
+        if self.nodes > MOST_NODES:
+            return Smallest(None, False)
+        if self.best is None:
+            return Smallest(None, True, standing_in_the_way=tuple(sorted(dict.fromkeys(blocked))))
+        cost, found = self.best
+        return Smallest(self._changes(found), True, cost)
+
+    def fewest(self) -> int | None:
+        """How many facts the smallest change has; None as in `run`. Saves the stretches of values, which only words need."""
+        self._solve()
+        return None if self.best is None or self.nodes > MOST_NODES else self.best[0][0]
+
+    def _solve(self) -> list[str]:
+        """Finds `best`; the rules that nothing can satisfy."""
         masks = {fact: (1 << len(ways.costs)) - 1 for fact, ways in self.ways.items()}
         blocked = self._forced(masks)
         if not blocked:
             self._branch(masks)
-        if self.best is not None and self.nodes <= MOST_NODES:
-            cost, found = self.best
-            return Smallest(self._changes(found), True, cost)
-        if self.nodes > MOST_NODES:
-            return Smallest(None, False)
-        return Smallest(None, True, standing_in_the_way=tuple(sorted(dict.fromkeys(blocked))))
+        return blocked
 
     def _forced(self, masks: Masks) -> list[str]:
         """Works in the clauses with one term, which leave no choice; the rules that cannot be satisfied."""

@@ -21,7 +21,19 @@ WORDS = {
     "one_of": "one of",
     "not_one_of": "none of",
 }
-UNITS = {"nrs": " of 10", "rpe": " of 10", "%": " %", "": ""}
+UNITS = {
+    "": "",
+    "%": " %",
+    "% asymmetry": " %",
+    "% lsi": " %",
+    "acl_rsi": " of 100",
+    "fatigue": " of 10",
+    "i_prrs": " of 60",
+    "ikdc": " of 100",
+    "nrs": " of 10",
+    "rpe": " of 10",
+    "visa_a": " of 100",
+}
 """How a unit is said after its number; another is said as it is written."""
 
 Record = dict[str, Any]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from services.decision.core.conditions import flat, holds
-from services.decision.core.counterfactual import Smallest, smallest_change
+from services.decision.core.counterfactual import Search, Smallest
 from services.decision.core.explain import CLEAN_SHORT, SESSIONS_TOLD, Record
 from services.decision.core.facts.progress import clean_needed, clean_sessions
 from services.decision.core.facts.sources import ORDER, SESSION, Source, source
@@ -43,8 +43,8 @@ def measure_next(judge: Judge, verdict: Verdict, smallest: Smallest, fixed: Sequ
             max(short - (report == SESSION.report), 0) if slot.fact == CLEAN_SHORT and value is not None else value
             for slot, value in zip(protocol.slots, question.values, strict=True)
         ]
-        left = smallest_change(protocol, values, question.rung, question.tissue, fixed, names)
-        saves = smallest.cost[0] - left.cost[0] if smallest.changes is not None and left.changes is not None else 0
+        left = Search(protocol, values, question.rung, question.tissue, fixed, names).fewest()
+        saves = smallest.cost[0] - left if smallest.changes is not None and left is not None else 0
         told.append(_told(judge, verdict, asked, names, saves, smallest))
     return sorted([one for one in told if one["saves"] or one["settles"]], key=_rank)
 

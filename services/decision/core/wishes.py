@@ -90,7 +90,8 @@ def needed(kind: FactType, change: Change) -> str:
     """The stretch of values that does: `2 or less`, `80 % or more`, `none or trace`."""
     if kind.choices:
         return " or ".join(kind.choices[choice].replace("_", " ") for choice in change.choices or (change.value,))
-    unit = {"% lsi": " %", "% asymmetry": " %"}.get(kind.unit, UNITS.get(kind.unit, f" {kind.unit}")).removesuffix(" of 10")
+    said = UNITS.get(kind.unit, f" {kind.unit}")
+    unit = "" if said.startswith(" of ") else said
     bottom, top = change.low <= kind.bottom, change.high >= kind.top
     if bottom and top:
         return "known"
