@@ -215,9 +215,16 @@ def test_what_to_measure_next_is_ordered_by_what_it_saves_and_names_only_what_is
         assert asked[0]["saves"] > 0
 
 
-@pytest.mark.parametrize("step", ["W1", "W11", "W17", "W20"])
-def test_the_same_question_has_the_same_answer_twice(step):
-    protocol = PACKS.protocols["progressive-return"]
+@pytest.mark.parametrize("name", PACKS.names())
+def test_at_every_step_of_every_shipped_pack_the_search_ends_far_from_its_limit_and_always_the_same(name):
+    protocol = PACKS.protocols[name]
     nothing = (None,) * len(protocol.slots)
-    rung = protocol.place[step]
-    assert smallest_change(protocol, nothing, rung, 4) == smallest_change(protocol, nothing, rung, 4)
+    tissue = TISSUES.index(protocol.population.tissues[0])
+    for step in protocol.steps:
+        first = Search(protocol, nothing, protocol.place[step], tissue)
+        found = first.run()
+        assert found.exact and first.nodes < MOST_NODES / 10
+        assert found == smallest_change(protocol, nothing, protocol.place[step], tissue)
+        if found.changes is not None:
+            values = applied(protocol, nothing, found.changes)
+            assert reference.judge(protocol, values, protocol.place[step], tissue).action == "advance"

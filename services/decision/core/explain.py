@@ -36,6 +36,9 @@ UNITS = {
 }
 """How a unit is said after its number; another is said as it is written."""
 
+SCORES = ("nrs", "acl_rsi", "i_prrs", "fatigue")
+"""Units in which a number is what was asked for, so that the sentence may speak of that; another is told by what it means."""
+
 Record = dict[str, Any]
 CLEAN_SHORT = "step.clean_sessions_short"
 EVENTS_TOLD = 20
@@ -161,13 +164,14 @@ def sentence(kind: FactType, found: Record) -> str:
     why = f": {found['why']}" if found.get("why") else ""
     if isinstance(threshold, bool):
         bad = kind.worse != ("true" if threshold else "false")
-        if kind.lacking and bad:
-            return f"{kind.lacking}{why}"
-        return f"{capital(kind.meaning)}: {'yes' if value else 'no'}, and it has to be {'yes' if threshold else 'no'}{why}"
+        said = kind.lacking if kind.lacking and bad else capital(kind.meaning) if value else f"It is not so that {kind.meaning}"
+        return f"{said}{why}"
     if kind.lacking:
         return kind.lacking.format(value=value, needed=needed(op, threshold, ""), s="" if value == 1 else "s")
+    if kind.choices or kind.unit in SCORES:
+        return f"{capital(kind.ask)} is {value}{'' if kind.choices else UNITS[kind.unit]}; {needed(op, threshold, '')} is needed"
     said = UNITS.get(kind.unit, f" {kind.unit}")
-    return f"{capital(kind.ask)} is {value}{'' if kind.choices else said}; {needed(op, threshold, '')} is needed"
+    return f"{capital(kind.meaning)}: {value}{said}; {needed(op, threshold, '')} is needed"
 
 
 def needed(op: str, threshold: Any, unit: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from services.decision.core.counterfactual import Change, Smallest, smallest_change
 from services.decision.core.explain import CLEAN_SHORT, Record, plain
-from services.decision.core.facts.sources import COURSE, Source, source
+from services.decision.core.facts.sources import COURSE, Source, asked_for, source
 from services.decision.core.facts.words import small
 from services.decision.core.measuring import lacking_reports, measure_next, short_with
 from services.decision.core.protocol import COMPLETE, FactType, Protocol
@@ -32,12 +32,12 @@ def explanation(judge: Judge, verdict: Verdict) -> Record:
 
 
 def fixed_facts(protocol: Protocol, values: Sequence[int | None]) -> list[str]:
-    """Facts that no report can make otherwise: what the injury is, and a risk that was stated as high."""
+    """Known facts that no report can make otherwise: what the injury is, and a risk that was stated as high."""
     fixed = []
     for slot, value in zip(protocol.slots, values, strict=True):
         kind = protocol.facts[slot.fact]
         stated_high = slot.fact == "injury.bone_risk" and value is not None and kind.choices[value] in (HIGH_RISK, "not_bone")
-        if stated_high or source(slot.fact, kind.family).who == COURSE:
+        if stated_high or (value is not None and source(slot.fact, kind.family).who == COURSE):
             fixed.append(slot.fact)
     return sorted(dict.fromkeys(fixed))
 
@@ -74,7 +74,7 @@ def _told(judge: Judge, verdict: Verdict, smallest: Smallest, facts: dict[str, F
 
 def _change(judge: Judge, verdict: Verdict, change: Change, fact: Fact) -> Record:
     kind = judge.protocol.facts[change.fact]
-    asked = source(change.fact, kind.family)
+    asked = asked_for(change.fact, kind.family) if change.now is None else source(change.fact, kind.family)
     told: Record = {
         "fact": change.fact,
         "meaning": kind.meaning,

@@ -7,7 +7,7 @@ from services.decision.core.conditions import flat, holds
 from services.decision.core.counterfactual import Search, Smallest
 from services.decision.core.explain import CLEAN_SHORT, SESSIONS_TOLD, Record
 from services.decision.core.facts.progress import clean_needed, clean_sessions
-from services.decision.core.facts.sources import ORDER, SESSION, Source, source
+from services.decision.core.facts.sources import ORDER, SESSION, Source, asked_for
 from services.decision.core.facts.words import capital
 from services.decision.core.protocol import FactType, Protocol
 from services.decision.core.sessions import Fact, Session
@@ -29,7 +29,7 @@ def measure_next(judge: Judge, verdict: Verdict, smallest: Smallest, fixed: Sequ
         value = facts[fact].value
         if isinstance(value, Unknown) and fact not in fixed:
             # A reason that is a sentence of its own says that no session has been done.
-            asked = SESSION if value.reason[:1].isupper() else source(fact, protocol.facts[fact].family)
+            asked = SESSION if value.reason[:1].isupper() else asked_for(fact, protocol.facts[fact].family)
             groups.setdefault(asked.report, (asked, []))[1].append(fact)
     lacking = lacking_reports(judge, verdict)
     for _, reports in lacking:
@@ -91,7 +91,7 @@ def lacking_reports(judge: Judge, verdict: Verdict) -> list[tuple[Session, list[
         if session.clean is Tri.UNKNOWN and session.prescribed.value is True:
             values = judge.session_values(session)
             unknown = [protocol.slots[c.slot].fact for c in flat(protocol.clean) if holds(c, values) is Tri.UNKNOWN]
-            found.append((session, list(dict.fromkeys(source(fact, protocol.facts[fact].family) for fact in unknown))))
+            found.append((session, list(dict.fromkeys(asked_for(fact, protocol.facts[fact].family) for fact in unknown))))
     return found
 
 

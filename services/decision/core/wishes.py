@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from services.decision.core.counterfactual import Change
-from services.decision.core.explain import UNITS, plain
-from services.decision.core.facts.words import gate_word, test_word
+from services.decision.core.explain import SCORES, UNITS, plain
+from services.decision.core.facts.words import gate_word, small, test_word
 from services.decision.core.protocol import FactType
 
 _IF = {
@@ -19,6 +19,7 @@ _IF = {
     ("last.stopped_for_pain", False): "the last session had not been stopped for pain",
     ("limit.no_running", False): "the clinician's limit allowed running",
     ("limit.passed_by_next_step", False): "the clinician's limit allowed the next step",
+    ("pelvic.symptoms_open", False): "a clinician reviewed the pelvic symptoms",
     ("protocol.expired", False): "the course were moved to a protocol still in force",
     ("referral.open", False): "a clinician recorded the review of the red flag",
     ("review.rest_or_night_pain", False): "a clinician reviewed the rest or night pain",
@@ -33,6 +34,11 @@ _IF = {
     ("session.pain_higher_next_morning", False): "pain the next morning were no higher than before the session",
     ("session.planned", True): "the session had been planned",
     ("session.settled_within_60_min", True): "symptoms had settled within 60 min",
+    ("session.sore_after", False): "the injured area had not been sore after the session",
+    ("session.sore_an_hour_after", False): "the injured area had not been sore an hour after the session",
+    ("session.sore_during", False): "the injured area had not been sore during the run",
+    ("session.sore_in_warm_up", False): "the injured area had not been sore in the warm-up",
+    ("session.sore_next_day", False): "the injured area had not been sore the day after the session",
     ("session.stiffness_higher_after", False): "stiffness after the session were no more than before it",
     ("session.stiffness_higher_next_morning", False): "stiffness the next morning were no more than before the session",
     ("session.stopped_for_pain", False): "the session had not been stopped for pain",
@@ -42,6 +48,17 @@ _IF = {
     ("session.technique_ok", True): "technique were seen to be good",
     ("skipped.for_pain", False): "no session had been skipped for pain",
 }
+_IF_LESS = {
+    "break.days": "the last run were more recent",
+    "cadence.off_own_median_pct": "cadence were nearer its own median",
+    "heart_rate.above_own_median": "mean heart rate were nearer its own median",
+    "illness.now": "the illness were over",
+    "rate.room": "the rate cap had room for a step",
+    "sleep.short_nights": "sleep were 5 h a night or more",
+    "step.failures": "the step had led back less often",
+    "step.unclean_in_a_row": "the last sessions at the step had been clean",
+}
+"""Numbers and grades whose wish is clearer without its number."""
 _PARTS = {
     "passed": "were passed",
     "value": "gave {needed}",
@@ -67,23 +84,22 @@ def wish(kind: FactType, change: Change) -> tuple[str, str]:
         return gate_word(rest), "were on record" if change.now is None else "were granted"
     if kind.kind == "boolean":
         good = bool(change.value)
-        return "", _IF.get((kind.name, good)) or (kind.meaning if good else f"it were not so that {kind.meaning}")
+        return "", _IF.get((kind.name, good)) or (kind.meaning if good else f"it were not so that {small(kind.lacking or kind.meaning)}")
     if kind.name == "step.clean_sessions_short" and change.now is not None:
         more = change.now - change.high
         return "", f"{more} more clean session{' were' if more == 1 else 's were'} done at the step"
-    if kind.name == "rate.room":
-        return "", "the rate cap had room for a step"
+    if kind.name in _IF_LESS:
+        return "", _IF_LESS[kind.name]
     if kind.name == "daily.dates_of_7":
         return "", f"daily pain were reported on {_number(kind, change.low)} of 7 days"
     if kind.name == "session.rpe_over_step" and change.high == 0:
         return "", "exertion in the session were within the step's cap"
     if kind.name == "injury.bone_risk":
         return "", "the risk class of the bone injury were stated as low"
-    if kind.name == "illness.now":
-        return "", "the illness were over"
     if kind.unit == "weeks":
         return "", f"{needed(kind, change)} had passed {kind.meaning.removeprefix('whole weeks ')}"
-    return kind.meaning if kind.family == "load" else kind.ask.removesuffix(" (0-10)"), f"were {needed(kind, change)}"
+    asked = kind.choices or kind.unit in SCORES
+    return kind.ask.removesuffix(" (0-10)") if asked else kind.meaning, f"were {needed(kind, change)}"
 
 
 def needed(kind: FactType, change: Change) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from services.decision import advice
 from services.decision.core.decision import shown_dose
 from services.decision.core.facts.registry import CATALOGUE
-from services.decision.core.facts.sources import ATHLETE, source
+from services.decision.core.facts.sources import ATHLETE, asked_for
 from services.decision.core.protocol import Protocol
 from services.decision.core.summary import fitted
 from services.decision.rendering.athlete_words import (
@@ -125,7 +125,7 @@ def _missing(record: Record) -> list[tuple[str, str]]:
         for one in reason["evidence"]:
             kind = CATALOGUE.get(one["fact"])
             if one["verdict"] == "unknown" and kind is not None:
-                asked = source(one["fact"], kind.family)
+                asked = asked_for(one["fact"], kind.family)
                 first = one.get("why", "")[:1].isupper()
                 found.append((ATHLETE, "session") if first else (asked.who, asked.report))
     return found

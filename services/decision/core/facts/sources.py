@@ -31,6 +31,7 @@ _FLAG = Source("red_flag_review", CLINICIAN, "a clinician's review of the red fl
 _LIMITS = Source("limits", CLINICIAN, "a change of the clinician's limits")
 _SCHEDULE = Source("time", TIME, "time")
 _INJURY = Source("injury", COURSE, "another injury")
+_RECORD = Source("injury_record", CLINICIAN, "what the record of the injury leaves open")
 
 _BY_NAME = {
     "session.pain_during": _DURING,
@@ -95,10 +96,16 @@ def source(fact: str, family: str) -> Source:
         return Source(family, ATHLETE, _BY_FAMILY[family])
     if family == "population":
         return _INJURY
-    if head == "session":
+    if head in ("session", "trend"):
         return next((found for word, found in _BY_MOMENT if word in rest), _DONE)
     if family == "time":
         return _SCHEDULE
     if family in ("pain", "swelling", "stiffness"):
         return _DAILY
     return _DONE if family == "load" else _REVIEW
+
+
+def asked_for(fact: str, family: str) -> Source:
+    """The report that would make a fact known that is not: what cannot change and what only time brings stand in the injury's record."""
+    found = source(fact, family)
+    return _RECORD if found.who in (TIME, COURSE) else found
