@@ -14,6 +14,7 @@ _IF = {
     ("deload.due", False): "the lighter week were over",
     ("engine.faulted", False): "a clinician recorded the review of the engines",
     ("illness.febrile_since_last_run", False): "there had been no fever since the last run",
+    ("injury.bone_before", False): "no earlier injury of bone were known",
     ("last.above_step", False): "the last session had not been above the step",
     ("last.gait_changed", False): "gait had not changed in the last session",
     ("last.stopped_for_pain", False): "the last session had not been stopped for pain",
@@ -46,6 +47,7 @@ _IF = {
     ("session.swelling_higher_after", False): "swelling after the session were no more than before it",
     ("session.swelling_higher_next_morning", False): "swelling the next morning were no more than before the session",
     ("session.technique_ok", True): "technique were seen to be good",
+    ("surgery.more_than_reconstruction", False): "no more was done than the reconstruction of the ligament",
     ("skipped.for_pain", False): "no session had been skipped for pain",
 }
 _IF_LESS = {
@@ -96,6 +98,8 @@ def wish(kind: FactType, change: Change) -> tuple[str, str]:
         return "", "exertion in the session were within the step's cap"
     if kind.name == "injury.bone_risk":
         return "", "the risk class of the bone injury were stated as low"
+    if kind.name in ("healing.pain_free_dates", "healing.dates_since_pain"):
+        return "", f"{_number(kind, change.low)} dates were reported free of pain"
     if kind.unit == "weeks":
         return "", f"{needed(kind, change)} had passed {kind.meaning.removeprefix('whole weeks ')}"
     asked = kind.choices or kind.unit in SCORES
