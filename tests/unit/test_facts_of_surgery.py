@@ -102,6 +102,10 @@ def test_1_after_2_is_the_first_assessment_only_on_one_date() -> None:
     assert fact(name, begin, two, graded(11, 2, "1+"), graded(12, 2.2, "1+")) is True
     assert fact(name, begin, two, graded(11, 2, "1+"), graded(12, 3, "1+")) is False
     assert fact(name, begin, two, graded(11, 2, "1+"), graded(12, 3, "3+"), graded(13, 4, "1+")) is True
+    assert fact(name, begin, two, graded(11, 2, "1+", by="self"), graded(12, 3, "1+", by="self")) is True
+    at_runs = [report(20 + day, "before", None, at(day), swelling="1+") for day in (2, 4)]
+    assert fact(name, begin, two, at_runs[0]) is True
+    assert fact(name, begin, two, *at_runs) is False
 
 
 def injured(**more: Any) -> Raw:

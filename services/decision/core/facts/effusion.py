@@ -1,13 +1,12 @@
 """Facts of swelling as a clinician grades it, and of how it settles after it was 2+ or more."""
 
-from datetime import date
-
 from services.decision.core.facts.registry import View, fact
 from services.decision.core.facts.symptoms import current
 from services.decision.core.sessions import SWELLING, Fact, Report
 from services.decision.core.trivalent import Unknown
 
 _ONE, _TWO = SWELLING.index("1+"), SWELLING.index("2+")
+_AT_SESSION = ("before", "warm_up", "during", "after")
 
 
 def grade(report: Report) -> int:
@@ -39,19 +38,18 @@ def _(view: View) -> Fact:
     "",
     "true",
     "swelling",
-    "swelling was 2+ or more within the last 15 days, and 1+ on the only date it was assessed since",
+    "swelling was 2+ or more within the last 15 days, is 1+ now, and was assessed on no more than one session's date since",
     "swelling grades",
     lacking="Swelling is 1+ at the first assessment after 2+",
 )
 def _(view: View) -> Fact:
-    """By local date, the worst grade of each: a date is one assessment."""
+    """By local date, the worst grade of each. A clinician's grade assesses as a session does; a morning at home does not."""
     graded = [report for report in view.course.reports if "swelling" in report.data]
     if not graded:
         return Fact(Unknown("were not reported in the last 15 days"))
-    worst: dict[date, int] = {}
-    for report in graded:
-        worst[report.day] = max(worst.get(report.day, 0), grade(report))
-    days = sorted(worst)
-    last = max((n for n, day in enumerate(days) if worst[day] >= _TWO), default=None)
     keys = tuple(report.key for report in graded)
-    return Fact(last is not None and last == len(days) - 2 and worst[days[-1]] == _ONE, keys, graded[-1].time)
+    last = max((report.day for report in graded if grade(report) >= _TWO), default=None)
+    now = max(grade(report) for report in graded if report.day == graded[-1].day)
+    since = [report for report in graded if last is not None and report.day > last]
+    assessed = {report.day: None for report in since if report.when in _AT_SESSION or report.data.get("graded_by") == "clinician"}
+    return Fact(bool(since) and now == _ONE and len(assessed) <= 1, keys, graded[-1].time)
