@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from services.decision import measures
-from services.decision.api import answers, audit, courses, events, explained, pack_life, pack_runs, protocols, recommendations
+from services.decision.api import answers, audit, courses, events, explained, migration, pack_life, pack_runs, protocols, recommendations
 from services.decision.cursors import Cursors
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.backtest import Backtests
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cursors = Cursors(settings.pseudonym_key_bytes)
     problems.install(app)
     telemetry.install(app, "decision")
-    for room in (audit, courses, explained, recommendations, answers, events, protocols, pack_life, pack_runs):
+    for room in (audit, courses, explained, recommendations, answers, events, protocols, pack_life, pack_runs, migration):
         app.include_router(room.router)
     app.include_router(telemetry.health_router(_checks(app)))
     return app

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 import orjson
 
 from services.decision.core.athlete import Athlete, CourseMark, Library
+from services.decision.core.placing import MIGRATED
 from services.decision.packs import PacksRefused, TenantPacks
 from services.decision.store import athletes as stored
 from services.decision.store.athletes import AthleteKey, History
@@ -58,5 +59,9 @@ def restored(packs: Library, history: History) -> Athlete:
     received = []
     for body, digest in history.events:
         event = parse(orjson.loads(body), internal=True)
+        if event.type == MIGRATED and packs.resolve(event.data["to_hash"]) is None:
+            raise PacksRefused(
+                f"a course went on under {event.data['protocol']} ({event.data['to_hash']}), which this release does not have"
+            )
         received.append((event, digest, event.recordedtime or ""))
     return Athlete.restore(packs, received, {course: CourseMark(seq, body) for course, (seq, body) in history.decisions.items()})

@@ -5,7 +5,7 @@ once its athletes are dropped.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Literal, Protocol
@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 import structlog
 
 from services.decision import measures
-from services.decision.arrivals import Arrival, Outside, engine_faulted
+from services.decision.arrivals import MIGRATED, Arrival, Outside, engine_faulted
 from services.decision.athletes import Athletes
 from services.decision.core.athlete import Athlete
 from services.decision.core.decision import Decision
@@ -50,7 +50,9 @@ class _Asked:
 
 
 class Desk:
-    def __init__(self, athletes: Athletes, second: SecondOpinion) -> None:
+    def __init__(self, athletes: Athletes, second: SecondOpinion, renew_packs: Callable[[Connection], Awaitable[None]]) -> None:
+        """`renew_packs` takes in what was published since it was last called."""
+        self._renew_packs = renew_packs
         self.athletes = athletes
         self._second = second
 
@@ -59,7 +61,11 @@ class Desk:
 
         `keys_may_be_taken` looks every key up in history first: needed after a `Clash`, too dear otherwise.
         """
-        self._set_aside_unknown_protocols(arrivals)
+        if self._unknown_protocols(arrivals):
+            # It may have been published since the last look.
+            await self._renew_packs(connection)
+            for arrival, path, names in self._unknown_protocols(arrivals):
+                arrival.outside = Outside("refused", path, f"expected one of {', '.join(names)}")
         await _set_aside_taken_keys(connection, arrivals, keys_may_be_taken)
         unsettled: Collection[AthleteKey] = {a.athlete_key for a in arrivals if a.outside is None}
         while unsettled:
@@ -70,18 +76,25 @@ class Desk:
             self.athletes.drop(again)
             unsettled = again
 
-    def _set_aside_unknown_protocols(self, arrivals: Sequence[Arrival]) -> None:
-        """Which protocols there are changes while the fold may not: what names none that there is stays outside of it for good."""
+    def _unknown_protocols(self, arrivals: Sequence[Arrival]) -> list[tuple[Arrival, str, list[str]]]:
+        """Events that name no protocol that there is, with the path and the protocols that there are.
+
+        Which protocols there are changes, and the fold may not change with them: these stay outside of it for good.
+        """
+        unknown = []
         for arrival in arrivals:
             if arrival.event is None or arrival.outside is not None:
                 continue
-            path, data = "data", arrival.event.data
-            if arrival.type == CORRECTED:
-                path, data = "data.data", data["data"]
-            named = data.get("protocol") if arrival.type in (STARTED, CORRECTED) else None
+            data = arrival.event.data
+            path, named = {
+                STARTED: ("data.protocol", data.get("protocol")),
+                CORRECTED: ("data.data.protocol", data.get("data", {}).get("protocol")),
+                MIGRATED: ("data.to_hash", data.get("to_hash")),
+            }.get(arrival.type, ("", None))
             packs = self.athletes.packs.of(arrival.tenant)
             if isinstance(named, str) and packs.resolve(named) is None:
-                arrival.outside = Outside("refused", f"{path}.protocol", f"expected one of {', '.join(packs.names())}")
+                unknown.append((arrival, path, packs.names()))
+        return unknown
 
     async def _fold(self, arrivals: Sequence[Arrival], athletes: Mapping[AthleteKey, Athlete]) -> tuple[set[AthleteKey], list[_Asked]]:
         """Every arrival of these athletes through its fold, and every question it raises judged twice. Also returns the athletes whose

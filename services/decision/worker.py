@@ -44,20 +44,22 @@ class Worker:
         self.partitions = partitions_of(lane, settings.lanes)
         self.lease = Lease(engine, self.partitions, settings.lease_s)
         self.relay = Relay(engine, bus, self.partitions, settings.pseudonym_key_bytes)
-        self.desk = Desk(Athletes(packs, settings.athletes_in_memory), second)
 
         async def open_reader(partitions: Sequence[int], start: int) -> Reader:
             return await Reader.open(bus, f"{lane}-of-{settings.lanes}", partitions, start, settings.fetch_size)
 
         async def renew_packs(connection: Connection) -> None:
-            if isinstance(packs, Published) and await packs.refresh(connection):
+            if not isinstance(packs, Published):
+                return
+            if await packs.refresh(connection):
                 packs.expired()
-                if isinstance(second, Second):
-                    await second.hold(packs.by_hash)
+            if isinstance(second, Second):
+                await second.hold(packs.by_hash)
 
         ring = Keyring(settings.secret_key_bytes)
         keys = AthleteKeys(ring)
         self.notary = Notary(engine, ring, self.partitions, settings.checkpoint_s, seals=lane == 0)
+        self.desk = Desk(Athletes(packs, settings.athletes_in_memory), second, renew_packs)
         self.lane = Lane(engine, open_reader, self.desk, keys, self.lease, Ticker(), settings.fetch_size, self.relay.wake, renew_packs)
 
     async def run(self) -> None:

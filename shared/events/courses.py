@@ -132,6 +132,19 @@ class CourseMarked(TypedDict):
 
 
 @with_config(STRICT)
+class CourseMigrated(TypedDict):
+    """Appended by decision alone: a clinician lets a course go on under another protocol, or another version of its own."""
+
+    course: Id
+    protocol: ProtocolRef
+    from_hash: Id
+    to_hash: Id
+    step: NotRequired[Step]
+    reason: Prose
+    by: By
+
+
+@with_config(STRICT)
 class ClearanceRecorded(TypedDict):
     """A clinician opens or closes a gate; `valid_until` is the last date on which it holds."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import Field, with_config
 from typing_extensions import TypedDict
 
-from shared.events.courses import By, ClearanceRecorded, CourseAdjusted, CourseMarked, CourseStarted, RecommendationAnswered
+from shared.events.courses import By, ClearanceRecorded, CourseAdjusted, CourseMarked, CourseMigrated, CourseStarted, RecommendationAnswered
 from shared.events.forms import STRICT, Id, Instant, Prose, Word
 from shared.events.reports import (
     MilestoneAssessed,
@@ -87,6 +87,7 @@ INTERNAL_TYPES: MappingProxyType[str, type] = MappingProxyType(
     {
         "milepost.time.reached": TimeReached,
         "milepost.engine.faulted": EngineFaulted,
+        "milepost.course.migrated": CourseMigrated,
     }
 )
 
@@ -99,6 +100,7 @@ NAMES_COURSE = frozenset(
         "milepost.course.ended",
         "milepost.time.reached",
         "milepost.engine.faulted",
+        "milepost.course.migrated",
     }
 )
 

@@ -152,6 +152,15 @@ FULL: dict[str, dict[str, Any]] = {
     "milepost.event.retracted": {"retracts": "e-1", "retracts_source": "urn:test", "reason": "another athlete"},
     "milepost.time.reached": {"course": "c-1", "kind": "report_due", "at": "2026-03-02T07:00:00Z"},
     "milepost.engine.faulted": {"course": "c-1", "engine": "durable", "kind": "fault", "tries": 3, "detail": "no answer in 2 s"},
+    "milepost.course.migrated": {
+        "course": "c-1",
+        "protocol": "mil-knee-overuse@2.0.0",
+        "from_hash": "sha256:a",
+        "to_hash": "sha256:b",
+        "step": "P2",
+        "reason": "the newer version",
+        "by": {"id": "k1", "role": "clinician"},
+    },
 }
 
 

@@ -78,16 +78,17 @@ async def answer_recommendation(request: Request, course: CourseId, principal: C
     except EventFault as fault:
         faults: list[Fault] = [{"path": each.path.removeprefix("data."), "expected": each.expected} for each in fault.faults]
         raise Problem(422, "Request not valid", "the answer is not valid; each fault is listed", "invalid-request", faults) from None
-    await _publish(request, principal.tenant, found.athlete, canonical(event))
+    await publish(request, principal.tenant, found.athlete, canonical(event))
     body = {"source": SOURCE, "id": event["id"], "course": found.course, "of": of}
     return Response(orjson.dumps(body), 202, media_type=JSON)
 
 
-async def _publish(request: Request, tenant: str, athlete: str, body: bytes) -> None:
+async def publish(request: Request, tenant: str, athlete: str, body: bytes) -> None:
+    """On disk on the bus when it returns. Answers 503 where that is not certain; what is repeated takes effect once."""
     bus: Bus = request.app.state.bus
     key: bytes = request.app.state.settings.pseudonym_key_bytes
     try:
         await bus.publish(event_subject(partition(tenant, athlete), pseudonym(key, tenant, athlete)), body, timeout=PUBLISH_LIMIT_S)
     except (BusUnavailable, BusFull) as fault:
-        detail = "the answer was not confirmed because the bus does not answer; repeat it after the time in Retry-After"
+        detail = "it was not confirmed because the bus does not answer; repeat it after the time in Retry-After"
         raise Problem(503, "Not available", detail, "not-available", headers={"Retry-After": "2"}) from fault

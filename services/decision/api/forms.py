@@ -247,3 +247,13 @@ class AnswerReceipt(Shape):
     id: str
     course: str
     of: dict[str, Any]
+
+
+class MigrationReceipt(Shape):
+    """Where the migration can be followed: `GET /v1/events/{source}/{id}`."""
+
+    source: str
+    id: str
+    course: str
+    protocol: str
+    hash: str

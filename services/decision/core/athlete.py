@@ -13,13 +13,13 @@ from services.decision.core.decision import Decision, content, record
 from services.decision.core.explain import Record, facts_of
 from services.decision.core.explanation import explanation
 from services.decision.core.line import Entry, Line
-from services.decision.core.placing import META, Name, Packs, Placing, entries_of, target_of
+from services.decision.core.placing import META, MIGRATED, Name, Packs, Placing, entries_of, target_of
 from services.decision.core.protocol import Protocol
 from services.decision.core.tracing import trace
 from services.decision.core.verdict import Judge
 from shared.events import Event
 
-STRUCTURAL = ("milepost.course.started", "milepost.course.ended", *META)
+STRUCTURAL = ("milepost.course.started", "milepost.course.ended", MIGRATED, *META)
 """Events that may change the place of others."""
 
 
@@ -81,10 +81,14 @@ class Athlete:
             athlete._known[event.source, event.id] = event
             athlete._digests[event.source, event.id] = digest
         athlete._marks = dict(marks)
+        moved: dict[str, str] = {}
+        for event in athlete._known.values():
+            if event.type == MIGRATED:
+                moved.setdefault(event.data["course"], event.data["from_hash"])
         for name, event in athlete._known.items():
             mark = marks.get(event.data["course"]) if event.type == "milepost.course.started" else None
             if mark is not None:
-                athlete._pins[name] = _pin(packs, mark.body["protocol"])
+                athlete._pins[name] = moved.get(event.data["course"]) or _pin(packs, mark.body["protocol"])
         athlete._placing = Placing.of(athlete._known.values(), packs, athlete._pins)
         athlete._rebuild(athlete._known, ())
         athlete._index_parked()
@@ -205,7 +209,7 @@ class Athlete:
             span = self._placing.spans[course]
             judge = self._packs.judge(span.protocol)
             if course not in self._lines:
-                self._lines[course] = Line(span.start, judge)
+                self._lines[course] = Line(span.start, judge, self._packs)
                 self._lines[course].become(span.start, judge, entries)
                 changed[course] = None
             elif self._lines[course].become(span.start, judge, entries):

@@ -5,9 +5,12 @@ An event in order costs one step. A late one costs its distance to the checkpoin
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
+from typing import Protocol as Port
 
 from services.decision.core.course import Course, begin, key_of
 from services.decision.core.days import Key
+from services.decision.core.migrating import migrate
+from services.decision.core.placing import MIGRATED
 from services.decision.core.protocol import Protocol
 from services.decision.core.standing import Standing
 from services.decision.core.taking import apply
@@ -16,7 +19,7 @@ from shared.events import Event
 
 EVERY = 32
 """Events between checkpoints."""
-MEASURED = ("milepost.session.completed", "milepost.recommendation.answered")
+MEASURED = ("milepost.session.completed", "milepost.recommendation.answered", MIGRATED)
 """Events that are measured against what stands at their time."""
 RECENT = 8
 """The last so many events each have a checkpoint: most late events are only a little late."""
@@ -42,10 +45,20 @@ class Checkpoint:
     verdict: Verdict
 
 
+class Judges(Port):
+    """The protocols that the course may go on under."""
+
+    def resolve(self, reference: str) -> Protocol | None: ...
+
+    def judge(self, protocol: Protocol) -> Judge: ...
+
+
 @dataclass(slots=True)
 class Line:
     start: Event
-    judge: Judge
+    first: Judge
+    """Of the protocol that the course began under."""
+    packs: Judges
     entries: list[Entry] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     course: Course = field(init=False)
@@ -55,8 +68,13 @@ class Line:
         self._fold_from(0)
 
     @property
+    def judge(self) -> Judge:
+        """Of the protocol in force."""
+        return self.first if self.course.protocol is self.first.protocol else self.packs.judge(self.course.protocol)
+
+    @property
     def protocol(self) -> Protocol:
-        return self.judge.protocol
+        return self.course.protocol
 
     def insert(self, entry: Entry) -> None:
         """Take in one more event at its place; one that stands there already changes nothing."""
@@ -71,8 +89,8 @@ class Line:
 
     def become(self, start: Event, judge: Judge, entries: list[Entry]) -> bool:
         """Hold exactly these entries (sorted); True when that changed anything."""
-        if judge is not self.judge or key_of(start) != key_of(self.start) or start.data != self.start.data:
-            self.start, self.judge, self.entries, self.checkpoints = start, judge, entries, []
+        if judge is not self.first or key_of(start) != key_of(self.start) or start.data != self.start.data:
+            self.start, self.first, self.entries, self.checkpoints = start, judge, entries, []
             self._fold_from(0)
             return True
         shared = min(len(entries), len(self.entries))
@@ -87,8 +105,8 @@ class Line:
         while self.checkpoints and self.checkpoints[-1].taken > at:
             self.checkpoints.pop()
         if not self.checkpoints:
-            course = begin(self.start, self.protocol)
-            self.checkpoints.append(Checkpoint(0, course, self.judge.decide(course)))
+            course = begin(self.start, self.first.protocol)
+            self.checkpoints.append(Checkpoint(0, course, self.first.decide(course)))
         last = self.checkpoints[-1]
         self.course, self.verdict = last.course.copy(), last.verdict
         if last.taken == len(self.entries):
@@ -106,7 +124,12 @@ class Line:
         return self.verdict.standing
 
     def _take(self, entry: Entry, taken: int) -> None:
-        apply(self.course, entry.event, self._standing_at(entry.event), self.judge, entry.facet)
+        standing = self._standing_at(entry.event)
+        apply(self.course, entry.event, standing, self.judge, entry.facet)
+        if entry.event.type == MIGRATED and entry.facet == "whole":
+            protocol = self.packs.resolve(entry.event.data["to_hash"])
+            assert protocol is not None, "placing refuses what is not at hand"
+            migrate(self.course, entry.event, standing, protocol, self.packs.judge(protocol))
         self.verdict = self.judge.decide(self.course)
         self.checkpoints.append(Checkpoint(taken, self.course.copy(), self.verdict))
         if len(self.checkpoints) > RECENT and self.checkpoints[-RECENT].taken % EVERY:

@@ -17,10 +17,18 @@ from shared.events import Event, EventFault, validate_data
 Name = tuple[str, str]
 """An event's identity within its tenant: (source, id)."""
 META = ("milepost.event.corrected", "milepost.event.retracted")
-PERSONAL = ("milepost.clearance.recorded", "milepost.recommendation.answered", "milepost.course.adjusted")
-NAMING = ("milepost.course.paused", "milepost.course.resumed", "milepost.course.ended", "milepost.time.reached", "milepost.engine.faulted")
+PERSONAL = ("milepost.clearance.recorded", "milepost.recommendation.answered", "milepost.course.adjusted", "milepost.course.migrated")
+NAMING = (
+    "milepost.course.paused",
+    "milepost.course.resumed",
+    "milepost.course.ended",
+    "milepost.time.reached",
+    "milepost.engine.faulted",
+    "milepost.course.migrated",
+)
 OF_SESSION = ("milepost.sensor.summarised", "milepost.symptom.reported")
 SHARED = ("milepost.session.completed", "milepost.session.skipped", "milepost.wellness.reported")
+MIGRATED = "milepost.course.migrated"
 FAR = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -79,6 +87,8 @@ class Placing:
         self._packs = packs
         self._pins = pins
         self.spans: dict[str, Span] = {}
+        self.moves: dict[str, list[tuple[Key, Protocol]]] = {}
+        """Course to the protocols it went on under, each from its event on."""
         self.sessions: dict[str, tuple[Name, tuple[str, ...]]] = {}
         """Session id to the event that completed it and its courses."""
         self.once: dict[str, None] = {}
@@ -111,6 +121,9 @@ class Placing:
         for event in ordered:
             if event.type == "milepost.course.ended":
                 placing._end(event)
+        for event in ordered:
+            if event.type == MIGRATED:
+                placing.add(event)
         for kind in ("sessions", "others"):
             for event in ordered:
                 name = (event.source, event.id)
@@ -230,7 +243,7 @@ class Placing:
                 return parked("course", f"course {named} has not started")
             if event.type == "milepost.course.ended" and event.time < span.since:
                 return refused("time", "the course had not started by then; a course ends after it starts")
-            if event.time > span.until and event.type not in NAMING[3:]:
+            if event.time > span.until and event.type not in NAMING[3:5]:
                 return refused("course", "the course had ended by then; start a new course")
             return Place("accepted", courses=((named, "whole"),), event=event)
         session = event.data.get("session") if event.type in OF_SESSION else None
@@ -282,10 +295,12 @@ class Placing:
         courses = tuple(course for course, _ in place.courses)
         if event.type in SHARED and data.get("step") in (ENTRY, COMPLETE):
             return refused("data.step", "expected a step of the ladder: at entry and at complete there is no session to do")
+        if event.type == MIGRATED:
+            return self._moved(event, place)
         for path, step in _steps(data):
-            knowing = [course for course in courses if step in self.spans[course].protocol.place]
+            knowing = [course for course in courses if step in self.in_force(course, event).place]
             if not knowing:
-                protocol = self.spans[courses[0]].protocol
+                protocol = self.in_force(courses[0], event)
                 return refused(path, f"expected a step of {protocol.id}: {', '.join(protocol.steps)}")
         session = data.get("session")
         if event.type == "milepost.session.completed":
@@ -300,6 +315,23 @@ class Placing:
                 return parked("data.session", f"session {session} has not arrived")
             return replace(place, session=(session,))
         return place
+
+    def _moved(self, event: Event, place: Place) -> Place:
+        protocol = self._packs.resolve(event.data["to_hash"])
+        if protocol is None:
+            return refused("data.to_hash", f"expected the content of a published protocol: {', '.join(self._packs.names())}")
+        step = event.data.get("step")
+        if step is not None and step not in protocol.place:
+            return refused("data.step", f"expected a step of {protocol.id}: {', '.join(protocol.steps)}")
+        moves = self.moves.setdefault(event.data["course"], [])
+        moves.append((key_of(event), protocol))
+        moves.sort(key=lambda move: move[0])
+        return place
+
+    def in_force(self, course: str, event: Event) -> Protocol:
+        """The protocol that the course follows when the event happens."""
+        earlier = [protocol for key, protocol in self.moves.get(course, ()) if key < key_of(event)]
+        return earlier[-1] if earlier else self.spans[course].protocol
 
     def _follow(self, originals: dict[Name, Event]) -> None:
         """A correction or retraction touches the courses of what it speaks of; flags that opened a referral stay latched."""

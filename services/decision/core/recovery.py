@@ -66,8 +66,10 @@ def _gained(course: Course, cap: RateCap, day: date) -> int:
         return len(dict.fromkeys(one.step for one in course.sessions if since <= one.day <= day and one.step != to))
     count = 0
     for when, step in course.gained:
-        rung = course.protocol.step(step)
-        if since <= when <= day and (cap.axis is None or (rung is not None and cap.axis in rung.raises)):
+        # A step of the protocol followed before counts for every axis.
+        foreign = step not in course.protocol.place
+        rung = None if foreign else course.protocol.step(step)
+        if since <= when <= day and (foreign or cap.axis is None or (rung is not None and cap.axis in rung.raises)):
             count += 1
     return count
 

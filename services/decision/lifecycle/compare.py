@@ -104,9 +104,9 @@ class CandidatePacks:
     def resolve(self, reference: str) -> Protocol | None:
         if reference.partition("@")[0] == self._over or reference == self._candidate.hash:
             return self._candidate
-        if reference.startswith(HASH) and reference in self._own:
-            return _compiled(self._own[reference])
-        return _shipped().resolve(reference)
+        found = _compiled(self._own[reference]) if reference in self._own else _shipped().resolve(reference)
+        # A course that was moved to another version of the same protocol follows the candidate too.
+        return self._candidate if found is not None and found.id == self._over and reference.startswith(HASH) else found
 
     def names(self) -> list[str]:
         return sorted({*_shipped().names(), self._over})

@@ -8,7 +8,9 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.decision.lifecycle.office import Who
 from services.decision.rules.library import SHIPPED
+from services.decision.store.connection import borrowed
 from shared.auth import create_key
 from tests.integration.decision.feeding import until
 
@@ -48,7 +50,8 @@ class Person:
 class Clinic:
     """One tenant with two authors and two leads."""
 
-    def __init__(self, tenant: str, people: dict[str, Person]) -> None:
+    def __init__(self, app: FastAPI, engine: AsyncEngine, tenant: str, people: dict[str, Person]) -> None:
+        self.app, self.engine = app, engine
         self.tenant = tenant
         self.ann, self.ben, self.lead, self.second = (people[name] for name in ("ann", "ben", "lead", "second"))
 
@@ -60,6 +63,16 @@ class Clinic:
             assert found["revision"][step]["ok"], found["revision"][step]
         await self.backtested(hash, pack)
         assert (await self.ann.post(f"/v1/protocols/{pack}/submit", {"hash": hash}))["state"] == "in_review"
+        return hash
+
+    async def in_review(self, text: str, pack: str = "mil-knee-overuse") -> str:
+        """The same without the work: for tests of what comes after."""
+        hash = str((await self.ann.post("/v1/protocols", {"source": text}, 201))["revision"]["hash"])
+        office, who = self.app.state.office, Who(self.ann.id, "author")
+        async with borrowed(self.engine) as connection:
+            base = await office.base(connection, self.tenant, pack)
+            for kind, body in (("checked", {"ok": True}), ("tested", {"ok": True}), ("simulated", {}), ("submitted", {"base": base})):
+                await office.note(connection, self.tenant, pack, who, kind, hash, {"regions": [], **body})
         return hash
 
     async def backtested(self, hash: str, pack: str = "mil-knee-overuse") -> dict[str, Any]:
@@ -74,10 +87,8 @@ class Clinic:
         return found
 
     async def approved(self, text: str, pack: str = "mil-knee-overuse") -> str:
-        hash = await self.reviewed(text, pack)
-        regions = (await self.lead.get(f"/v1/protocols/{pack}/life"))["revision"]["to_acknowledge"]
-        for person in (self.lead, self.second)[: 2 if regions else 1]:
-            await person.post(f"/v1/protocols/{pack}/approve", {"hash": hash, "acknowledged": regions})
+        hash = await self.in_review(text, pack)
+        await self.lead.post(f"/v1/protocols/{pack}/approve", {"hash": hash})
         return hash
 
     async def published(self, text: str, pack: str = "mil-knee-overuse") -> str:
@@ -102,4 +113,4 @@ async def founded(app: FastAPI, engine: AsyncEngine, tenant: str) -> AsyncIterat
             ):
                 record, key = await create_key(conn, tenant, role, name, more or None)
                 people[name] = Person(client, record.id, key)
-        yield Clinic(tenant, people)
+        yield Clinic(app, engine, tenant, people)

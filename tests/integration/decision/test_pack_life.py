@@ -45,7 +45,8 @@ async def clinic(app: FastAPI, engine: AsyncEngine) -> AsyncIterator[Clinic]:
 
 
 async def test_a_draft_becomes_what_new_courses_follow_after_others_approved_it(clinic: Clinic):
-    hash = await clinic.approved(text_of("9.0.0"))
+    hash = await clinic.reviewed(text_of("9.0.0"))
+    await clinic.lead.post("/v1/protocols/mil-knee-overuse/approve", {"hash": hash})
     assert (await clinic.lead.get("/v1/protocols/mil-knee-overuse"))["origin"] == "shipped"
     await clinic.lead.post("/v1/protocols/mil-knee-overuse/publish", {"hash": hash})
     shown = await clinic.lead.get("/v1/protocols/mil-knee-overuse")
@@ -59,7 +60,7 @@ async def test_a_draft_becomes_what_new_courses_follow_after_others_approved_it(
 @pytest.mark.law("four-eyes")
 async def test_nobody_approves_over_http_what_they_drafted(clinic: Clinic):
     hash = (await clinic.ben.post("/v1/protocols", {"source": text_of("9.0.0")}, 201))["revision"]["hash"]
-    await clinic.reviewed(text_of("9.0.1"))
+    await clinic.in_review(text_of("9.0.1"))
     newer = (await clinic.ben.get("/v1/protocols/mil-knee-overuse/life"))["revision"]["hash"]
     told = await clinic.ben.post("/v1/protocols/mil-knee-overuse/approve", {"hash": newer}, 409)
     assert "may not approve" in told["detail"]
@@ -107,7 +108,7 @@ async def test_a_pack_that_the_second_engine_refuses_or_answers_otherwise_does_n
 
 
 async def test_a_declined_pack_stays_out_until_it_is_changed(clinic: Clinic):
-    hash = await clinic.reviewed(text_of("9.0.0"))
+    hash = await clinic.in_review(text_of("9.0.0"))
     await clinic.lead.post("/v1/protocols/mil-knee-overuse/decline", {"hash": hash, "reason": "the rest day is missing"})
     assert "declined" in (await clinic.second.post("/v1/protocols/mil-knee-overuse/approve", {"hash": hash}, 409))["detail"]
 
@@ -144,7 +145,7 @@ async def test_what_is_more_permissive_waits_for_two_who_acknowledged_each_regio
     freer = Region("freer", "an RPE of 6 no longer holds", True)
 
     async def differing(work: Any, *words: Any) -> Any:
-        return [freer] if work is review.regions else work(*words)
+        return [freer] if work is review.regions else {"ok": True, "content": None} if work in (review.check, review.test) else work(*words)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app.state.office._pool, "run", differing)
@@ -206,6 +207,20 @@ async def test_a_worker_that_runs_takes_up_what_is_published_and_pins_each_cours
 
         await until(known)
         assert await course("after") == "mil-knee-overuse@9.0.0" != before
+        assert (await clinic.lead.get("/v1/courses/before"))["protocol"] == before, "nobody migrated it"
+        asked = {"protocol": "mil-knee-overuse", "reason": "the newer version"}
+        receipt = await clinic.lead.post("/v1/courses/before/migration", asked, 202)
+        told = await clinic.lead.post("/v1/courses/after/migration", asked, 409)
+        assert "already" in told["detail"]
+        no_step = await clinic.lead.post("/v1/courses/after/migration", asked | {"protocol": "progressive-return"}, 422)
+        assert no_step["faults"][0]["path"] == "step" and "W1" in no_step["faults"][0]["expected"]
+
+        async def migrated() -> bool:
+            return bool((await clinic.lead.get("/v1/courses/before"))["protocol"] == "mil-knee-overuse@9.0.0")
+
+        await until(migrated)
+        followed = await clinic.lead.get(f"/v1/events/{receipt['source']}/{receipt['id']}")
+        assert followed["status"] == "accepted" and followed["event"]["data"]["by"] == {"id": clinic.lead.id, "role": "clinician"}
         refused = started("athlete", "nowhere", protocol="mil-knee-overuse@3.3.3")
         await send(bus, settings, clinic.tenant, [refused])
         await settled(engine, clinic.tenant, [refused])
@@ -225,4 +240,5 @@ async def test_a_worker_that_runs_takes_up_what_is_published_and_pins_each_cours
 
         athlete = restored(later.of(clinic.tenant), await reads.history(connection, clinic.tenant, "athlete"))
     assert athlete.courses == ("after", "before")
-    assert athlete._lines["after"].protocol.hash == hash and athlete._lines["before"].protocol.hash != hash
+    after, moved = athlete._lines["after"], athlete._lines["before"]
+    assert after.protocol.hash == after.first.protocol.hash == moved.protocol.hash == hash != moved.first.protocol.hash
