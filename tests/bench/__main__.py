@@ -15,11 +15,11 @@ from time import monotonic
 
 from rich.console import Console
 
-from tests.bench import accept, chain, machine, pure, webhooks
+from tests.bench import accept, chain, machine, proofs, pure, webhooks
 from tests.bench.figures import Figure, as_json, console, table
 from tests.bench.site import TENANT, Site, running
 
-SECTIONS = ("pure", "accept", "chain", "webhooks")
+SECTIONS = ("pure", "proofs", "accept", "chain", "webhooks")
 RESULTS = Path(".milepost") / "bench"
 
 
@@ -47,6 +47,9 @@ async def measure(home: Path, sections: Sequence[str], report: Report) -> None:
     if "pure" in sections:
         with report.doing("folding and deciding"):
             report.add("Decide, without servers", pure.measure())
+    if "proofs" in sections:
+        with report.doing("checking and proving packs"):
+            report.add("Check and prove a pack, every check and safety law", proofs.measure())
     if "accept" in sections:
         with report.doing("accepting"):
             async with running(home / "accept") as site:

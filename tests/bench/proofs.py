@@ -27,7 +27,7 @@ def large_pack(rules: int = RULES) -> Protocol:
         n = len(added)
         first, second = facts[n * 7 % len(facts)], facts[(n * 11 + 3) % len(facts)]
         when = tuple(_worse_than(slots, fact, n % 5) for fact in dict.fromkeys((first, second)))
-        then = Then(rest_days=n % 3, running="withheld" if n % 4 == 0 else None)
+        then = Then(rest_days=3 + n % 3)
         steps = tuple(ladder[n % 20 : n % 20 + 3])
         added.append(Rule(f"added-{n}", "hold", "", when, then, ("milepost-default",), "expert_default", steps))
     read = {slot.fact: CATALOGUE[slot.fact] for slot in slots}

@@ -1,7 +1,7 @@
 """From checked text to a `Protocol`: facts resolved, values encoded, scopes expanded, the hash taken."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -77,7 +77,7 @@ class Compiler:
         self._population()
         self._numbers()
         texts = {rule.rule: rule for source in (*self.floors, own) for rule in source.text.rules}
-        rules = tuple(self._excepted(rule, texts[rule.id].unless, rules) for rule in rules)
+        rules = tuple(self._excepted(rule, texts, rules) for rule in rules)
         for n, one_rule in enumerate(pack.rules):
             if sum(other.id == one_rule.rule for other in rules) > 1:
                 self._fault(f"rules[{n}].rule", f"rule {one_rule.rule} stands twice; give each its own id")
@@ -165,8 +165,9 @@ class Compiler:
                 meant = f"; did you mean {near[0]}?" if near else "; add it there with its evidence"
                 self._fault(path, f"{cite} is not among the sources{meant}", "SAFE-10")
 
-    def _excepted(self, rule: Rule, unless: Sequence[str], rules: Sequence[Rule]) -> Rule:
+    def _excepted(self, rule: Rule, texts: Mapping[str, RuleText], rules: Sequence[Rule]) -> Rule:
         """The rule with the opposite of what excepts it among its conditions."""
+        unless = texts[rule.id].unless
         if not unless:
             return rule
         path = next((f"rules[{n}].unless" for n, text in enumerate(self.pack.rules) if text.rule == rule.id), "rules")
@@ -178,7 +179,7 @@ class Compiler:
             if found is None or found.id == rule.id:
                 near = ", ".join(get_close_matches(name, [other.id for other in rules]))
                 self._fault(path, f"{name} is not another rule of this pack; nearest: {near or 'none'}")
-            elif found.excepted_by or (len(found.when) != 1 and any(isinstance(one, AnyOf) for one in found.when)):
+            elif texts[found.id].unless or (len(found.when) != 1 and any(isinstance(one, AnyOf) for one in found.when)):
                 told = "its conditions must be single ones, or one `any`, without exceptions of its own"
                 self._fault(path, f"{name} cannot except another rule: {told}", "CYCLE")
             else:

@@ -14,6 +14,7 @@ def check(case: Case) -> Iterator[Finding]:
     if len(protocol.rules) > MAX_RULES:
         said = f"{len(protocol.rules)} rules with the floor; a pack has at most {MAX_RULES}"
         yield Finding(CODE, "error", *case.at("rules"), said, fix="Split the pack by population.")
+        return
     try:
         compile_pack(protocol)
     except PackRefused as refused:

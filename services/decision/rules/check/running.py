@@ -38,7 +38,7 @@ from services.decision.rules.prove.solver import Unproved
 CHECKS: dict[str, Check] = {
     module.CODE: module.check
     for module in (
-        *(cost, bound, live, dead, vacuous, subsumed, overlap, gap),
+        *(bound, cost, live, dead, vacuous, subsumed, overlap, gap),
         *(safe_01, safe_02, safe_03, safe_04, safe_05, safe_06, safe_07),
         *(safe_08, safe_09, safe_10, safe_11, safe_12, safe_13, safe_14),
     )
@@ -48,6 +48,8 @@ AT_READING = ("FORM", "TYPE", "UNIT", "INSTR", "CYCLE")
 
 NEVER_WAIVED = (*AT_READING, "COST", "BOUND", "SAFE-06", "SAFE-12", "SAFE-14")
 """Red flags, engine faults, waivers themselves, and what no engine could run."""
+
+FIRST = ("BOUND", "COST")
 
 ORDER = ("error", "warning", "info")
 
@@ -72,7 +74,11 @@ def check_protocol(protocol: Protocol, on: date | None = None) -> tuple[Finding,
 
 
 def run(case: Case, checks: Sequence[str] = tuple(CHECKS)) -> tuple[Finding, ...]:
-    found = [_waived(case, finding) for code in checks for finding in _run_one(case, code)]
+    found: list[Finding] = []
+    for code in checks:
+        found += [_waived(case, finding) for finding in _run_one(case, code)]
+        if code in FIRST and any(finding.severity == "error" for finding in found):
+            break  # What no engine could run is not proved either: that could take for ever.
     return tuple(sorted(found, key=lambda finding: (ORDER.index(finding.severity), finding.file, finding.line, finding.column)))
 
 

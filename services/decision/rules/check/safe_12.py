@@ -11,7 +11,7 @@ LONGEST = timedelta(days=365)
 
 
 def check(case: Case) -> Iterator[Finding]:
-    from services.decision.rules.check.running import AT_READING, CHECKS, NEVER_WAIVED
+    from services.decision.rules.check.running import AT_READING, CHECKS, NEVER_WAIVED  # The list of checks names this one.
 
     if case.pack is None:
         return

@@ -55,19 +55,17 @@ def missing_never_advances(proof: Proof) -> Iterator[Breach]:
             facts,
         )
         solver.require(solver.any(_same_knowledge(proof, fact) for fact in facts))
-    yield from _advances_without(proof, "SAFE-01", ("pain",), proof.protocol.steps)
+    model = proof.find("SAFE-01", _silent(proof, proof.verdict.advance, ("pain",), proof.protocol.steps), well=(proof.state,))
+    if model is not None:
+        athlete = proof.confirmed(proof.athlete(model, proof.state), "advance")
+        yield Breach(athlete, f"An athlete at {athlete.step} with no fact of pain known, all else well, {DONE['advance']}.")
 
 
-def _advances_without(proof: Proof, law: str, families: Sequence[str], steps: Sequence[str]) -> Iterator[Breach]:
-    """An advance at one of these steps while no fact of the families is known."""
+def _silent(proof: Proof, advancing: Term, families: Sequence[str], steps: Sequence[str]) -> Term:
+    """Somebody advances at one of these steps while no fact of the families is known."""
     solver = proof.solver
     silent = [solver.no(proof.state.is_known[name]) for name in proof.space if families_of(proof.protocol, name) & set(families)]
-    goal = solver.all((proof.verdict.advance, *silent, solver.any(proof.place.step[step] for step in steps)))
-    model = proof.find(law, goal, well=(proof.state,))
-    if model is None:
-        return
-    athlete = proof.confirmed(proof.athlete(model, proof.state), "advance")
-    yield Breach(athlete, f"{athlete.words()}, all else well, {DONE['advance']} with nothing known of {' or '.join(families)}.")
+    return solver.all((advancing, *silent, solver.any(proof.place.step[step] for step in steps)))
 
 
 def families_of(protocol: Protocol, fact: str) -> set[str]:
@@ -102,10 +100,18 @@ def worse_never_freer(proof: Proof) -> Iterator[Breach]:
 
 
 def pain_not_alone(proof: Proof) -> Iterator[Breach]:
-    """SAFE-03: no advance while nothing is known of function and technique, nor, once running has begun, of load."""
+    """SAFE-03: no advance's own gates are met while nothing is known of function and technique, nor, on the ladder, of load.
+
+    What holds beside it does not count: an advance must itself rest on more than pain.
+    """
     steps = [step for step in proof.protocol.steps if step != COMPLETE]
-    yield from _advances_without(proof, "SAFE-03", ("function", "technique"), steps)
-    yield from _advances_without(proof, "SAFE-03", ("load",), [step for step in steps if step != ENTRY])
+    for families, where in ((("function", "technique"), steps), (("load",), [step for step in steps if step != ENTRY])):
+        goal = _silent(proof, proof.verdict.advancing, families, where)
+        model = proof.find("SAFE-03", goal, well=(proof.state,))
+        if model is not None:
+            athlete = proof.athlete(model, proof.state)
+            met = f"An athlete at {athlete.step}, all else well, meets every gate of the advance"
+            yield Breach(athlete, f"{met} with nothing known of {' or '.join(families)}.")
 
 
 def red_flag_stops(proof: Proof) -> Iterator[Breach]:

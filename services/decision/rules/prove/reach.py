@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from services.decision.core.conditions import flat
 from services.decision.core.protocol import RUNNING_ORDER, URGENCY_ORDER, Rule
 from services.decision.core.question import applies
 from services.decision.rules.prove.encoding import Verdict, Vote
@@ -77,16 +78,37 @@ def dead_rules(proof: Proof) -> Iterator[tuple[str, str | None]]:
         ]
         questions.append((vote, stronger, solver.all((vote.met, solver.no(solver.any(v.met for v in stronger))))))
     # Every question is put together before the first is asked: the solver is slow to take in more between two answers.
+    dead: dict[str, tuple[int, ...]] = {}
     for vote, stronger, question in questions:
+        mine = _strictness(vote.rule)
+        if mine in dead.values() and any(dead.get(v.rule.id) == mine for v in stronger):
+            # Of two rules that ask the same one must stand: one that is dead silences no other.
+            stronger = [v for v in stronger if v.rule.id not in dead]
+            question = solver.all((vote.met, solver.no(solver.any(v.met for v in stronger))))
         if not solver.possible("DEAD", question):
-            met = solver.find("DEAD", vote.met) if stronger else None
-            yield vote.rule.id, None if met is None else next((v.rule.id for v in stronger if met.holds(v.met)), None)
+            dead[vote.rule.id] = mine
+            yield vote.rule.id, _silenced_by(proof, vote, stronger)
+
+
+def _silenced_by(proof: Proof, vote: Vote, stronger: list[Vote]) -> str | None:
+    """One of the stricter rules that is met wherever the rule is, the first that reads what it reads; None where it is never met."""
+    seen = proof.solver.find("DEAD", vote.met)
+    if seen is None:
+        return None
+    read = _slots(vote.rule)
+    near = sorted((other for other in stronger if seen.holds(other.met)), key=lambda other: not read & _slots(other.rule))
+    always = (other.rule.id for other in near if not proof.solver.possible("DEAD", vote.met, proof.solver.no(other.met)))
+    return next(always, "one or another stricter rule")
+
+
+def _slots(rule: Rule) -> set[int]:
+    return {condition.slot for condition in flat(rule.when)}
 
 
 def _as_strict(strictness: Sequence[tuple[int, ...]], one: int, other: int) -> bool:
-    """`one` asks for everything `other` asks for; of two that ask the same, the first stands."""
+    """`one` asks for everything `other` asks for."""
     mine, yours = strictness[one], strictness[other]
-    return mine[0] >= yours[0] and all(m >= y for m, y in zip(mine, yours, strict=True)) and (mine != yours or one < other)
+    return mine[0] >= yours[0] and all(m >= y for m, y in zip(mine, yours, strict=True))
 
 
 def _strictness(rule: Rule) -> tuple[int, ...]:

@@ -14,8 +14,12 @@ from services.decision.rules.prove.solver import Model, Solver, Term
 
 ASSESSORS = ("self", "coach", "clinician")
 
-ALWAYS_TOLD_APART = {"injury.bone_risk": (0,), "session.rise_next_morning": (0,)}
-"""Borders that the axioms speak of, whether or not a rule does."""
+_SPOKEN_OF = (
+    *("injury.bone_risk", "injury.suits_protocol", "course.at_entry", "session.rise_next_morning", "session.pain_higher_next_morning"),
+    *("referral.open", "engine.faulted", "protocol.expired"),
+)
+ALWAYS_TOLD_APART = dict.fromkeys(_SPOKEN_OF, (0,))
+"""Borders that axioms and laws speak of, whether or not a rule does."""
 
 
 @dataclass(frozen=True, slots=True)
