@@ -193,6 +193,42 @@ athlete_keys = Table(
     PrimaryKeyConstraint("tenant", "athlete"),
 )
 
+# Replays of history. `tenant` null: of all. Everything up to (after_tenant, after_athlete) is done. state: running | done | failed
+replays = Table(
+    "replays",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("tenant", Text, nullable=True),
+    Column("actor", Text, nullable=False),
+    Column("asked", JSONB, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("because", Text, nullable=True),
+    _instant("started_at"),
+    _instant("seen_at"),
+    _instant("ended_at", nullable=True),
+    *(Column(name, BigInteger, nullable=False) for name in ("athletes", "done", "erased", "decisions", "differences")),
+    Column("after_tenant", Text, nullable=True),
+    Column("after_athlete", Text, nullable=True),
+    Index("replays_tenant", "tenant", "started_at"),
+)
+
+# What a replay made otherwise than history has it, numbered from 1: both records side by side.
+replay_differences = Table(
+    "replay_differences",
+    metadata,
+    Column("replay", Text, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("athlete", Text, nullable=False),
+    Column("course", Text, nullable=True),
+    Column("seq", BigInteger, nullable=True),
+    Column("what", Text, nullable=False),
+    Column("fields", ARRAY(Text), nullable=False),
+    Column("stored", LargeBinary, nullable=True),
+    Column("again", LargeBinary, nullable=True),
+    PrimaryKeyConstraint("replay", "n"),
+)
+
 # Projection: one row per course, its latest decision and what the worklist sorts by.
 courses = Table(
     "courses",

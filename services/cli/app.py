@@ -23,6 +23,7 @@ COMMANDS = {
     "migrate": ("services.cli.migrate", "Brings schema and streams of your own servers up to date."),
     "verify": ("services.cli.verify", "Holds history, or a dossier, against its proofs."),
     "checkpoints": ("services.cli.checkpoints", "Writes the signed checkpoints, for a witness to keep."),
+    "replay": ("services.cli.replay", "Decides stored history again and compares."),
     "protocol": ("services.cli.protocol", "Shows the rule packs."),
 }
 

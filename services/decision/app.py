@@ -7,7 +7,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from services.decision import measures
-from services.decision.api import answers, audit, courses, events, explained, migration, pack_life, pack_runs, protocols, recommendations
+from services.decision.api import (
+    answers,
+    audit,
+    courses,
+    events,
+    explained,
+    migration,
+    pack_life,
+    pack_runs,
+    protocols,
+    recommendations,
+    replays,
+)
+from services.decision.audit.whole import driver_url
 from services.decision.cursors import Cursors
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.backtest import Backtests
@@ -44,7 +57,13 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.office = Office(app.state.packs, pool, settings.approval_days)
             app.state.backtests = Backtests(engine, app.state.packs, pool, app.state.office)
             stack.push_async_callback(app.state.backtests.close)
-            for work in (keep(engine, app.state.packs, app.state.office), accompany(engine, app.state.packs, pool)):
+            app.state.replays = replays.Replays(engine, driver_url(settings), app.state.packs, pool)
+            stack.push_async_callback(app.state.replays.close)
+            for work in (
+                app.state.replays.watch(),
+                keep(engine, app.state.packs, app.state.office),
+                accompany(engine, app.state.packs, pool),
+            ):
                 stack.push_async_callback(_ended, asyncio.create_task(work))
             yield
 
@@ -55,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cursors = Cursors(settings.pseudonym_key_bytes)
     problems.install(app)
     telemetry.install(app, "decision")
-    for room in (audit, courses, explained, recommendations, answers, events, protocols, pack_life, pack_runs, migration):
+    for room in (audit, courses, explained, recommendations, answers, events, protocols, pack_life, pack_runs, migration, replays):
         app.include_router(room.router)
     app.include_router(telemetry.health_router(_checks(app)))
     return app

@@ -37,6 +37,7 @@ class Clinic:
     endpoint: str = ""
     delivery: str = ""
     notice: str = ""
+    replay: str = ""
     decision: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -52,6 +53,7 @@ class Clinic:
             "delivery": self.delivery,
             "backtest": f"{self.tenant}-backtest",
             "notice": self.notice,
+            "replay": self.replay,
         }
 
     async def ask(self, method: str, url: str, role: str = "integrator", **more: Any) -> httpx.Response:
@@ -89,6 +91,7 @@ class Clinic:
         )
         assert sent.status_code == 202, sent.text
         await until(lambda: self.became(f"{self.tenant}-session"))
+        self.replay = (await self.ask("POST", f"{self.stack.decision_url}/v1/audit/replays", "auditor", json={})).json()["id"]
         self.decision = (await self.ask("GET", f"{self.stack.decision_url}/v1/courses/{self.tenant}-course/recommendation")).json()
 
 

@@ -1,0 +1,178 @@
+"""One athlete's history decided again, and held against what was decided. Pure.
+
+As known then: events in the order they arrived; every decision must come out byte for byte. As corrected now: what each decision would
+have said had everything that is known now been known at its `as_of`. Under other packs, only the content can be compared.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple
+
+import orjson
+
+from services.decision.audit.packs import Instead, Pinned
+from services.decision.core.athlete import Athlete, Library
+from services.decision.core.decision import ARRIVAL_FIELDS, Decision
+from services.decision.core.placing import META, target_of
+from services.decision.core.protocol import Protocol
+from shared.events import Event, parse
+
+View = Literal["known", "corrected"]
+
+Name = tuple[str, str]
+
+
+class Stored(NamedTuple):
+    """An event of history in its place, and what became of it when it came: (status, path, reason), None where that was not asked for."""
+
+    seq: int
+    body: bytes
+    digest: bytes
+    became: tuple[str, str | None, str | None] | None = None
+
+
+class Made(NamedTuple):
+    """A decision of history."""
+
+    course: str
+    seq: int
+    event_seq: int
+    body: bytes
+
+
+class Difference(NamedTuple):
+    """`what`: decision, outcome, or missing and extra decisions; `fields` that differ; both records as JSON."""
+
+    course: str | None
+    seq: int | None
+    what: str
+    fields: tuple[str, ...]
+    stored: bytes | None
+    again: bytes | None
+
+
+@dataclass(slots=True)
+class Past:
+    """Everything of one athlete that a replay needs, in the order of arrival."""
+
+    tenant: str
+    athlete: str
+    events: list[Stored] = field(default_factory=list)
+    decisions: list[Made] = field(default_factory=list)
+
+    @property
+    def pins(self) -> dict[str, str]:
+        """Course to the pack of its first decision."""
+        return {made.course: orjson.loads(made.body)["protocol"]["hash"] for made in self.decisions if made.seq == 1}
+
+
+def known_then(past: Past, packs: Library, others: Mapping[str, Protocol]) -> Iterator[Difference]:
+    """What differs when the events come as they came."""
+    library = Pinned(Instead(packs, others) if others else packs, {} if others else past.pins)
+    athlete = Athlete(library)
+    stored: dict[int, dict[tuple[str, int], bytes]] = defaultdict(dict)
+    for made in past.decisions:
+        stored[made.event_seq][made.course, made.seq] = made.body
+    for one in past.events:
+        event = parse(orjson.loads(one.body), internal=True)
+        library.about(event)
+        receipt = athlete.receive(event, one.digest)
+        became = (receipt.status, receipt.path, receipt.reason)
+        if one.became is not None and not others and became != one.became:
+            yield Difference(None, one.seq, "outcome", ("status",), _json(one.became), _json(became))
+        again = {(decision.course, decision.seq): decision.encoded for decision in receipt.decisions}
+        yield from _compared(stored.pop(one.seq, {}), again, byte_for_byte=not others)
+    for rest in stored.values():
+        yield from _compared(rest, {}, byte_for_byte=True)
+
+
+def corrected_now(past: Past, packs: Library, others: Mapping[str, Protocol]) -> Iterator[Difference]:
+    """What each decision would have said, had all that is known now been known then."""
+    line = corrected(past, Instead(packs, others) if others else packs, {} if others else past.pins)
+    for made in past.decisions:
+        then = orjson.loads(made.body)
+        found = line.at(made.course, datetime.fromisoformat(then["as_of"]))
+        if found is None:
+            yield Difference(made.course, made.seq, "no longer decided", (), made.body, None)
+            continue
+        fields = _fields(then, found.body)
+        if fields:
+            yield Difference(made.course, made.seq, "decision", fields, made.body, found.encoded)
+
+
+@dataclass(slots=True)
+class Corrected:
+    """The decisions of each course as all knowledge makes them, by the time until which events were taken in."""
+
+    decisions: dict[str, list[tuple[datetime, Decision]]] = field(default_factory=lambda: defaultdict(list))
+
+    def at(self, course: str, moment: datetime) -> Decision | None:
+        """The one that stands at this moment; None before the course began."""
+        found = None
+        for time, decision in self.decisions.get(course, ()):
+            if time > moment:
+                break
+            found = decision
+        return found
+
+
+def corrected(past: Past, packs: Library, pins: Mapping[str, str]) -> Corrected:
+    """The athlete folded in the order of the events' times, each correction and retraction directly behind what it speaks of."""
+    library = Pinned(packs, pins)
+    athlete, found = Athlete(library), Corrected()
+    for time, event, digest in in_order((parse(orjson.loads(one.body), internal=True), one.digest) for one in past.events):
+        library.about(event)
+        for decision in athlete.receive(event, digest).decisions:
+            found.decisions[decision.course].append((time, decision))
+    return found
+
+
+def in_order(events: Iterable[tuple[Event, bytes]]) -> list[tuple[datetime, Event, bytes]]:
+    """(when it takes effect, event, digest), by the fold's order, as if corrections had been known from the start."""
+    known = list(events)
+    by_name: dict[Name, Event] = {(event.source, event.id): event for event, _ in known}
+    moved: dict[Name, datetime] = {}
+    for event, _ in sorted(known, key=lambda one: _place(one[0])):
+        if event.type == META[0] and (time := event.data["data"].get("time")) is not None:
+            moved[target_of(event)] = datetime.fromisoformat(time)
+
+    def place(event: Event) -> tuple[datetime, str, str, int, datetime, str]:
+        target = by_name.get(target_of(event)) if event.type in META else None
+        spoken = event if target is None else target
+        time = moved.get((spoken.source, spoken.id), spoken.time)
+        return (time, spoken.source, spoken.id, int(target is not None), event.time, event.id)
+
+    return sorted(((place(event)[0], event, digest) for event, digest in known), key=lambda one: place(one[1]))
+
+
+def _place(event: Event) -> tuple[datetime, str, str]:
+    return event.time, event.source, event.id
+
+
+def _compared(stored: Mapping[tuple[str, int], bytes], again: Mapping[tuple[str, int], bytes], byte_for_byte: bool) -> Iterator[Difference]:
+    if stored == again:
+        return
+    for course, seq in sorted(stored.keys() | again.keys()):
+        one, other = stored.get((course, seq)), again.get((course, seq))
+        if one == other:
+            continue
+        if one is None or other is None:
+            yield Difference(course, seq, "no longer decided" if other is None else "decided anew", (), one, other)
+            continue
+        fields = _fields(orjson.loads(one), orjson.loads(other), everything=byte_for_byte)
+        if fields or byte_for_byte:
+            yield Difference(course, seq, "decision", fields, one, other)
+
+
+_OF_THE_PACK: Final = ("protocol", "supersedes", "superseded_because", *ARRIVAL_FIELDS)
+
+
+def _fields(one: Mapping[str, Any], other: Mapping[str, Any], everything: bool = False) -> tuple[str, ...]:
+    names = sorted(one.keys() | other.keys())
+    return tuple(name for name in names if (everything or name not in _OF_THE_PACK) and one.get(name) != other.get(name))
+
+
+def _json(became: Sequence[str | None]) -> bytes:
+    return orjson.dumps(dict(zip(("status", "path", "reason"), became, strict=True)))

@@ -1,0 +1,178 @@
+"""What replays read of athletes, and what they keep of themselves."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from services.decision.audit.again import Difference, Made, Past, Stored
+from services.decision.store.athletes import AthleteKey
+from services.decision.store.connection import Connection, touched
+from services.decision.store.rows import OUTSIDE_THE_FOLD
+
+
+class Replay(NamedTuple):
+    """A replay and how far it is; see `shared.tables.replays`."""
+
+    id: str
+    tenant: str | None
+    actor: str
+    asked: dict[str, Any]
+    state: str
+    because: str | None
+    started_at: datetime
+    seen_at: datetime
+    ended_at: datetime | None
+    athletes: int
+    done: int
+    erased: int
+    decisions: int
+    differences: int
+    after_tenant: str | None
+    after_athlete: str | None
+
+
+class Kept(NamedTuple):
+    n: int
+    tenant: str
+    athlete: str
+    difference: Difference
+
+
+_COLUMNS = (
+    "id, tenant, actor, asked::text AS asked, state, because, started_at, seen_at, ended_at, athletes, done, erased, decisions,"
+    " differences, after_tenant, after_athlete"
+)
+
+_ATHLETES = """
+SELECT tenant, athlete FROM keys.athlete_keys
+WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR athlete = $2) AND (tenant, athlete) > ($3, $4)
+ORDER BY tenant, athlete LIMIT $5
+"""
+
+_EVENTS = f"""
+SELECT e.tenant, e.athlete, e.seq, e.body, e.digest, o.status, o.path, o.reason
+FROM unnest($1::text[], $2::text[]) AS wanted(tenant, athlete)
+JOIN events AS e ON e.tenant = wanted.tenant AND e.athlete = wanted.athlete
+JOIN event_outcomes AS o ON o.tenant = e.tenant AND o.source = e.source AND o.id = e.id AND o.seq = e.seq AND o.n <= 0
+WHERE o.n <> {OUTSIDE_THE_FOLD} ORDER BY e.partition, e.seq
+"""
+
+_DECISIONS = """
+SELECT d.tenant, c.athlete, d.course, d.seq, d.event_seq, d.body
+FROM unnest($1::text[], $2::text[]) AS wanted(tenant, athlete)
+JOIN courses AS c ON c.tenant = wanted.tenant AND c.athlete = wanted.athlete
+JOIN decisions AS d ON d.tenant = c.tenant AND d.course = c.course
+ORDER BY d.tenant, d.course, d.seq
+"""
+
+
+async def athletes(connection: Connection, tenant: str | None, athlete: str | None, after: AthleteKey, limit: int) -> list[AthleteKey]:
+    """Those with a history, behind `after`, in order."""
+    return [(row["tenant"], row["athlete"]) for row in await connection.fetch(_ATHLETES, tenant, athlete, *after, limit)]
+
+
+async def count(connection: Connection, tenant: str | None, athlete: str | None) -> int:
+    query = "SELECT count(*) FROM keys.athlete_keys WHERE ($1::text IS NULL OR tenant = $1) AND ($2::text IS NULL OR athlete = $2)"
+    return int(await connection.fetchval(query, tenant, athlete))
+
+
+async def erased(connection: Connection, wanted: Sequence[AthleteKey]) -> set[AthleteKey]:
+    """Those whose keys were destroyed: nothing of theirs can be read."""
+    rows = await connection.fetch(
+        "SELECT k.tenant, k.athlete FROM unnest($1::text[], $2::text[]) AS n(tenant, athlete)"
+        " JOIN keys.athlete_keys AS k ON k.tenant = n.tenant AND k.athlete = n.athlete WHERE k.wrapped IS NULL",
+        *(list(column) for column in zip(*wanted, strict=True)),
+    )
+    return {(row["tenant"], row["athlete"]) for row in rows}
+
+
+async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> list[Past]:
+    """The histories of these athletes, in their order."""
+    found = {key: Past(*key) for key in wanted}
+    columns = [list(column) for column in zip(*wanted, strict=True)]
+    for row in await connection.fetch(_EVENTS, *columns):
+        stored = Stored(row["seq"], row["body"], row["digest"], (row["status"], row["path"], row["reason"]))
+        found[row["tenant"], row["athlete"]].events.append(stored)
+    for row in await connection.fetch(_DECISIONS, *columns):
+        found[row["tenant"], row["athlete"]].decisions.append(Made(row["course"], row["seq"], row["event_seq"], row["body"]))
+    return list(found.values())
+
+
+async def begin(connection: Connection, id: str, tenant: str | None, actor: str, asked: dict[str, Any], athletes: int) -> None:
+    await connection.execute(
+        "INSERT INTO replays (id, tenant, actor, asked, state, started_at, seen_at, athletes, done, erased, decisions, differences)"
+        " VALUES ($1, $2, $3, $4, 'running', clock_timestamp(), clock_timestamp(), $5, 0, 0, 0, 0)",
+        id,
+        tenant,
+        actor,
+        orjson.dumps(asked).decode(),
+        athletes,
+    )
+
+
+async def read(connection: Connection, id: str) -> Replay | None:
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM replays WHERE id = $1", id)
+    return None if row is None else Replay(*row)._replace(asked=orjson.loads(row["asked"]))
+
+
+async def claim(connection: Connection, silent_s: float) -> list[str]:
+    """Takes over replays of which nothing was heard for so long: their process ended. A second process that asks gets none of them."""
+    rows = await connection.fetch(
+        "UPDATE replays SET seen_at = clock_timestamp() WHERE state = 'running' AND actor <> 'milepost replay'"
+        " AND seen_at < clock_timestamp() - make_interval(secs => $1) RETURNING id",
+        silent_s,
+    )
+    return [row["id"] for row in rows]
+
+
+async def progress(
+    connection: Connection, id: str, before: Replay, after: AthleteKey, counts: tuple[int, int, int], found: Sequence[Kept], total: int
+) -> bool:
+    """Keeps one round: (athletes, erased, decisions) more, and what differed. False when somebody else went on from there meanwhile."""
+    async with connection.transaction():
+        tag = await connection.execute(
+            "UPDATE replays SET seen_at = clock_timestamp(), done = done + $2, erased = erased + $3, decisions = decisions + $4,"
+            " differences = differences + $5, after_tenant = $6, after_athlete = $7"
+            " WHERE id = $1 AND after_athlete IS NOT DISTINCT FROM $8 AND after_tenant IS NOT DISTINCT FROM $9 AND state = 'running'",
+            id,
+            *counts,
+            total,
+            *after,
+            before.after_athlete,
+            before.after_tenant,
+        )
+        if touched(tag) != 1:
+            return False
+        if found:
+            await connection.executemany(
+                "INSERT INTO replay_differences (replay, n, tenant, athlete, course, seq, what, fields, stored, again)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                [(id, one.n, one.tenant, one.athlete, *_columns(one.difference)) for one in found],
+            )
+    return True
+
+
+async def end(connection: Connection, id: str, state: str, because: str | None) -> None:
+    await connection.execute(
+        "UPDATE replays SET state = $2, because = $3, ended_at = clock_timestamp(), seen_at = clock_timestamp() WHERE id = $1",
+        id,
+        state,
+        because,
+    )
+
+
+async def differences(connection: Connection, id: str, after: int, limit: int) -> list[Kept]:
+    rows = await connection.fetch(
+        "SELECT n, tenant, athlete, course, seq, what, fields, stored, again FROM replay_differences WHERE replay = $1 AND n > $2"
+        " ORDER BY n LIMIT $3",
+        id,
+        after,
+        limit,
+    )
+    return [Kept(row[0], row[1], row[2], Difference(row[3], row[4], row[5], tuple(row[6]), row[7], row[8])) for row in rows]
+
+
+def _columns(difference: Difference) -> tuple[Any, ...]:
+    return (*difference[:3], list(difference.fields), *difference[4:])
