@@ -89,6 +89,15 @@ def faults_of(tmp_path: Path, text: str) -> list[str]:
         ("rest_days: {", "rest_days: 2\nrest_days: {", "duplicate key"),
         ("{days: 1", "{days: &one 1", "anchors"),
         ("version: 1.0.0", "version:\t1.0.0\n\tx: 2", "is not YAML"),
+        ("title: Walk-run", "title: Walk\trun", "a tab stands here"),
+        ("rest_days: {days: 1", "rest_days: {days: 1, days: 2", "duplicate key, days"),
+        ("rest_days: {days: 1", "rest_days: {[days]: 1, days: 1", "a key is one word"),
+        ("format: 1", "%YAML 1.1\n---\nformat: 1", "directives are not allowed"),
+        ("format: 1", "---\nformat: 1\n---\n", "is not YAML"),
+        ("review_by: 2027-11-22", "review_by: 2027-02-30", "is not a date of the calendar"),
+        ("includes: [floor]", "includes: [*floor]", "anchors"),
+        ("includes: [floor]", "includes: !!str [floor]", "tags"),
+        ("unclean_restarts: false", "unclean_restarts: off", "write true or false"),
     ],
 )
 def test_every_fault_of_a_pack_is_told_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:

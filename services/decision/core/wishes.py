@@ -23,6 +23,7 @@ _IF = {
     ("pelvic.symptoms_open", False): "a clinician reviewed the pelvic symptoms",
     ("protocol.expired", False): "the course were moved to a protocol still in force",
     ("referral.open", False): "a clinician recorded the review of the red flag",
+    ("release.of_next_step", True): "a clinician released the next step",
     ("review.rest_or_night_pain", False): "a clinician reviewed the rest or night pain",
     ("session.above_dose", False): "the last session had not been more than the dose",
     ("session.above_step", False): "the last session had not been above the step",
@@ -49,12 +50,15 @@ _IF = {
     ("session.technique_ok", True): "technique were seen to be good",
     ("surgery.more_than_reconstruction", False): "no more was done than the reconstruction of the ligament",
     ("skipped.for_pain", False): "no session had been skipped for pain",
+    ("surface.first_outdoors", False): "the last run had not been the first outdoors",
+    ("swelling.first_1_after_2", False): "swelling were assessed once more since it was 2+",
 }
 _IF_LESS = {
     "break.days": "the last run were more recent",
     "cadence.off_own_median_pct": "cadence were nearer its own median",
     "heart_rate.above_own_median": "mean heart rate were nearer its own median",
     "illness.now": "the illness were over",
+    "load.week_pct": "the minutes of the week were nearer those of the week before",
     "rate.room": "the rate cap had room for a step",
     "sleep.short_nights": "sleep were 5 h a night or more",
     "step.failures": "the step had led back less often",

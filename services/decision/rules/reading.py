@@ -1,22 +1,44 @@
-"""From a YAML file to checked text: YAML 1.2 only, no anchors, no duplicate keys, bounded size; every fault with line and column."""
+"""From a YAML file to checked text: YAML 1.2's core words only, no anchors, no key twice, bounded; every fault with line and column."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from services.decision.rules.faults import FaultyPack, PackFault
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
 M = TypeVar("M", bound=BaseModel)
+
+_REFUSED = {
+    "AnchorToken": "anchors, aliases and tags are not allowed; write it out",
+    "AliasToken": "anchors, aliases and tags are not allowed; write it out",
+    "TagToken": "anchors, aliases and tags are not allowed; write it out",
+    "DirectiveToken": "directives are not allowed; take the line out",
+}
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Composes nodes and resolves plain words as the core schema of YAML 1.2 does, and dates: `yes`, `on` and `1:30` stay text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+
+for _tag, _form, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("date", r"[0-9]{4}-[0-9]{2}-[0-9]{2}", list("0123456789")),
+):
+    _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_form})$"), _first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +48,7 @@ class Source(Generic[M]):
     name: str
     text: M
     raw: bytes
-    tree: Any
+    tree: Node | None
 
     def fault(self, path: str, sentence: str, code: str = "FORM") -> PackFault:
         """A fault at a path as `rules[3].when[0].fact`: at the deepest part of it that the file has."""
@@ -48,13 +70,17 @@ def read(path: Path, model: type[M]) -> Source[M]:
 def parse(name: str, raw: bytes, model: type[M]) -> Source[M]:
     """The same of bytes at hand; `name` is what faults call it."""
     tree = _tree(name, raw)
+    faults: list[PackFault] = []
+    plain = _plain(name, tree, faults)
+    if faults:
+        raise FaultyPack(faults)
     try:
-        return Source(name, model.model_validate(_plain(tree)), raw, tree)
+        return Source(name, model.model_validate(plain), raw, tree)
     except ValidationError as error:
         raise FaultyPack([_fault(name, tree, one) for one in error.errors()]) from error
 
 
-def _tree(name: str, raw: bytes) -> Any:
+def _tree(name: str, raw: bytes) -> Node | None:
     if len(raw) > MAX_BYTES:
         raise FaultyPack(
             [PackFault(name, 1, 1, "", f"is larger than {MAX_BYTES} bytes; a pack is at most that: split it, or shorten its prose")]
@@ -63,47 +89,78 @@ def _tree(name: str, raw: bytes) -> Any:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise FaultyPack([PackFault(name, 1, 1, "", "is not UTF-8 text")]) from error
-    yaml = YAML(typ="rt", pure=True)
-    yaml.version = (1, 2)
+    if "\t" in text:
+        before, _, _ = text.partition("\t")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        raise FaultyPack([PackFault(name, line, column, "", "is not YAML of this language: a tab stands here; write spaces")])
     try:
-        depth = 0
-        for token in yaml.scan(text):
-            kind = type(token).__name__
-            depth += kind.endswith("StartToken") and kind != "StreamStartToken"
-            depth -= kind.endswith("EndToken") and kind != "StreamEndToken"
-            told = None
-            if kind in ("AnchorToken", "AliasToken", "TagToken"):
-                told = "anchors, aliases and tags are not allowed; write it out"
-            elif depth > MAX_DEPTH:
-                told = f"is nested more than {MAX_DEPTH} deep; a pack never needs that"
-            if told is not None:
-                mark = token.start_mark
-                raise FaultyPack([PackFault(name, mark.line + 1, mark.column + 1, "", told)])
-        return yaml.load(text)
-    except MarkedYAMLError as error:
+        _bounded(name, text)
+        return yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         raise FaultyPack([PackFault(name, line, column, "", f"is not YAML: {str(error.problem).splitlines()[0]}")]) from error
-    except (YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise FaultyPack([PackFault(name, 1, 1, "", "is not YAML that can be read")]) from error
 
 
-def _plain(node: Any) -> Any:
-    if isinstance(node, CommentedMap):
-        return {str(key): _plain(value) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        return [_plain(value) for value in node]
-    if isinstance(node, bool) or node is None:
-        return node
-    if isinstance(node, date) and not isinstance(node, datetime):
-        return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
+def _bounded(name: str, text: str) -> None:
+    """Looks at the tokens before anything is built from them: nothing that refers elsewhere, nothing nested without end."""
+    depth = 0
+    for token in yaml.scan(text, Loader=_Loader):
+        kind = type(token).__name__
+        depth += kind.endswith("StartToken") and kind not in ("StreamStartToken", "DocumentStartToken")
+        depth -= kind.endswith("EndToken") and kind not in ("StreamEndToken", "DocumentEndToken")
+        told = _REFUSED.get(kind)
+        if told is None and depth > MAX_DEPTH:
+            told = f"is nested more than {MAX_DEPTH} deep; a pack never needs that"
+        if told is not None:
+            mark = token.start_mark
+            raise FaultyPack([PackFault(name, mark.line + 1, mark.column + 1, "", told)])
 
 
-def _fault(name: str, tree: Any, error: Any) -> PackFault:
+def _plain(name: str, node: Node | None, faults: list[PackFault]) -> Any:
+    """What the node says; keys are text. Keys that stand twice and dates that are none are added to the faults."""
+    if isinstance(node, MappingNode):
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                faults.append(_at(name, key, "a key is one word here, not a list or a mapping"))
+            elif key.value in found:
+                faults.append(_at(name, key, f"is not YAML: found a duplicate key, {key.value}; take one of them out"))
+            else:
+                found[key.value] = _plain(name, value, faults)
+        return found
+    if isinstance(node, SequenceNode):
+        return [_plain(name, one, faults) for one in node.value]
+    return None if node is None else _scalar(name, node, faults)
+
+
+def _scalar(name: str, node: Node, faults: list[PackFault]) -> Any:
+    text: str = node.value
+    match node.tag:
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int":
+            return int(text) if len(text) < 20 else text
+        case "float":
+            return float(text)
+        case "date":
+            try:
+                return date.fromisoformat(text)
+            except ValueError:
+                faults.append(_at(name, node, f"{text} is not a date of the calendar"))
+                return None
+    return text
+
+
+def _at(name: str, node: Node, sentence: str) -> PackFault:
+    return PackFault(name, node.start_mark.line + 1, node.start_mark.column + 1, "", sentence)
+
+
+def _fault(name: str, tree: Node | None, error: Any) -> PackFault:
     places = [part for part in error["loc"] if isinstance(part, int) or not part[:1].isupper()]
     line, column = place(tree, places)
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in places).lstrip(".")
@@ -136,16 +193,17 @@ def _sentence(error: Any) -> str:
     return f"{told}; found {str(found)[:60]!r}" if isinstance(found, (str, int, float, bool)) else told
 
 
-def place(tree: Any, parts: Sequence[str | int]) -> tuple[int, int]:
+def place(tree: Node | None, parts: Sequence[str | int]) -> tuple[int, int]:
     """Line and column, from 1, of the deepest part of the path that the tree has."""
     line, column, node = 1, 1, tree
     for part in parts:
-        mark = getattr(node, "lc", None)
-        try:
-            if mark is not None:
-                at = mark.key(part) if isinstance(node, CommentedMap) else mark.item(part)
-                line, column = at[0] + 1, at[1] + 1
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
+        if isinstance(node, MappingNode):
+            found = next(((key, value) for key, value in node.value if key.value == str(part)), None)
+        elif isinstance(node, SequenceNode) and isinstance(part, int) and part < len(node.value):
+            found = (node.value[part], node.value[part])
+        else:
+            found = None
+        if found is None:
             break
+        line, column, node = found[0].start_mark.line + 1, found[0].start_mark.column + 1, found[1]
     return line, column
