@@ -79,8 +79,10 @@ def test_old_tests_do_not_open_the_entry_gate() -> None:
 def test_both_sides_injured_makes_a_symmetry_index_unknown() -> None:
     start = started()
     start["data"]["injury"]["side"] = "bilateral"
-    body = last([start, *entry_tests(), *calm_week()])
-    assert body["action"] == "hold" and any("both sides" in lack for lack in body["missing"])
+    athlete, made = receive_all([start, *entry_tests(), *calm_week()])
+    found = next(one for one in athlete.facts("c1") if one["fact"] == "milestone.single_leg_hop.lsi_pct")
+    assert found["value"] is None and "both sides" in found["why_unknown"]
+    assert made[-1].body["action"] == "hold" and any("quadriceps strength" in lack for lack in made[-1].body["missing"])
 
 
 def test_two_steps_in_seven_days_is_the_cap_and_the_date_it_ends_is_told() -> None:

@@ -166,6 +166,11 @@ def _(view: View) -> Fact:
     return Fact(view.course.started["injury"]["site"], (view.course.start_key,))
 
 
+@fact("injury.bilateral", "boolean", "", "none", "population", "both sides are injured", "the injured side")
+def _(view: View) -> Fact:
+    return Fact(view.course.side == "bilateral", (view.course.start_key,))
+
+
 @fact("injury.tissue", "choice", "", "none", "population", "the injured tissue", "the injured tissue", choices=TISSUES)
 def _(view: View) -> Fact:
     return Fact(view.course.tissue, (view.course.start_key,))
