@@ -15,11 +15,11 @@ from time import monotonic
 
 from rich.console import Console
 
-from tests.bench import accept, chain, machine, proofs, pure, webhooks
+from tests.bench import accept, chain, machine, proofs, pure, rules, webhooks
 from tests.bench.figures import Figure, as_json, console, table
 from tests.bench.site import TENANT, Site, running
 
-SECTIONS = ("pure", "proofs", "accept", "chain", "webhooks")
+SECTIONS = ("pure", "rules", "proofs", "accept", "chain", "webhooks")
 RESULTS = Path(".milepost") / "bench"
 
 
@@ -50,6 +50,9 @@ async def measure(home: Path, sections: Sequence[str], report: Report) -> None:
     if "proofs" in sections:
         with report.doing("checking and proving packs"):
             report.add("Check and prove a pack, every check and safety law", proofs.measure())
+    if "rules" in sections:
+        with report.doing("judging a table of rules beside its peers"):
+            report.add("A table of rules: the engines and their peers, same questions, same answers", rules.measure())
     if "accept" in sections:
         with report.doing("accepting"):
             async with running(home / "accept") as site:
