@@ -4,6 +4,7 @@ Every function takes and gives plain data, so that it can run in another process
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from services.decision.core.conditions import flat
@@ -13,13 +14,12 @@ from services.decision.engines.durable import EngineFault, PackRefused, SecondEn
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.states import Region
 from services.decision.lifecycle.store import Source
+from services.decision.rules.check import check_pack
 from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.library import Pack, load_recorded, load_text
 from services.decision.rules.testing.stories import tell_all
 
 FAULTS_KEPT: Final = 200
-MAX_RULES: Final = 400
-"""Twice the pack that the targets are set for; the second engine takes 1,700 decisions a second with a quarter of 200 rules firing."""
 UNCOMPARED: Final = Region("not-compared", "where the two differ could not be computed: taken as more permissive everywhere", True)
 
 
@@ -35,13 +35,17 @@ def read(name: str, raw: bytes) -> dict[str, Any]:
 
 
 def check(name: str, raw: bytes) -> dict[str, Any]:
-    """`{ok, content, faults}`: whether nothing forbids to publish it; `content` is its hash with the floors as they are now."""
+    """`{ok, content, faults, warnings}`: whether nothing forbids to publish it; `content` is its hash with the floors as they are now."""
     try:
         pack = load_text(name, raw)
     except FaultyPack as faulty:
-        return {"ok": False, "content": None, "faults": _told(faulty.faults)}
-    faults = [*_limits(pack), *_lints(pack)]
-    return {"ok": not faults, "content": pack.protocol.hash, "faults": faults[:FAULTS_KEPT]}
+        return {"ok": False, "content": None, "faults": _told(faulty.faults), "warnings": []}
+    found = [finding.as_json() for finding in check_pack(pack, datetime.now(UTC).date())]
+    faults = [one for one in found if one["severity"] == "error"]
+    if not faults:
+        faults = _limits(pack)
+    told = {"faults": faults[:FAULTS_KEPT], "warnings": [one for one in found if one["severity"] != "error"][:FAULTS_KEPT]}
+    return {"ok": not faults, "content": pack.protocol.hash, **told}
 
 
 def test(name: str, raw: bytes) -> dict[str, Any]:
@@ -69,13 +73,6 @@ def more_conservative(now: Source, other: Source) -> bool:
 
 def _limits(pack: Pack) -> list[dict[str, Any]]:
     """What the engines cannot hold or answer would else be found when an athlete waits: the second is loaded, in its process, and asked."""
-    if len(pack.protocol.rules) > MAX_RULES:
-        return [
-            _limit(
-                pack,
-                f"{len(pack.protocol.rules)} rules, with the floor's, are more than the {MAX_RULES} that there is time for",
-            )
-        ]
     try:
         with SecondEngine({pack.protocol.hash: pack.protocol}) as second:
             questions = list(_questions(pack.protocol))
@@ -106,10 +103,6 @@ def _questions(protocol: Protocol) -> Iterator[Question]:
                 yield Question(protocol.hash, values, rung, tissue, reference.judge(protocol, values, rung, tissue))
 
 
-def _lints(pack: Pack) -> list[dict[str, Any]]:
-    return []
-
-
 def _same_rules(one: Protocol, other: Protocol) -> bool:
     names = ("ladder", "slots", "rules", "clean", "population", "progress", "rates", "deload", "second_setback")
     same = all(getattr(one, name) == getattr(other, name) for name in names)
@@ -121,4 +114,4 @@ def _told(faults: Sequence[PackFault]) -> list[dict[str, Any]]:
 
 
 def _shown(code: str, fault: PackFault) -> dict[str, Any]:
-    return {"code": code, "line": fault.line, "column": fault.column, "path": fault.path, "sentence": fault.sentence}
+    return {"code": code, "severity": "error", "line": fault.line, "column": fault.column, "path": fault.path, "sentence": fault.sentence}

@@ -91,9 +91,9 @@ async def test_a_pack_beyond_what_the_engines_have_time_for_does_not_pass_its_ch
     cite: [trials-2023]
     grade: primary
 """
-    many = "".join(one.format(n=n) for n in range(review.MAX_RULES))
+    many = "".join(one.format(n=n) for n in range(400))
     report = review.check("mil-knee-overuse", SHIPPED_TEXT.replace("rules:\n", "rules:\n" + many, 1).encode())
-    assert not report["ok"] and "more than the 400" in report["faults"][0]["sentence"] and report["faults"][0]["code"] == "ENGINE"
+    assert not report["ok"] and "COST" in {fault["code"] for fault in report["faults"]}
 
 
 async def test_a_pack_that_the_second_engine_refuses_or_answers_otherwise_does_not_pass_its_check(monkeypatch: pytest.MonkeyPatch):
