@@ -9,22 +9,32 @@ ACTIONS: Final = ("advance", "hold", "regress")
 RUNNING: Final = ("as_dosed", "repeat", "walk_only", "withheld")
 URGENCIES: Final = ("routine", "review", "stop_and_refer")
 
+AFTER_CLINICIAN: Final = "after_clinician"
+STATUS_ONLY: Final = "status_only"
+DIRECT: Final = "direct"
 AWAITING: Final = "awaiting_clinician"
 RELEASED: Final = "released"
 
 
-def released(decision: Record, standing_dose: Record | None) -> dict[str, Any]:
+def released(decision: Record, standing_dose: Record | None, release: str = AFTER_CLINICIAN) -> dict[str, Any]:
     """The reduced form: what to do next, without reasons, flags, symptoms or evidence.
 
     An advance is released once its answer is `accepted`; until then `status` is `awaiting_clinician` and the dose is that of the
-    step in force, `standing_dose`.
+    step in force, `standing_dose`. The tenant's policy `release` may be `status_only`: neither step nor dose is told; or `direct`: every
+    advance counts as released.
     """
-    awaiting = decision["action"] == "advance" and not accepted(decision)
+    awaiting = decision["action"] == "advance" and not accepted(decision) and release != DIRECT
     step = decision["from_step"] if awaiting else decision["to_step"]
     dose = standing_dose if awaiting else decision["dose"]
     running = "repeat" if awaiting and decision["running"] == "as_dosed" else decision["running"]
     if awaiting and dose is None:
         running = "withheld"
+    if release == STATUS_ONLY:
+        return {**_shown(decision, awaiting, None, None, running), "summary": _status(running, awaiting)}
+    return {**_shown(decision, awaiting, step, dose, running), "summary": _sentence(step, running, decision["not_before"], awaiting)}
+
+
+def _shown(decision: Record, awaiting: bool, step: str | None, dose: Record | None, running: str) -> dict[str, Any]:
     return {
         "course": decision["course"],
         "subject": decision["subject"],
@@ -36,10 +46,15 @@ def released(decision: Record, standing_dose: Record | None) -> dict[str, Any]:
         "not_before": decision["not_before"],
         "stop_if": decision["stop_if"],
         "report_due": decision["report_due"],
-        "summary": _sentence(step, running, decision["not_before"], awaiting),
         "as_of": decision["as_of"],
         "as_at": decision["as_at"],
     }
+
+
+def _status(running: str, awaiting: bool) -> str:
+    if running in ("withheld", "walk_only"):
+        return "No running for now." if running == "withheld" else "Walking only for now."
+    return "A clinician has yet to answer." if awaiting else "The next session is released; the clinician tells the dose."
 
 
 def accepted(decision: Record) -> bool:

@@ -8,12 +8,14 @@ from fastapi import FastAPI
 
 from services.decision import measures
 from services.decision.api import (
+    answer_pages,
     answers,
     audit,
     courses,
     events,
     explained,
     migration,
+    overrides,
     pack_life,
     pack_runs,
     protocols,
@@ -74,7 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cursors = Cursors(settings.pseudonym_key_bytes)
     problems.install(app)
     telemetry.install(app, "decision")
-    for room in (audit, courses, explained, recommendations, answers, events, protocols, pack_life, pack_runs, migration, replays):
+    rooms = (audit, courses, explained, recommendations, answers, answer_pages, overrides, events, protocols)
+    for room in (*rooms, pack_life, pack_runs, migration, replays):
         app.include_router(room.router)
     app.include_router(telemetry.health_router(_checks(app)))
     return app

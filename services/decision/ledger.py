@@ -18,9 +18,11 @@ from services.decision.store.rows import (
     Head,
     OutboxRow,
     OutcomeRow,
+    TermsRow,
     TimerRow,
     Writes,
 )
+from shared.events.terms import terms_of
 
 STARTED = "milepost.course.started"
 ENDED = "milepost.course.ended"
@@ -78,6 +80,7 @@ def _enter(writes: Writes, numbers: dict[int, int], arrival: Arrival) -> None:
             arrival.body,
         )
     )
+    _note_terms(writes, arrival)
     writes.outcomes.append(OutcomeRow(arrival.tenant, arrival.source, arrival.id, seq, n, status, path, reason, arrival.partition))
     if status == "refused":
         writes.outbox.append(_refusal(arrival, arrival.source, arrival.id, arrival.type, path, reason))
@@ -92,6 +95,18 @@ def _enter(writes: Writes, numbers: dict[int, int], arrival: Arrival) -> None:
             writes.outbox.append(_refusal(arrival, change.source, change.id, None, path, reason))
     for decision in arrival.receipt.decisions:
         _decide(writes, arrival, decision, seq)
+
+
+def _note_terms(writes: Writes, arrival: Arrival) -> None:
+    """What the source of an event asks for, by the event's id; where the event corrects another, by that one's id as well, since what is
+    decided names the event that was corrected."""
+    if arrival.event is None or "terms" not in arrival.event.extensions:
+        return
+    terms = " ".join(terms_of(arrival.event.extensions["terms"]))
+    writes.terms.append(TermsRow(arrival.tenant, arrival.source, arrival.id, arrival.athlete, terms))
+    if (corrected := arrival.event.data.get("corrects")) is not None:
+        # Under a source of its own: the corrected event may have terms too, and both hold.
+        writes.terms.append(TermsRow(arrival.tenant, f"{arrival.source} {arrival.id}", corrected, arrival.athlete, terms))
 
 
 def _outcome(arrival: Arrival) -> tuple[str, str | None, str | None, int]:
@@ -142,13 +157,14 @@ def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int
     writes.timers[tenant, course] = [
         TimerRow(tenant, course, kind, arrival.athlete, arrival.partition, moment(at)) for kind, at in dict(decision.due).items()
     ]
-    told = {"source": source, "id": cause, "type": cause_type}
+    told, zone = {"source": source, "id": cause, "type": cause_type}, {"zone": decision.state["timezone"]}
+    named = {**zone, "body": {"course": course, "protocol": protocol}}
     if decision.seq == 1:
-        writes.outbox.append(message(arrival, "course.started", course, told, {"body": {"course": course, "protocol": protocol}}))
+        writes.outbox.append(message(arrival, "course.started", course, told, named))
     # The decision itself stands in history; written here too, it would double what each transaction has to sync.
-    writes.outbox.append(message(arrival, "decision", course, told, {"seq": decision.seq}))
+    writes.outbox.append(message(arrival, "decision", course, told, {**zone, "seq": decision.seq}))
     if cause_type == ENDED:
-        writes.outbox.append(message(arrival, "course.ended", course, told, {"body": {"course": course, "protocol": protocol}}))
+        writes.outbox.append(message(arrival, "course.ended", course, told, named))
 
 
 def _refusal(arrival: Arrival, source: str, event: str, kind: str | None, path: str | None, reason: str | None) -> OutboxRow:

@@ -161,7 +161,7 @@ def consider(
     course = replace(course, seen=seq)
     told, fresh = course.told, advice(decision)
     released = is_released(decision)
-    if told is not None and told.advice == fresh and (told.released or not released):
+    if told is not None and told.advice == fresh and (told.released or not released) and not _misleads(told, decision):
         # Back to what was told: nothing waits any more.
         return replace(course, told=replace(told, released=released, same=decision["id"]), waiting=None, waiting_until=None), []
     sticky = course.waiting is not None and course.waiting.supersedes
@@ -184,8 +184,7 @@ def _tell(course: Course, waiting: Waiting, now: datetime) -> tuple[Course, list
     decision, told, fresh = waiting.decision, course.told, advice(waiting.decision)
     known = told is not None and told.advice == fresh
     released = is_released(decision)
-    # Under after_clinician coaches are not told of this advance: what they were told must not outlast the step it spoke of.
-    recall = not released and told is not None and told.coach_step not in (None, decision["from_step"])
+    recall = told is not None and _misleads(told, decision)
     common: dict[str, Any] = {
         "outbox": waiting.outbox,
         "athlete": waiting.athlete,
@@ -202,6 +201,11 @@ def _tell(course: Course, waiting: Waiting, now: datetime) -> tuple[Course, list
     coach_step = fresh.to_step if released else decision["from_step"] if recall else told.coach_step if told else None
     after = Told(fresh, released, decision["id"], decision["id"], int(decision["seq"]), coach_step)
     return Course(seen=course.seen, told=after, told_at=now), notices
+
+
+def _misleads(told: Told, decision: Mapping[str, Any]) -> bool:
+    """Whether coaches, who under `after_clinician` are not told of this advance, were told a step that is not in force any more."""
+    return not is_released(decision) and told.coach_step not in (None, decision["from_step"])
 
 
 def _takes_back(told: Told, decision: Mapping[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """A clinician's answer to the decision in force."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ from services.decision.api import forms
 from services.decision.api.common import JSON, Clinician, CourseId, reading
 from services.decision.api.courses import course_of
 from services.decision.arrivals import moment, stamp
+from services.decision.store.reads import CourseRead
 from shared.bus import Bus, BusFull, BusUnavailable, event_subject
 from shared.events import EventFault, canonical, parse
 from shared.placing import partition, pseudonym
@@ -51,25 +53,42 @@ async def answer_recommendation(request: Request, course: CourseId, principal: C
     if decision["id"] != str(form.decision):
         detail = "the decision named is not in force any more: read the recommendation again, and answer that"
         raise Problem(409, "No longer in force", detail, "decision-superseded", [{"path": "decision", "expected": "the decision in force"}])
-    of = {name: decision[name] for name in ("action", "from_step", "to_step")}
+    event = answered(principal.tenant, found, Said(form.answer, form.step, form.reason), principal.key_id, str(uuid4()))
+    await publish(request, principal.tenant, found.athlete, canonical(event))
+    body = {"source": SOURCE, "id": event["id"], "course": found.course, "of": event["data"]["of"]}
+    return Response(orjson.dumps(body), 202, media_type=JSON)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the clinician says: `accepted`, `declined` or `modified`, the step with the last, and why."""
+
+    answer: str
+    step: str | None = None
+    reason: str | None = None
+
+
+def answered(tenant: str, course: CourseRead, said: Said, by: str, event_id: str) -> dict[str, Any]:
+    """The event of an answer to the decision in force of this course, by the clinician whose key is `by`. Raises a 422 problem."""
+    decision = orjson.loads(course.decision)
     now = datetime.now(UTC)
     data: dict[str, Any] = {
         "decision": decision["id"],
-        "of": of,
-        "answer": form.answer,
-        "by": {"id": principal.key_id, "role": "clinician"},
+        "of": {name: decision[name] for name in ("action", "from_step", "to_step")},
+        "answer": said.answer,
+        "by": {"id": by, "role": "clinician"},
     }
-    data.update({name: value for name, value in (("step", form.step), ("reason", form.reason)) if value is not None})
+    data.update({name: value for name, value in (("step", said.step), ("reason", said.reason)) if value is not None})
     event = {
         "specversion": "1.0",
-        "id": str(uuid4()),
+        "id": event_id,
         "source": SOURCE,
         "type": "milepost.recommendation.answered",
-        "subject": found.athlete,
+        "subject": course.athlete,
         # The decision may be dated a little ahead of this clock; an answer comes after what it answers.
         "time": stamp(max(now, moment(decision["as_of"]))),
-        "course": found.course,
-        "tenant": principal.tenant,
+        "course": course.course,
+        "tenant": tenant,
         "recordedtime": stamp(now),
         "data": data,
     }
@@ -78,9 +97,7 @@ async def answer_recommendation(request: Request, course: CourseId, principal: C
     except EventFault as fault:
         faults: list[Fault] = [{"path": each.path.removeprefix("data."), "expected": each.expected} for each in fault.faults]
         raise Problem(422, "Request not valid", "the answer is not valid; each fault is listed", "invalid-request", faults) from None
-    await publish(request, principal.tenant, found.athlete, canonical(event))
-    body = {"source": SOURCE, "id": event["id"], "course": found.course, "of": of}
-    return Response(orjson.dumps(body), 202, media_type=JSON)
+    return event
 
 
 async def publish(request: Request, tenant: str, athlete: str, body: bytes) -> None:

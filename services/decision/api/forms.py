@@ -136,7 +136,7 @@ class ReleasedForm(Shape):
     subject: str
     seq: int
     status: Literal["released", "awaiting_clinician"]
-    step: str
+    step: str | None
     dose: dict[str, Any] | None
     running: Running
     not_before: str | None
@@ -238,6 +238,34 @@ class ProtocolForm(Shape):
 
 class ProtocolsForm(Shape):
     items: list[ProtocolForm]
+
+
+class AnswerCounts(Shape):
+    """How recommendations were answered; `override_share` is the share declined or modified, null where there are none."""
+
+    answers: int
+    accepted: int
+    declined: int
+    modified: int
+    override_share: float | None
+
+
+class RuleOverrides(AnswerCounts):
+    rule: str
+    outcome: str
+
+
+class ReasonOverrides(Shape):
+    """`reason` is null for answers without one."""
+
+    reason: str | None
+    declined: int
+    modified: int
+
+
+class OverridesForm(AnswerCounts):
+    by_rule: list[RuleOverrides]
+    by_reason: list[ReasonOverrides]
 
 
 class AnswerReceipt(Shape):

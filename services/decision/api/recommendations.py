@@ -1,5 +1,6 @@
 """Recommendations in force: of a course, of an athlete, and the clinician's worklist."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal
@@ -32,8 +33,10 @@ from services.decision.core.decision import shown_dose
 from services.decision.core.protocol import Protocol
 from services.decision.packs import Published
 from services.decision.store import past, reads
+from services.decision.store.connection import Connection
 from services.decision.store.reads import CourseRead
 from shared.auth import Principal
+from shared.events.terms import NO_COACH, evidence_ids
 from shared.problems import Problem, problem_responses
 
 router = APIRouter(tags=["recommendations"])
@@ -61,12 +64,16 @@ async def recommendation(
             if trace is not None or explain not in (None, "coach"):
                 detail = "this key may read neither traces nor what is told to clinicians and athletes: it lacks the scope decisions:read"
                 raise Problem(403, "Scope missing", detail, "scope-missing")
+            release = await _coach_release(connection, principal.tenant, [found])
             if explain is None:
-                return answer(_released(request, found), f"released-{_hash(found)}", request)
+                return answer(_released(request, found, release), f"{release}-{_hash(found)}", request)
+            if release != advice.AFTER_CLINICIAN:
+                detail = f"coaches of this tenant are told by the policy {release}, for which there are no words: ask without explain"
+                raise Problem(403, "Not told in words", detail, "role-refused")
             packs = await packs_now(request, connection)
             record = orjson.loads(found.decision)
             told = in_words(record, "coach", packs.by_hash.get(record["protocol"]["hash"]), None)
-            return answer({**_released(request, found), "explanation": told})
+            return answer({**_released(request, found, release), "explanation": told})
         if trace is None and explain is None:
             return answer(orjson.Fragment(found.decision), _hash(found), request)
         made = await past.decision(connection, principal.tenant, found.course, found.seq)
@@ -84,16 +91,17 @@ async def athletes_recommendation(request: Request, athlete: AthleteId, principa
     """404 when the athlete has no open course."""
     async with reading(request) as connection:
         courses = await reads.courses_of(connection, principal.tenant, named(athlete, "athlete"))
-    standing = [course for course in courses if course.status != reads.ENDED]
-    if not standing:
-        raise not_found("athlete with an open course")
+        standing = [course for course in courses if course.status != reads.ENDED]
+        if not standing:
+            raise not_found("athlete with an open course")
+        release = "" if _reads_decisions(principal) else await _coach_release(connection, principal.tenant, standing)
     hashes = sha256("\n".join(f"{course.course} {_hash(course)}" for course in standing).encode()).hexdigest()
     if _reads_decisions(principal):
         decisions = [orjson.loads(course.decision) for course in standing]
         body = {**advice.combined(decisions), "courses": decisions}
         return answer(body, hashes, request)
-    parts = [_released(request, course) for course in standing]
-    return answer({**_most_careful(parts), "courses": parts}, f"released-{hashes}", request)
+    parts = [_released(request, course, release) for course in standing]
+    return answer({**_most_careful(parts), "courses": parts}, f"{release}-{hashes}", request)
 
 
 @router.get(
@@ -143,10 +151,23 @@ def _hash(course: CourseRead) -> str:
     return digest
 
 
-def _released(request: Request, course: CourseRead) -> dict[str, Any]:
+async def _coach_release(connection: Connection, tenant: str, courses: Sequence[CourseRead]) -> str:
+    """The tenant's policy for what coaches are told. Raises a 403 problem where the terms of a source keep one of the decisions from
+    them: without it, the rest could look freer than it is."""
+    for course in courses:
+        decision = orjson.loads(course.decision)
+        cause = await reads.cause(connection, tenant, course.course, course.seq)
+        rests_on = sorted(evidence_ids(decision) | {cause})
+        if NO_COACH in await reads.terms(connection, tenant, course.athlete, rests_on):
+            detail = "this recommendation rests on data whose source does not let coaches see it (no_coach): ask the clinician"
+            raise Problem(403, "Terms of a source", detail, "terms-of-a-source")
+    return await reads.coach_release(connection, tenant)
+
+
+def _released(request: Request, course: CourseRead, release: str) -> dict[str, Any]:
     packs: Published = request.app.state.packs
     decision = orjson.loads(course.decision)
-    return advice.released(decision, _standing_dose(packs.by_hash.get(decision["protocol"]["hash"]), decision["from_step"]))
+    return advice.released(decision, _standing_dose(packs.by_hash.get(decision["protocol"]["hash"]), decision["from_step"]), release)
 
 
 def _standing_dose(pack: Protocol | None, step: str) -> dict[str, Any] | None:

@@ -85,6 +85,11 @@ INSERT INTO timers (tenant, course, kind, athlete, partition, due)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::timestamptz[])
 """
 
+_TERMS = """
+INSERT INTO event_terms (tenant, source, id, athlete, terms)
+SELECT t, s, i, a, string_to_array(e, ' ') FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS n(t, s, i, a, e)
+"""
+
 _OUTBOX = """
 INSERT INTO outbox (partition, tenant, athlete, body)
 SELECT p, t, a, b FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS n(p, t, a, b, place) ORDER BY place
@@ -123,6 +128,8 @@ async def _write(connection: Connection, writes: Writes) -> None:
         if touched(await connection.execute(_COURSES, *_columns(rows))) != len(rows):
             raise _rolled_back("a course of the batch belongs to another athlete")
     await _set_timers(connection, writes)
+    if writes.terms:
+        await connection.execute(_TERMS, *_columns(writes.terms))
     outbox: list[OutboxRow] = writes.outbox + told
     if outbox:
         await connection.execute(_OUTBOX, *_columns(outbox))

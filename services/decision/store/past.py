@@ -46,3 +46,9 @@ async def history_at(connection: Connection, tenant: str, athlete: str, course: 
         [(row["body"], row["digest"]) for row in events],
         {row["course"]: (row["seq"], orjson.loads(row["body"])) for row in latest},
     )
+
+
+async def decision_by_id(connection: Connection, tenant: str, decision: str) -> bytes | None:
+    """The record of a decision, or None when the tenant has none by this id."""
+    body: bytes | None = await connection.fetchval("SELECT body FROM decisions WHERE tenant = $1 AND id::text = $2", tenant, decision)
+    return body

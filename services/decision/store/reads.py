@@ -182,6 +182,30 @@ async def decisions_by(connection: Connection, tenant: str, source: str, id: str
     return [row["body"] for row in rows]
 
 
+async def coach_release(connection: Connection, tenant: str) -> str:
+    """What the tenant's policy says coaches are told of an advance."""
+    found = await connection.fetchval("SELECT coach_release FROM notice_policies WHERE tenant = $1 ORDER BY version DESC LIMIT 1", tenant)
+    return str(found or "after_clinician")
+
+
+async def cause(connection: Connection, tenant: str, course: str, seq: int) -> str:
+    """The id of the event that made this decision."""
+    return str(
+        await connection.fetchval("SELECT cause_id FROM decisions WHERE tenant = $1 AND course = $2 AND seq = $3", tenant, course, seq)
+    )
+
+
+async def terms(connection: Connection, tenant: str, athlete: str, events: Sequence[str]) -> set[str]:
+    """The terms that the sources of these events of the athlete attached to them."""
+    rows = await connection.fetch(
+        "SELECT DISTINCT unnest(terms) AS term FROM event_terms WHERE tenant = $1 AND athlete = $2 AND id = ANY($3::text[])",
+        tenant,
+        athlete,
+        list(events),
+    )
+    return {row["term"] for row in rows}
+
+
 async def history(connection: Connection, tenant: str, athlete: str) -> History:
     """Everything the athlete's fold has seen."""
     return (await histories(connection, [(tenant, athlete)]))[tenant, athlete]

@@ -115,6 +115,16 @@ class OutboxRow(NamedTuple):
     body: bytes
 
 
+class TermsRow(NamedTuple):
+    """Terms that an event's source attached; several with a space between."""
+
+    tenant: str
+    source: str
+    id: str
+    athlete: str
+    terms: str
+
+
 @dataclass(slots=True)
 class Writes:
     """Everything one batch writes. `before` and `after` are the heads of the partitions it touches, in the same order."""
@@ -134,4 +144,5 @@ class Writes:
     """Timers that have been answered; gone unless a decision of this batch sets them anew."""
     timers: dict[tuple[str, str], list[TimerRow]] = field(default_factory=dict)
     """Per course that was decided: all its timers from now on."""
+    terms: list[TermsRow] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)
