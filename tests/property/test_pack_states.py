@@ -1,11 +1,12 @@
 """No sequence of events makes a pack live that was not checked, tested and approved by others over the very same content."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from services.decision.lifecycle.states import Pack, PackEvent, advance, fold, refusal
 
@@ -104,6 +105,7 @@ def test_nothing_goes_live_without_check_tests_backtest_and_others_approval_of_t
 
 
 @pytest.mark.law("four-eyes")
+@settings(max_examples=50)
 @given(lives())
 def test_what_is_live_was_published_here_or_stood_before_it(events: Sequence[PackEvent]) -> None:
     published = {"other", "h1", None}
@@ -114,10 +116,9 @@ def test_what_is_live_was_published_here_or_stood_before_it(events: Sequence[Pac
         assert pack.live in published
 
 
+@settings(max_examples=50)
 @given(lives())
 def test_an_event_that_may_not_follow_changes_nothing_but_the_count(events: Sequence[PackEvent]) -> None:
-    from dataclasses import replace
-
     kept = [event for _, event in taken(events)]
     assert replace(fold(events), seq=0) == replace(fold(kept), seq=0)
     assert fold(events).seq == len(events)

@@ -81,7 +81,7 @@ class Clinic:
         async def ended() -> bool:
             return (await self.ann.get(f"/v1/protocols/{pack}/backtests/{run['id']}"))["state"] != "running"
 
-        await until(ended)
+        await until(ended, 90)
         found: dict[str, Any] = await self.ann.get(f"/v1/protocols/{pack}/backtests/{run['id']}")
         assert found["state"] == "done", found
         return found

@@ -124,7 +124,7 @@ async def test_a_planned_publication_takes_place_at_its_moment_and_a_passed_one_
     async def live() -> bool:
         return bool((await clinic.lead.get("/v1/protocols/mil-knee-overuse/life"))["live"] == hash)
 
-    await until(live)
+    await until(live, 90)
 
 
 async def test_a_publication_whose_checks_fail_at_its_moment_is_left_out_by_name(clinic: Clinic, app: FastAPI):
@@ -205,7 +205,7 @@ async def test_a_worker_that_runs_takes_up_what_is_published_and_pins_each_cours
             live = packs.of(clinic.tenant).resolve("mil-knee-overuse")
             return live is not None and live.hash == hash
 
-        await until(known)
+        await until(known, 90)
         assert await course("after") == "mil-knee-overuse@9.0.0" != before
         assert (await clinic.lead.get("/v1/courses/before"))["protocol"] == before, "nobody migrated it"
         asked = {"protocol": "mil-knee-overuse", "reason": "the newer version"}
@@ -218,7 +218,7 @@ async def test_a_worker_that_runs_takes_up_what_is_published_and_pins_each_cours
         async def migrated() -> bool:
             return bool((await clinic.lead.get("/v1/courses/before"))["protocol"] == "mil-knee-overuse@9.0.0")
 
-        await until(migrated)
+        await until(migrated, 90)
         followed = await clinic.lead.get(f"/v1/events/{receipt['source']}/{receipt['id']}")
         assert followed["status"] == "accepted" and followed["event"]["data"]["by"] == {"id": clinic.lead.id, "role": "clinician"}
         refused = started("athlete", "nowhere", protocol="mil-knee-overuse@3.3.3")

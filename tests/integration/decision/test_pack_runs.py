@@ -141,7 +141,7 @@ async def test_a_cancelled_run_stops_and_keeps_what_it_found(clinic: Clinic, app
     async def ended() -> bool:
         return not app.state.backtests._running
 
-    await until(ended)
+    await until(ended, 90)
     found = await clinic.ann.get(f"/v1/protocols/{PACK}/backtests/{started_run['id']}")
     assert (found["state"], found["done"], served, identity) == ("cancelled", 1, ["amy", "bob"], [found["id"]])
 
@@ -164,7 +164,7 @@ async def test_a_shadow_looks_at_every_later_decision_and_nobody_is_told(
     async def caught_up() -> bool:
         return sum((await clinic.lead.get(f"/v1/protocols/{PACK}/shadow"))["counts"].values()) == made
 
-    await until(caught_up)
+    await until(caught_up, 90)
     report = await clinic.lead.get(f"/v1/protocols/{PACK}/shadow")
     assert report["counts"] == {"same": made} and report["items"] == []
     async with borrowed(engine) as connection:
