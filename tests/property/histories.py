@@ -30,7 +30,19 @@ STEPS = {
     "udel-acl-run": [f"L{n}" for n in range(1, 9)],
     "chop-acl-run": [f"P{n}" for n in range(1, 10)],
     "timed-walkrun-15": [f"S{n}" for n in range(1, 16)],
+    "pfp-symptom": [f"W{n}" for n in range(1, 12)],
+    "achilles-pmm": [f"W{n}" for n in range(1, 13)],
+    "hamstring-threshold": [f"H{n}" for n in range(1, 10)],
+    "tibia-bsi-lowrisk": [f"W{n}" for n in range(1, 14)],
 }
+
+INJURIES: dict[str, Raw] = {
+    "pfp-symptom": {"tissue": "joint", "site": "patellofemoral", "side": "left"},
+    "achilles-pmm": {"tissue": "tendon", "site": "achilles_midportion", "side": "left"},
+    "hamstring-threshold": {"tissue": "muscle", "site": "hamstring", "side": "left"},
+    "tibia-bsi-lowrisk": {"tissue": "bone", "site": "tibia_posteromedial", "side": "left", "high_risk": False},
+}
+"""Injuries that suit the packs that are not for every knee."""
 
 
 def event(number: int, kind: str, time: datetime, data: Raw, course: str | None = "c1", source: str = "urn:test") -> Raw:
@@ -106,7 +118,15 @@ def last(raws: Iterable[Raw]) -> Raw:
 
 @st.composite
 def reports_of(draw: st.DrawFn, number: int, sid: str, time: datetime) -> list[Raw]:
-    moments = [("before", -0.2), ("warm_up", -0.1), ("during", 0.3), ("after", 1.0), ("next_morning", 14.0), ("next_day", 27.0)]
+    moments = [
+        ("before", -0.2),
+        ("warm_up", -0.1),
+        ("during", 0.3),
+        ("after", 1.0),
+        ("next_morning", 14.0),
+        ("next_day", 27.0),
+        ("two_days_after", 40.0),
+    ]
     made: list[Raw] = []
     for n, (when, hours) in enumerate(moments):
         if not draw(st.integers(0, 4)):
@@ -120,6 +140,8 @@ def reports_of(draw: st.DrawFn, number: int, sid: str, time: datetime) -> list[R
                 data["soreness"] = draw(SORENESS)
         if when in ("after", "next_morning", "next_day"):
             data |= {"swelling": draw(SWELLING), "swelling_change": draw(CHANGE), "stiffness_change": draw(CHANGE)}
+        if when == "next_morning" and draw(st.booleans()):
+            data["stiffness_min"] = draw(st.sampled_from([0, 10, 40]))
         if when == "after" and draw(st.booleans()):
             data["settled_min"] = draw(st.sampled_from([0, 30, 60, 61, 2000]))
         if not draw(st.integers(0, 15)):
@@ -137,6 +159,8 @@ def histories(draw: st.DrawFn, most_sessions: int = 6) -> list[Raw]:
     protocol = draw(st.sampled_from(sorted(STEPS)))
     tissue = draw(st.sampled_from(["joint", "muscle", "tendon", "bone"]))
     more: Raw = {"start_step": draw(st.sampled_from(STEPS[protocol][:12]))} if draw(st.integers(0, 4)) else {}
+    if protocol in INJURIES and draw(st.integers(0, 3)):
+        more["injury"] = INJURIES[protocol]
     raws = [started(protocol, tissue, **more)]
     day = 0
     for n in range(draw(st.integers(0, most_sessions))):
@@ -150,6 +174,8 @@ def histories(draw: st.DrawFn, most_sessions: int = 6) -> list[Raw]:
             ("technique_ok", [True, True, True, False]),
             ("technique_by", ["clinician", "clinician", "self"]),
             ("planned", [True, True, True, True, False]),
+            ("surface", ["treadmill", "treadmill", "road"]),
+            ("speed_pct_max", [50, 50, 60, 100]),
             ("run_s", [360, 720, 1080, 1440, 1500]),
             ("step", STEPS[protocol][:8]),
             ("stopped_for", ["pain", "time"]),
