@@ -25,6 +25,7 @@ from services.decision.store.connection import Connection
 
 STARTED: Final = "milepost.course.started"
 CORRECTED: Final = "milepost.event.corrected"
+NAMING_PROTOCOLS: Final = (STARTED, CORRECTED, MIGRATED)
 AT_ONCE: Final = 64
 BREATH_S: Final = 0.02
 """Events folded before their questions go to the second engine, which works in another process."""
@@ -83,14 +84,14 @@ class Desk:
         """
         unknown = []
         for arrival in arrivals:
-            if arrival.event is None or arrival.outside is not None:
+            if arrival.type not in NAMING_PROTOCOLS or arrival.event is None or arrival.outside is not None:
                 continue
             data = arrival.event.data
             path, named = {
                 STARTED: ("data.protocol", data.get("protocol")),
                 CORRECTED: ("data.data.protocol", data.get("data", {}).get("protocol")),
                 MIGRATED: ("data.to_hash", data.get("to_hash")),
-            }.get(arrival.type, ("", None))
+            }[arrival.type]
             packs = self.athletes.packs.of(arrival.tenant)
             if isinstance(named, str) and packs.resolve(named) is None:
                 unknown.append((arrival, path, packs.names()))

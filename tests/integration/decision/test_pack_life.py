@@ -170,14 +170,21 @@ async def test_rolling_back_is_one_step_and_the_shipped_pack_is_live_again(clini
 
 @pytest.mark.law("no-crossing")
 async def test_a_tenants_packs_are_nobody_elses(clinic: Clinic, app: FastAPI, engine: AsyncEngine):
-    await clinic.published(text_of("1.0.0", pack="north-knee"), "north-knee")
+    hash_of = await clinic.published(text_of("1.0.0", pack="north-knee"), "north-knee")
     async with engine.begin() as conn:
-        _, key = await create_key(conn, "packs-stranger", "clinician", "stranger")
+        scopes = ("protocols:read", "protocols:write", "protocols:approve", "decisions:read")
+        _, key = await create_key(conn, "packs-stranger", "clinician", "stranger", scopes)
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://decision", headers=headers) as client:
         assert "north-knee" not in (await client.get("/v1/protocols")).text
         for path in ("", "/life", "/history", f"/source?hash=sha256:{'0' * 64}", "/backtests", "/shadow"):
             assert (await client.get(f"/v1/protocols/north-knee{path}")).status_code == 404, path
+        hash, reason = {"hash": hash_of}, {"reason": "theirs"}
+        asked = dict.fromkeys(("check", "test", "submit", "approve", "publish", "unschedule", "shadow", "shadow/end", "backtests"), hash)
+        asked |= {"decline": hash | reason, "retire": hash | reason, "rollback": reason, "rollback/review": hash}
+        for path, body in asked.items():
+            answer = await client.post(f"/v1/protocols/north-knee/{path}", json=body)
+            assert answer.status_code == 404, f"{path}: {answer.text}"
 
 
 async def test_a_worker_that_runs_takes_up_what_is_published_and_pins_each_course(
