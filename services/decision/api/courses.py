@@ -25,10 +25,11 @@ from services.decision.api.common import (
     place_of,
     reading,
 )
+from services.decision.api.moments import Moment, course_then, stated
 from services.decision.arrivals import stamp
 from services.decision.athletes import restored
 from services.decision.core.athlete import Athlete
-from services.decision.store import reads
+from services.decision.store import moments, reads
 from services.decision.store.connection import Connection
 from services.decision.store.reads import CourseRead, EventRead
 from shared.problems import problem_responses
@@ -42,12 +43,18 @@ ANSWERED = "milepost.recommendation.answered"
     "/v1/athletes/{athlete}/courses",
     summary="The athlete's courses",
     response_model=forms.CoursesForm,
-    responses=problem_responses(401, 403, 404, 503),
+    responses=problem_responses(401, 403, 404, 422, 503),
 )
-async def athletes_courses(request: Request, athlete: AthleteId, principal: DecisionsReader) -> Response:
+async def athletes_courses(request: Request, athlete: AthleteId, principal: DecisionsReader, moment: Moment) -> Response:
     """All courses, by id. Empty when nothing but other events is known of the athlete."""
     athlete = named(athlete, "athlete")
     async with reading(request) as connection:
+        if not moment.is_now:
+            then = await moments.courses_of(connection, principal.tenant, athlete, moment)
+            if not then and not await reads.knows_athlete(connection, principal.tenant, athlete):
+                raise not_found("athlete")
+            told = [await stated(request, connection, principal.tenant, *one) for one in then]
+            return answer({"items": [shown(course) for course, _ in told]})
         courses = await reads.courses_of(connection, principal.tenant, athlete)
         if not courses and not await reads.knows_athlete(connection, principal.tenant, athlete):
             raise not_found("athlete")
@@ -58,11 +65,15 @@ async def athletes_courses(request: Request, athlete: AthleteId, principal: Deci
     "/v1/courses/{course}",
     summary="State, step in force, facts",
     response_model=forms.CourseWithFacts,
-    responses=problem_responses(401, 403, 404, 503),
+    responses=problem_responses(401, 403, 404, 422, 503),
 )
-async def one_course(request: Request, course: CourseId, principal: DecisionsReader) -> Response:
-    """The facts are what the course's protocol reads, as they stand after everything that history holds."""
+async def one_course(request: Request, course: CourseId, principal: DecisionsReader, moment: Moment) -> Response:
+    """The facts are what the course's protocol reads, as they stand after everything that history holds, or held at another moment."""
     async with reading(request) as connection:
+        if not moment.is_now:
+            then = await course_then(connection, principal.tenant, course, moment)
+            found, athlete = await stated(request, connection, principal.tenant, *then)
+            return answer({**shown(found), "facts": athlete.facts(course)})
         found = await course_of(connection, principal.tenant, course)
         athlete = await folded(request, connection, principal.tenant, found.athlete)
     return answer({**shown(found), "facts": athlete.facts(course)})
@@ -99,13 +110,17 @@ async def decisions(
     response_model=forms.TimelinePage,
     responses=problem_responses(400, 401, 403, 404, 422, 503),
 )
-async def timeline(request: Request, course: CourseId, principal: DecisionsReader, cursor: Cursor = None, limit: Limit = PAGE) -> Response:
-    """Each event that concerns the course, followed by the decisions its arrival brought. `limit` counts events."""
-    listing = f"timeline {course}"
+async def timeline(
+    request: Request, course: CourseId, principal: DecisionsReader, moment: Moment, cursor: Cursor = None, limit: Limit = PAGE
+) -> Response:
+    """Each event that concerns the course, followed by the decisions its arrival brought. `limit` counts events. Of another moment: what
+    had happened and was known then.
+    """
+    listing = f"timeline {course} {moment}"
     after = place_of(request, principal, listing, cursor) or [0]
     async with reading(request) as connection:
         found = await course_of(connection, principal.tenant, course)
-        events = await reads.timeline(connection, principal.tenant, found.athlete, course, after[0], limit + 1)
+        events = await reads.timeline(connection, principal.tenant, found.athlete, course, after[0], limit + 1, moment)
         shown_events = events[:limit]
         made = await reads.decisions_at(connection, principal.tenant, course, [event.seq for event in shown_events])
     by_event: dict[int, list[bytes]] = {}

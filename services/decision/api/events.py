@@ -8,8 +8,10 @@ from fastapi import APIRouter, Request, Response
 
 from services.decision.api import forms
 from services.decision.api.common import EventsReader, answer, named, not_found, reading
-from services.decision.arrivals import stamp
-from services.decision.store import reads
+from services.decision.api.moments import Moment
+from services.decision.arrivals import moment as instant_of, stamp
+from services.decision.store import moments, reads
+from services.decision.store.moments import When
 from shared.problems import problem_responses
 
 router = APIRouter(tags=["events"])
@@ -21,13 +23,16 @@ PREFIX = "/v1/events/"
     "/v1/events/{source:path}/{id}",
     summary="What became of an event: accepted, refused or parked, and the decisions it made",
     response_model=forms.EventForm,
-    responses=problem_responses(401, 403, 404, 503),
+    responses=problem_responses(401, 403, 404, 422, 503),
 )
-async def event(request: Request, source: str, id: str, principal: EventsReader) -> Response:
+async def event(request: Request, source: str, id: str, principal: EventsReader, moment: Moment) -> Response:
     """`source` and `id` are percent-encoded each as one segment. 404 while the worker has not stored the event yet."""
     source, id = (named(part, "event") for part in _parts(request, source, id))
     async with reading(request) as connection:
         found = await reads.event(connection, principal.tenant, source, id)
+        if found is not None and not moment.is_now:
+            became = await moments.outcome(connection, principal.tenant, source, id, moment)
+            found = None if became is None else found._replace(status=became[0], path=became[1], reason=became[2])
         if found is None:
             raise not_found("event")
         made = await reads.decisions_by(connection, principal.tenant, source, id)
@@ -44,11 +49,21 @@ async def event(request: Request, source: str, id: str, principal: EventsReader)
             "time": stamp(found.time),
             "recordedtime": stamp(found.recorded_at),
             "seq": found.seq,
-            "decisions": [_named_decision(orjson.loads(body)) for body in made],
-            "conflicts": [{"digest": f"sha256:{digest.hex()}", "recordedtime": stamp(when)} for digest, when in others],
+            "decisions": [_named_decision(one) for one in map(orjson.loads, made) if _was(one["as_of"], one["as_at"], moment)],
+            "conflicts": [
+                {"digest": f"sha256:{digest.hex()}", "recordedtime": stamp(when)}
+                for digest, when in others
+                if moment.as_at is None or when <= moment.as_at
+            ],
             "event": _json(found.body),
         }
     )
+
+
+def _was(as_of: str, as_at: str, moment: When) -> bool:
+    """Whether a decision was true and known by then."""
+    true = moment.as_of is None or instant_of(as_of) <= moment.as_of
+    return true and (moment.as_at is None or instant_of(as_at) <= moment.as_at)
 
 
 def _parts(request: Request, source: str, id: str) -> tuple[str, str]:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from services.decision import advice
 from services.decision.api import forms
@@ -28,11 +28,12 @@ from services.decision.api.common import (
 )
 from services.decision.api.courses import course_of
 from services.decision.api.explained import Explain, Trace, explained, in_words
-from services.decision.arrivals import moment, stamp
+from services.decision.api.moments import Moment, course_then, would_have_been
+from services.decision.arrivals import moment as instant_of, stamp
 from services.decision.core.decision import shown_dose
 from services.decision.core.protocol import Protocol
 from services.decision.packs import Published
-from services.decision.store import past, reads
+from services.decision.store import moments, past, reads
 from services.decision.store.connection import Connection
 from services.decision.store.reads import CourseRead
 from shared.auth import Principal
@@ -42,6 +43,10 @@ from shared.problems import Problem, problem_responses
 router = APIRouter(tags=["recommendations"])
 
 Urgency = Literal["routine", "review", "stop_and_refer"]
+View = Annotated[
+    Literal["known", "corrected"],
+    Query(description="`known`: as it was decided. `corrected`: what would have been decided at `as_of`, had all been known; computed"),
+]
 
 
 @router.get(
@@ -54,12 +59,26 @@ async def recommendation(
     request: Request,
     course: CourseId,
     principal: RecommendationsReader,
+    moment: Moment,
+    view: View = "known",
     trace: Trace = None,
     explain: Explain = None,
 ) -> Response:
-    """The whole decision for keys with `decisions:read`; the released form for a coach's key, which may ask for a coach's words only."""
+    """The whole decision for keys with `decisions:read`; the released form for a coach's key, which may ask for a coach's words only.
+
+    With `as_of` or `as_at`, the decision that was in force then, byte for byte; with `view=corrected`, what would have been decided had all
+    been known.
+    """
     async with reading(request) as connection:
-        found = await course_of(connection, principal.tenant, course)
+        if (not moment.is_now or view == "corrected") and not _reads_decisions(principal):
+            raise Problem(403, "Scope missing", "this key reads what is in force now: it lacks the scope decisions:read", "scope-missing")
+        if view == "corrected":
+            found = await course_of(connection, principal.tenant, course)
+            return answer(await would_have_been(request, connection, principal.tenant, found, moment))
+        if moment.is_now:
+            found = await course_of(connection, principal.tenant, course)
+        else:
+            found, _ = await course_then(connection, principal.tenant, course, moment)
         if not _reads_decisions(principal):
             if trace is not None or explain not in (None, "coach"):
                 detail = "this key may read neither traces nor what is told to clinicians and athletes: it lacks the scope decisions:read"
@@ -85,12 +104,18 @@ async def recommendation(
     "/v1/athletes/{athlete}/recommendation",
     summary="The most conservative recommendation over all open courses",
     response_model=forms.AthleteAdvice,
-    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 503)},
+    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 422, 503)},
 )
-async def athletes_recommendation(request: Request, athlete: AthleteId, principal: RecommendationsReader) -> Response:
+async def athletes_recommendation(request: Request, athlete: AthleteId, principal: RecommendationsReader, moment: Moment) -> Response:
     """404 when the athlete has no open course."""
+    if not moment.is_now and not _reads_decisions(principal):
+        raise Problem(403, "Scope missing", "this key reads what is in force now: it lacks the scope decisions:read", "scope-missing")
     async with reading(request) as connection:
-        courses = await reads.courses_of(connection, principal.tenant, named(athlete, "athlete"))
+        athlete = named(athlete, "athlete")
+        if moment.is_now:
+            courses = await reads.courses_of(connection, principal.tenant, athlete)
+        else:
+            courses = [course for course, _ in await moments.courses_of(connection, principal.tenant, athlete, moment)]
         standing = [course for course in courses if course.status != reads.ENDED]
         if not standing:
             raise not_found("athlete with an open course")
@@ -113,16 +138,20 @@ async def athletes_recommendation(request: Request, athlete: AthleteId, principa
 async def worklist(
     request: Request,
     principal: DecisionsReader,
+    moment: Moment,
     urgency: Urgency | None = None,
     unanswered: bool = False,
     cursor: Cursor = None,
     limit: Limit = PAGE,
 ) -> Response:
-    listing = f"worklist {urgency} {unanswered}"
+    listing = f"worklist {urgency} {unanswered} {moment}"
     place = place_of(request, principal, listing, cursor)
-    after = None if place is None else (int(place[0]), moment(place[1]), str(place[2]))
+    after = None if place is None else (int(place[0]), instant_of(place[1]), str(place[2]))
     async with reading(request) as connection:
-        rows = await reads.worklist(connection, principal.tenant, urgency, unanswered, after, limit + 1)
+        if moment.is_now:
+            rows = await reads.worklist(connection, principal.tenant, urgency, unanswered, after, limit + 1)
+        else:
+            rows = await moments.worklist(connection, principal.tenant, moment, urgency, unanswered, after, limit + 1)
     return page(request, principal, listing, rows, limit, _listed, _place)
 
 

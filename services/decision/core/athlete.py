@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol as Port
 
 from services.decision.core.days import written
-from services.decision.core.decision import Decision, content, record
+from services.decision.core.decision import Decision, content, record, state
 from services.decision.core.explain import Record, facts_of
 from services.decision.core.explanation import explanation
 from services.decision.core.line import Entry, Line
@@ -235,6 +235,10 @@ class Athlete:
         """Events that still wait: (event, path, what for), in the fold's order."""
         waiting = [(self._known[name], place) for name, place in self._placing.places.items() if place.status == "parked"]
         return [(event, place.path or "", place.reason or "") for event, place in sorted(waiting, key=lambda one: _order(one[0]))]
+
+    def state(self, course: str) -> Record:
+        """The course as it stands."""
+        return state(self._lines[course].course)
 
     def facts(self, course: str) -> list[Record]:
         """Every fact the course's protocol reads, as it stands."""

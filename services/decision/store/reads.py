@@ -142,18 +142,30 @@ async def decisions_at(connection: Connection, tenant: str, course: str, event_s
     return [DecisionRead(*row) for row in rows]
 
 
-async def timeline(connection: Connection, tenant: str, athlete: str, course: str, after: int, limit: int) -> list[EventRead]:
-    """Events that made a decision for the course or name it, in the order received, behind partition sequence `after`."""
+async def timeline(
+    connection: Connection,
+    tenant: str,
+    athlete: str,
+    course: str,
+    after: int,
+    limit: int,
+    until: tuple[datetime | None, datetime | None] = (None, None),
+) -> list[EventRead]:
+    """Events that made a decision for the course or name it, in the order received, behind partition sequence `after`; those whose time and
+    reception were not after `until`.
+    """
     rows = await connection.fetch(
         _EVENT
         + " AND e.athlete = $2 AND e.seq > $4 AND (EXISTS (SELECT 1 FROM decisions AS d"
         + " WHERE d.tenant = e.tenant AND d.course = $3 AND d.cause_source = e.source AND d.cause_id = e.id)"
-        + f" OR {_NAMES_COURSE} = $3) ORDER BY e.seq LIMIT $5",
+        + f" OR {_NAMES_COURSE} = $3) AND ($6::timestamptz IS NULL OR e.time <= $6) AND ($7::timestamptz IS NULL OR e.recorded_at <= $7)"
+        + " ORDER BY e.seq LIMIT $5",
         tenant,
         athlete,
         course,
         after,
         limit,
+        *until,
     )
     return [EventRead(*row) for row in rows]
 
