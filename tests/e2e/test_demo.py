@@ -63,7 +63,7 @@ def test_a_recording_of_ones_own_is_read_and_decided(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "6 min run in 6 bouts, 24 min walked" in done.stdout
     assert "cadence 166 steps/min" in done.stdout and "run-walk recorder" in done.stdout
-    assert "HOLD at W1" in done.stdout and "RPE of the session" in done.stdout
+    assert "HOLD at W1" in done.stdout and "(RPE)" in done.stdout
     assert "told, signature valid" in done.stdout
 
 
