@@ -1,0 +1,57 @@
+"""The processes that check and compare packs: one that dies costs one answer, and none outlives its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from time import monotonic, sleep
+
+import psutil
+import pytest
+
+from services.decision.lifecycle.pool import Pool
+
+PARENT = """
+import asyncio, os, time
+from services.decision.lifecycle.pool import Pool
+
+async def main():
+    print(await Pool(1).run(os.getpid), flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def test_after_a_process_died_under_its_work_the_next_call_has_another() -> None:
+    pool = Pool(1)
+    try:
+        first = await pool.run(os.getpid)
+        with pytest.raises(BrokenProcessPool):
+            await pool.run(die)
+        assert await pool.run(os.getpid) not in (first, os.getpid())
+    finally:
+        pool.close()
+
+
+def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = monotonic() + 30
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert monotonic() < deadline, "the child runs on without its parent"
+        sleep(0.05)
