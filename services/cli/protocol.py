@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from services.cli import protocol_check, protocol_life, protocol_test
+from services.cli import protocol_check, protocol_diff, protocol_life, protocol_test
 from services.cli.consequences import consequence_words, days, pace_words, unknown_words
 from services.cli.terminal import is_interactive, out, say, stop
 from services.decision.core.conditions import flat
@@ -18,6 +18,7 @@ from services.decision.rules.library import PackLibrary, load
 
 app = typer.Typer(no_args_is_help=True, help="Shows, checks and tests rule packs, and takes a tenant's own from draft to live.")
 app.command()(protocol_check.check)
+app.command()(protocol_diff.diff)
 app.command()(protocol_test.test)
 for _command in protocol_life.COMMANDS:
     app.command()(_command)

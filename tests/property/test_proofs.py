@@ -11,6 +11,7 @@ from services.decision.core.question import applies
 from services.decision.core.recovery import earlier, no_more
 from services.decision.core.trivalent import Tri
 from services.decision.engines.reference import judge
+from services.decision.rules.difference.regions import DOES, regions
 from services.decision.rules.prove import laws
 from services.decision.rules.prove.athlete import Athlete, Known
 from services.decision.rules.prove.proof import Proof
@@ -123,6 +124,19 @@ def test_no_athlete_breaks_a_law_that_was_proved(protocol, known, data):
     if not unknown and all(rule.unknown == "hold" for rule in protocol.rules):
         lost = athlete.with_fact(Known(before.fact, None))
         assert of(lost).action != "advance" or of(athlete).action == "advance"
+
+
+@settings(max_examples=40, deadline=None)
+@given(packs(most=3), packs(most=3), knowns(), st.sampled_from(STEPS), st.sampled_from(TISSUES))
+def test_whoever_is_judged_otherwise_by_another_pack_is_in_a_region_of_the_difference(old, new, known, step, tissue):
+    athlete = Athlete(step, tissue, known)
+    was, now = (judge(p, athlete.values(p), p.place[step], TISSUES.index(tissue)).action for p in (old, new))
+    if was != now:
+        found, complete = regions(old, new)
+        change = f"{DOES[was]} becomes {DOES[now]}"
+        at = [one for one in found if one.change == change and step in one.steps and tissue in one.tissues]
+        assert at or not complete
+        assert all(one.more_permissive == (PERMISSIVE.index(now) > PERMISSIVE.index(was)) for one in at)
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,10 @@ from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.states import Region
 from services.decision.lifecycle.store import Source
 from services.decision.rules.check import check_pack
+from services.decision.rules.difference import difference
 from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.library import Pack, load_recorded, load_text
+from services.decision.rules.prove import Unproved
 from services.decision.rules.testing.stories import tell_all
 
 FAULTS_KEPT: Final = 200
@@ -63,7 +65,14 @@ def regions(old: Source | None, new: Source) -> list[Region]:
     if old is None:
         return []
     before, after = load_recorded("live", *old).protocol, load_recorded("draft", *new).protocol
-    return [] if _same_rules(before, after) else [UNCOMPARED]
+    if _same_rules(before, after):
+        return []
+    try:
+        found = difference(before, after)
+    except Unproved:
+        return [UNCOMPARED]
+    told = [Region(one.id, one.words, one.more_permissive) for one in found.changes]
+    return told + ([] if found.complete else [UNCOMPARED])
 
 
 def more_conservative(now: Source, other: Source) -> bool:
