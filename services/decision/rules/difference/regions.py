@@ -17,8 +17,10 @@ from services.decision.rules.prove.space import Domain, domains
 ACTIONS = ("refer", "regress", "hold", "advance")
 DOES = {"refer": "referred", "regress": "sent back", "hold": "held", "advance": "advanced"}
 CLEAN = "a session now counts as clean"
-MOST = 24
-"""Regions listed for one kind of change; more are said to exist, and count as more permissive."""
+MOST = 12
+"""Regions listed for one kind of change …"""
+MOST_IN_ALL = 60
+"""… and altogether; more are said to exist, and count as more permissive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,10 @@ def regions(old: Protocol, new: Protocol) -> tuple[list[Region], bool]:
     comparing = _Comparing(old, new)
     found: list[Region] = []
     complete = True
-    for change in comparing.changes():
+    for change in sorted(comparing.changes(), key=lambda one: not one.more_permissive):
+        if len(found) >= MOST_IN_ALL:
+            complete = complete and not comparing.happens(change)
+            continue
         for one in comparing.regions(change):
             if one is None:
                 complete = False
@@ -137,6 +142,9 @@ class _Comparing:
         yield _Change(less, True, solver.all((same, solver.any(solver.all((a, solver.no(b))) for a, b in levels))))
         yield _Change(more, False, solver.all((same, solver.any(solver.all((b, solver.no(a))) for a, b in levels))))
 
+    def happens(self, change: _Change) -> bool:
+        return change.term is not False and self.solver.possible("DIFF", change.term)
+
     def regions(self, change: _Change) -> Iterator[Region | None]:
         """The boxes of one change; None last where there are more than are listed."""
         solver, question = self.solver, "DIFF"
@@ -150,10 +158,8 @@ class _Comparing:
             others = [name for name in self.space if name not in self.facts]
             # And with a bone injury if one is reached: what it takes there holds for the others too, and so the box is widest.
             well: list[Term] = [at for at in (self.place.tissue["bone"],) if solver.possible(question, *goal, at)]
-            for name in (*others, *self.facts):
-                best = self.state.is_best(name)
-                if best is not True and solver.possible(question, *goal, *well, best):
-                    well.append(best)
+            wished = [best for name in (*others, *self.facts) if (best := self.state.is_best(name)) is not True]
+            well += solver.together(question, [*goal, *well], wished)
             model = solver.find(question, *goal, *well)
             assert model is not None
             box, context, steps, tissues = self._box(change, model)
@@ -192,12 +198,20 @@ class _Comparing:
         return upper + lower[::-1] + [term for term in terms if term not in values and self.solver.no(term) not in values][::-1]
 
     def _widest(self, literals: Sequence[Term], *terms: Term) -> list[int]:
-        """Of the literals, which with the terms cannot hold, those that are needed for it; each is tried in its order."""
+        """Of the literals, which with the terms cannot hold, those that are needed for it; earlier ones are let go first."""
         kept = [literal for literal in literals if literal is not True and literal is not False]
-        for literal in list(kept):
-            without = [other for other in kept if other != literal]
+
+        def let_go(some: Sequence[int]) -> None:
+            nonlocal kept
+            without = [literal for literal in kept if literal not in some]
             if not self.solver.possible("DIFF", *terms, *without):
                 kept = without
+            elif len(some) > 1:
+                let_go(some[: len(some) // 2])
+                let_go(some[len(some) // 2 :])
+
+        if kept:
+            let_go(list(kept))
         return kept
 
     def _free(self, name: str) -> bool:

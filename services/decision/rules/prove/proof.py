@@ -124,18 +124,8 @@ class Proof:
         if not self.solver.possible(question, *goal):
             return None
         for state in well:
-            goal += self._together(question, goal, [best for name in self.space if (best := state.is_best(name)) is not True])
+            goal += self.solver.together(question, goal, [best for name in self.space if (best := state.is_best(name)) is not True])
         return self.solver.find(question, *goal)
-
-    def _together(self, question: str, goal: Sequence[Term], wished: Sequence[Term]) -> list[Term]:
-        """Of the terms wished for, in their order, those that can hold beside the goal and the ones before them."""
-        if not wished or self.solver.possible(question, *goal, *wished):
-            return list(wished)
-        if len(wished) == 1:
-            return []
-        half = len(wished) // 2
-        first = self._together(question, goal, wished[:half])
-        return first + self._together(question, [*goal, *first], wished[half:])
 
     def athlete(self, model: Model, state: State, named: Iterable[str] = ()) -> Athlete:
         """The athlete of a model in whom only what is not at its best matters, and what is named. Kept only if the engine agrees."""

@@ -125,6 +125,16 @@ class Solver:
                 kept = without
         return kept
 
+    def together(self, question: str, goal: Sequence[Term], wished: Sequence[Term]) -> list[Term]:
+        """Of the terms wished for, in their order, those that can hold beside the goal and the ones before them."""
+        if not wished or self.possible(question, *goal, *wished):
+            return list(wished)
+        if len(wished) == 1:
+            return []
+        half = len(wished) // 2
+        first = self.together(question, goal, wished[:half])
+        return first + self.together(question, [*goal, *first], wished[half:])
+
     def _hand_over(self) -> None:
         if self._clauses:
             head = f"p cnf {self._last} {len(self._clauses)}"
