@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -16,8 +16,8 @@ from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.library import FLOORS, SHIPPED, Pack, load_pack
 from services.decision.rules.testing.cases import place_of, written
 from services.decision.rules.testing.completing import complete
-from services.decision.rules.testing.killing import Fate
-from services.decision.rules.testing.verdicts import judged, part, tested
+from services.decision.rules.testing.killing import Fate, Score
+from services.decision.rules.testing.verdicts import judged, part, stories_part, tested
 
 PARTS = 16
 """Pieces in which a pack's mutants are handed out: progress is told after each."""
@@ -27,12 +27,15 @@ def test(
     packs: Annotated[list[str] | None, typer.Argument(help="Pack ids or paths of pack files; all shipped packs if none.")] = None,
     accept: Annotated[bool, typer.Option("--accept", help="Write the cases anew with what the packs answer now.")] = False,
     mutants: Annotated[bool, typer.Option(help="Put small faults into the pack and list those that no test notices.")] = True,
+    stories_alone: Annotated[
+        bool, typer.Option("--stories-alone", help="Also say how many the stories alone notice; takes a minute.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes for the mutants; 0: one per core.")] = 0,
 ) -> None:
     """Tells the stories, replays the recorded cases, scores the mutants; exits 1 where one ends otherwise or goes unnoticed."""
     files = [_file_of(name) for name in packs] if packs else sorted(path for path in SHIPPED.glob("*.yaml") if path.stem not in FLOORS)
     failed = False
-    with _workers(jobs if mutants else 1) as workers:
+    with _workers(jobs if mutants or stories_alone else 1) as workers:
         for file in files:
             try:
                 pack = load_pack(file)
@@ -41,6 +44,8 @@ def test(
                 faults = _told(pack, file)
                 if mutants:
                     faults += _scored(pack, file, workers)
+                if stories_alone:
+                    say(f"  mutants: {Score(_fates(stories_part, file, workers)).share:.1%} noticed by the stories alone")
             except FaultyPack as faulty:
                 faults = faulty.faults
             for fault in faults:
@@ -83,7 +88,7 @@ def _told(pack: Pack, file: Path) -> list[PackFault]:
 
 
 def _scored(pack: Pack, file: Path, workers: Executor | None) -> list[PackFault]:
-    fates = _fates(file, workers)
+    fates = _fates(part, file, workers)
     score, faults = judged(pack, fates)
     by_case, by_story, equal = score.count("case"), score.count("story"), score.count("equivalent")
     say(
@@ -95,11 +100,11 @@ def _scored(pack: Pack, file: Path, workers: Executor | None) -> list[PackFault]
     return faults
 
 
-def _fates(file: Path, workers: Executor | None) -> list[Fate]:
+def _fates(of: Callable[[Path, int, int], list[Fate]], file: Path, workers: Executor | None) -> list[Fate]:
     if workers is None:
-        return part(file, 0, 1)
+        return of(file, 0, 1)
     found: list[Fate] = []
-    for done, future in enumerate(as_completed([workers.submit(part, file, number, PARTS) for number in range(PARTS)]), 1):
+    for done, future in enumerate(as_completed([workers.submit(of, file, number, PARTS) for number in range(PARTS)]), 1):
         found += future.result()
         if sys.stderr.isatty():
             print(f"\r  mutants: {done * 100 // PARTS} % ", end="" if done < PARTS else "\r", file=sys.stderr, flush=True)

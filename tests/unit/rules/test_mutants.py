@@ -15,7 +15,7 @@ from services.decision.rules.testing.cases import Cases, place_of, read_cases
 from services.decision.rules.testing.killing import Fate, Hunt
 from services.decision.rules.testing.mutants import Mutant, mutants
 from services.decision.rules.testing.sameness import same
-from services.decision.rules.testing.verdicts import judged, part
+from services.decision.rules.testing.verdicts import judged, part, stories_part
 
 PACKS = sorted(path for path in SHIPPED.glob("*.yaml") if path.stem not in FLOORS)
 MIL = SHIPPED / "mil-knee-overuse.yaml"
@@ -107,6 +107,12 @@ def test_what_no_case_sees_a_story_may_notice(pack: Protocol, cases: Cases, by_i
     hunt = Hunt(pack, replace(cases, cases=()), stories, lambda mutant: False)
     assert hunt.fate(by_id["progress: clean_sessions 2 becomes 1"]) == "story"
     assert hunt.fate(by_id["floor.fever: the whole rule dropped"]) == "survivor"
+
+
+def test_what_the_stories_alone_notice_can_be_asked(tmp_path: Path) -> None:
+    file = tmp_path / MIL.name
+    file.write_text(MIL.read_text()[: MIL.read_text().index("  told:")] + "  told: []\n")
+    assert {fate.by for fate in stories_part(file, 0, 40)} == {"survivor"}
 
 
 def test_the_parts_of_several_processes_are_all_the_mutants_once(by_id: dict[str, Mutant]) -> None:

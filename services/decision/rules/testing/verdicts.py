@@ -9,7 +9,7 @@ from typing import Final
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.rules.faults import PackFault
 from services.decision.rules.library import Pack, load_pack
-from services.decision.rules.testing.cases import place_of, read_cases, replayed
+from services.decision.rules.testing.cases import Cases, place_of, read_cases, replayed
 from services.decision.rules.testing.coverage import Coverage, coverage
 from services.decision.rules.testing.killing import Fate, Hunt, Score
 from services.decision.rules.testing.mutants import mutants
@@ -48,6 +48,13 @@ def _hunt(file: Path) -> tuple[Pack, Hunt]:
     pack = load_pack(file)
     cases = read_cases(pack.protocol, place_of(file))
     return pack, Hunt(pack.protocol, cases, pack.source.text.stories, partial(same, pack.protocol))
+
+
+def stories_part(file: Path, number: int, of: int) -> list[Fate]:
+    """The same without the recorded cases: what the stories alone notice. What changes nothing counts as unnoticed here."""
+    pack = load_pack(file)
+    hunt = Hunt(pack.protocol, Cases("", {}, ()), pack.source.text.stories, lambda mutant: False)
+    return list(hunt.fates(mutant for n, mutant in enumerate(mutants(pack.protocol)) if n % of == number))
 
 
 def judged(pack: Pack, fates: Sequence[Fate]) -> tuple[Score, list[PackFault]]:
