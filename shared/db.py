@@ -1,6 +1,8 @@
 """PostgreSQL: the engine, the bare connection for bulk appends, migrations, and the durability contract checked at start."""
 
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Final, cast
 
 import asyncpg
@@ -32,12 +34,16 @@ class DatabaseRefused(Exception):
     """A database the service must not run on, or cannot reach; one clear sentence says why and what to do."""
 
 
-def engine(settings: Settings, pool_size: int = POOL_SIZE) -> AsyncEngine:
-    """An engine as the service role, with at most `pool_size` connections. Statements end after 60 s; faults do not quote values."""
-    return _engine(settings.database_url, pool_size)
+def engine(settings: Settings, pool_size: int = POOL_SIZE, abandoned_after_s: float = 0) -> AsyncEngine:
+    """An engine as the service role, with at most `pool_size` connections. Statements end after 60 s; faults do not quote values.
+
+    The server ends a transaction in which nothing was asked for `abandoned_after_s` seconds (0: never): a process that was stopped in the
+    middle of one would else hold its locks, and so what it owned, for as long as it is stopped.
+    """
+    return _engine(settings.database_url, pool_size, {"idle_in_transaction_session_timeout": f"{abandoned_after_s * 1000:.0f}"})
 
 
-def _engine(url: str, pool_size: int) -> AsyncEngine:
+def _engine(url: str, pool_size: int, server_settings: Mapping[str, str] = MappingProxyType({})) -> AsyncEngine:
     return create_async_engine(
         url,
         pool_size=pool_size,
@@ -48,7 +54,7 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
         connect_args={
             "timeout": CONNECT_LIMIT_S,
             "command_timeout": STATEMENT_LIMIT_S,
-            "server_settings": {"application_name": "milepost", "timezone": "UTC"},
+            "server_settings": {"application_name": "milepost", "timezone": "UTC", **server_settings},
         },
     )
 

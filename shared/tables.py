@@ -193,6 +193,29 @@ athlete_keys = Table(
     PrimaryKeyConstraint("tenant", "athlete"),
 )
 
+# Up to which stream sequence bus and history were compared, and what each window of reception held. A window that was compared in parts
+# has a row for each.
+reconciled = Table(
+    "reconciled",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("stream_seq", BigInteger, nullable=False),
+)
+
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    _instant("begin"),
+    Column("bus", BigInteger, nullable=False),
+    Column("bus_digest", LargeBinary, nullable=False),
+    Column("history", BigInteger, nullable=False),
+    Column("history_digest", LargeBinary, nullable=False),
+    Column("missing", BigInteger, nullable=False),
+    _instant("compared_at"),
+    Index("reconciliations_begin", "begin"),
+)
+
 # Replays of history. `tenant` null: of all. Everything up to (after_tenant, after_athlete) is done. state: running | done | failed
 replays = Table(
     "replays",

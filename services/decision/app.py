@@ -31,6 +31,7 @@ from services.decision.lifecycle.office import Office
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.shadow import accompany
 from services.decision.packs import Published
+from services.decision.reconciler import Reconciler
 from services.decision.rules.library import PackLibrary
 from services.decision.store import leases, outbox
 from services.decision.store.connection import borrowed
@@ -63,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(app.state.replays.close)
             for work in (
                 app.state.replays.watch(),
+                Reconciler(engine, bus).run(),
                 keep(engine, app.state.packs, app.state.office),
                 accompany(engine, app.state.packs, pool),
             ):

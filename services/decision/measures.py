@@ -25,3 +25,9 @@ OUTBOX_AGE: Final = Gauge("milepost_decision_outbox_age_seconds", "How long the 
 EXPIRED_PACKS: Final = Gauge("milepost_decision_packs_expired", "Live packs past their last date; their courses hold", registry=REGISTRY)
 TAKEOVERS: Final = Counter("milepost_decision_takeovers", "Times that leases were taken, by why", ["why"], registry=REGISTRY)
 ATHLETES: Final = Gauge("milepost_decision_athletes_in_memory", "Folded athletes at hand", registry=REGISTRY)
+RECONCILED: Final = Gauge(
+    "milepost_decision_reconciled_stream_seq", "Stream sequence up to which history was held against the bus", registry=REGISTRY
+)
+MISSING: Final = Counter(
+    "milepost_decision_missing_events", "Events that the bus had and history lacked; put on the bus again", registry=REGISTRY
+)

@@ -18,6 +18,7 @@ from services.decision.store.connection import Connection, borrowed
 from services.decision.store.scan import Row, scan
 from services.decision.store.sealed import SEALED, Sealed
 from services.decision.store.trees import Grown
+from shared.crash import point
 from shared.proof import Checkpoint, Frontier, Keyring, ProofFault, Signer, commitment, event_salt, row_salt
 
 AT_ONCE: Final = 2_000
@@ -74,7 +75,9 @@ class Notary:
         await trees.keep_blocks(connection, tree.tree, tree.partition, new)
         at = datetime.now(UTC)
         note = self._signer.note(Checkpoint(tree.tree, tree.partition, tree.size, edge.root(), signed_at(at)))
+        point(14)
         await trees.sign(connection, tree.tree, tree.partition, tree.size, note, at)
+        point(15)
         self._edges[tree.tree, tree.partition] = edge
 
     async def _trusted(self, connection: Connection, tree: Grown) -> Frontier:

@@ -16,6 +16,7 @@ from services.decision.store.connection import borrowed
 from services.decision.store.outbox import Waiting
 from shared.bus import Bus
 from shared.bus.streams import MESSAGE_LIMIT
+from shared.crash import point
 from shared.placing import pseudonym
 
 AT_ONCE: Final = 500
@@ -81,7 +82,9 @@ class Relay:
         else:
             await self._bus.publish_batch(messages, timeout=PUBLISH_LIMIT_S)
         async with borrowed(self._engine) as connection:
+            point(16)
             await outbox.forget(connection, [row.outbox for row in rows])
+            point(17)
         return len(rows)
 
 

@@ -75,7 +75,7 @@ async def serve(settings: Settings, lane: int) -> None:
     require(settings, "database_url", "nats_url", "pseudonym_key", "secret_key")
     packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
     async with AsyncExitStack() as stack:
-        engine = db.engine(settings, pool_size=5)
+        engine = db.engine(settings, pool_size=5, abandoned_after_s=settings.lease_s)
         stack.push_async_callback(engine.dispose)
         await db.verify(engine)
         async with borrowed(engine) as connection:

@@ -1,5 +1,6 @@
 """The HTTP application of ingest: routes, readiness, and the connections they use."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -40,6 +41,8 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = now) -> FastA
             stack.push_async_callback(bus.close)
             await bus.ensure_streams()
             await bus.verify()
+            guard = asyncio.create_task(bus.guard())
+            stack.callback(guard.cancel)
             publisher = Publisher(bus, settings.ingest_queue_limit, settings.group_commit_ms / 1000, settings.group_commit_events)
             publisher.start()
             stack.push_async_callback(publisher.stop)

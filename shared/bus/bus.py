@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Self, cast
 
 import orjson
@@ -11,15 +12,17 @@ from nats.aio.client import Client
 
 from shared.bus import monitor, publishing
 from shared.bus.consumer import PullConsumer
-from shared.bus.errors import BusRefused, BusUnavailable, from_server, translated
+from shared.bus.errors import BusError, BusRefused, BusUnavailable, from_server, translated
 from shared.bus.publishing import PubAck
 from shared.bus.replies import Replies
 from shared.bus.streams import STREAMS, compare
+from shared.crash import point
 from shared.settings import Settings
 
 OLDEST_SERVER: Final = (2, 15, 1)
 CONNECT_LIMIT_S: Final = 10.0
 API_LIMIT_S: Final = 5.0
+GUARD_EVERY_S: Final = 5.0
 # Typed as int by the client, used as a number of seconds by it.
 RECONNECT_S: Final = 0.2
 _NO_STREAM: Final = 10059
@@ -37,6 +40,10 @@ class Bus:
         self.connections = 0
         """How often the connection was made; readers that hold deliveries compare it."""
         self._up = asyncio.Event()
+        self._guarded = False
+        self._doubt = asyncio.Event()
+        self._broken: BusError | None = None
+        """Why nothing may be published: the contract is broken, or was not looked at since the connection was renewed."""
         self._replies: Replies
 
     @classmethod
@@ -79,11 +86,19 @@ class Bus:
         Raises `BusUnavailable` when no confirmation came within `timeout` seconds (it may have been stored), `BusFull` or `BusRefused`
         when it was not.
         """
-        return await publishing.publish(self.client, self._replies, subject, payload, timeout)
+        self._permitted()
+        point(1)
+        stored = await publishing.publish(self.client, self._replies, subject, payload, timeout)
+        point(2)
+        return stored
 
     async def publish_batch(self, messages: Sequence[tuple[str, bytes]], timeout: float = 10.0) -> PubAck:
         """Store 1 to 1,000 messages of one stream, all or none, at consecutive sequences in their order; errors as `publish`."""
-        return await publishing.publish_batch(self.client, self._replies, messages, timeout)
+        self._permitted()
+        point(1)
+        stored = await publishing.publish_batch(self.client, self._replies, messages, timeout)
+        point(2)
+        return stored
 
     async def pull_consumer(
         self, stream: str, name: str, filter_subjects: Sequence[str], start_seq: int, max_ack_pending: int
@@ -148,6 +163,37 @@ class Bus:
                 raise BusRefused(f"stream {stream.name} does not exist; start ingest or `milepost up` once to create it")
             compare(stream.configuration(facts.replicas, 1), found["config"])
 
+    async def guard(self, every_s: float = GUARD_EVERY_S) -> None:
+        """Until cancelled: holds the server to its contract while running.
+
+        While it is broken, and from a renewed connection until the server was looked at again, `publish` stores nothing and raises: a
+        server may come back with other settings than it went with.
+        """
+        self._guarded = True
+        while True:
+            self._doubt.clear()
+            try:
+                await self.verify()
+            except BusUnavailable as fault:
+                # Says nothing of the contract; publishing fails by itself where the bus does not answer.
+                if self._broken is not None:
+                    self._broken = fault
+            except BusError as fault:
+                if not isinstance(self._broken, BusRefused):
+                    _log.error("nothing is confirmed any more: the bus breaks its durability contract", reason=str(fault))
+                self._broken = fault
+            else:
+                if isinstance(self._broken, BusRefused):
+                    _log.info("the bus keeps its durability contract again")
+                self._broken = None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(every_s if self._broken is None else min(every_s, 0.5)):
+                    await self._doubt.wait()
+
+    def _permitted(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
     async def api(
         self, subject: str, body: Mapping[str, Any] | None = None, timeout: float = API_LIMIT_S, missing: int | None = None
     ) -> Any:
@@ -180,6 +226,9 @@ class Bus:
         self.connections += 1
         self._up.set()
         if self.connections > 1:
+            if self._guarded and self._broken is None:
+                self._broken = BusUnavailable("the connection was renewed, and the server has not been checked yet")
+                self._doubt.set()
             _log.info("connected to the bus again", count=self.connections)
 
     async def _on_disconnected(self) -> None:

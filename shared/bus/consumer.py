@@ -19,6 +19,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from shared.bus.errors import BusUnavailable, translated
+from shared.crash import point
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus
@@ -125,7 +126,9 @@ class PullConsumer:
         """Confirm `last` and everything before it, and wait for the server to know. Raises `BusUnavailable` after 10 s."""
         if last.incarnation != self._incarnation:
             return  # The consumer was made anew behind it; the server will not deliver it again.
+        point(6)
         await self._bus.request(last.ack_subject, b"+ACK", ACK_LIMIT_S)
+        point(7)
 
     async def _pull(self, request: dict[str, object], until: int, deadline: float) -> None:
         """Ask once, and gather into `_ready` until it holds `until`, the server has no more, it says so, or the deadline passes."""

@@ -1,5 +1,6 @@
 """A NATS server that could lose what it confirmed, or is full, is told apart from one that keeps the contract."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -143,3 +144,38 @@ async def test_without_a_monitor_nobody_can_tell_and_the_server_is_refused(bus: 
             await blind.verify()
     finally:
         await blind.close()
+
+
+@pytest.mark.law("nothing-lost")
+async def test_nothing_is_confirmed_while_the_contract_is_broken_and_all_is_again_once_it_holds(settings: Settings):
+    bus = await Bus.connect(settings)
+    guard = asyncio.create_task(bus.guard(0.05))
+    subject = event_subject(0, "a" * 32)
+    try:
+        await bus.publish(subject, b"{}")
+        found = (await bus.api(f"STREAM.INFO.{EVENTS}"))["config"]
+        await bus.api(f"STREAM.UPDATE.{EVENTS}", found | {"max_msg_size": 1024})
+        stored = await _eventually(bus, subject, BusRefused)
+        with pytest.raises(BusRefused, match="max_msg_size is 1024, expected 262144"):
+            await bus.publish_batch([(subject, b"{}"), (subject, b"{}")])
+        assert await bus.last_seq(EVENTS) == stored
+        await bus.api(f"STREAM.UPDATE.{EVENTS}", found)
+        await _eventually(bus, subject, None)
+    finally:
+        guard.cancel()
+        await bus.close()
+
+
+async def _eventually(bus: Bus, subject: str, fault: type[Exception] | None) -> int:
+    """Publishes until it is refused with this fault, or no longer refused; the last sequence of the stream then."""
+    deadline = monotonic() + 20
+    while True:
+        try:
+            await bus.publish(subject, b"{}")
+            found: type[Exception] | None = None
+        except BusRefused:
+            found = BusRefused
+        if found is fault:
+            return await bus.last_seq(EVENTS)
+        assert monotonic() < deadline, "the guard did not notice"
+        await asyncio.sleep(0.02)

@@ -9,10 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.decision.api.common import CourseId, answer, named, not_found, reading
 from services.decision.api.courses import course_of
 from services.decision.api.forms import Shape
+from services.decision.arrivals import stamp
 from services.decision.audit import dossier as dossiers, proofs
 from services.decision.audit.page import page
 from services.decision.audit.rows import checked, leaves_of
-from services.decision.store import reads, trees
+from services.decision.store import reads, reconciliations, trees
 from shared.auth import Principal, requires
 from shared.placing import PARTITIONS, partition as partition_of
 from shared.problems import Problem, problem_responses
@@ -24,6 +25,7 @@ Auditor = Annotated[Principal, Depends(requires("audit:read"))]
 DossierReader = Annotated[Principal, Depends(requires("decisions:read"))]
 Size = Annotated[int, Query(ge=0, le=2**62)]
 
+WINDOWS = 200
 EVENTS_PREFIX = "/v1/audit/events/"
 
 
@@ -63,6 +65,13 @@ class LeafForm(Shape):
     checkpoint: str
     leaf: dict[str, Any]
     hash: str
+
+
+class ReconciliationForm(Shape):
+    """`stream_seq`: up to which message of the bus everything was compared."""
+
+    stream_seq: int
+    items: list[dict[str, Any]]
 
 
 class DossierForm(Shape):
@@ -121,6 +130,23 @@ async def consistent(
         except ProofFault:
             raise not_found("tree of these sizes") from None
     return answer(found)
+
+
+@router.get(
+    "/v1/audit/reconciliation",
+    summary="That what the bus took is in history, window by window",
+    response_model=ReconciliationForm,
+    responses=problem_responses(401, 403, 503),
+)
+async def reconciliation(request: Request, principal: Auditor) -> Response:
+    """The latest windows of reception of the whole installation: distinct contents on the bus, those of them in history, those that were
+    missing and put on the bus again, and whether the digests were alike.
+    """
+    async with reading(request) as connection:
+        place = await reconciliations.place(connection)
+        found = await reconciliations.compared(connection, WINDOWS)
+    names = ("bus", "history", "missing", "alike")
+    return answer({"stream_seq": place, "items": [{"begin": stamp(one[0]), **dict(zip(names, one[1:], strict=True))} for one in found]})
 
 
 @router.get(

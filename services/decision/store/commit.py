@@ -12,6 +12,7 @@ import asyncpg
 from services.decision.store import committing, keys
 from services.decision.store.connection import Connection, touched
 from services.decision.store.rows import ConflictRow, CourseRow, OutboxRow, TimerRow, Writes
+from shared.crash import point
 
 
 class Fenced(Exception):
@@ -105,11 +106,14 @@ async def commit(connection: Connection, writes: Writes) -> None:
     if connection.is_in_transaction():
         # Ours would be a mere savepoint in it, and what it confirms would not be on disk.
         raise RuntimeError("the connection is inside another transaction")
+    point(3)
     try:
         async with connection.transaction():
             await _write(connection, writes)
+            point(4)
     except asyncpg.UniqueViolationError as fault:
         raise Clash(fault.constraint_name or "") from None
+    point(5)
 
 
 async def _write(connection: Connection, writes: Writes) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from services.decision.store.connection import Connection, touched
 from services.decision.store.rows import Head
+from shared.crash import point
 from shared.placing import PARTITIONS
 
 # Rows are locked in partition order, so that two workers that want the same ones cannot wait for each other in a circle.
@@ -53,7 +54,9 @@ async def acquire(connection: Connection, partitions: Sequence[int], owner: str,
 
     Free is: never owned, lease run out, owned by `owner` itself, or by one of `bygone` (owners known to have ended).
     """
+    point(8)
     rows = await connection.fetch(_ACQUIRE, list(partitions), owner, [owner, *bygone], lease_s)
+    point(9)
     return sorted(Head(row["partition"], row["epoch"], row["stream_seq"], row["seq"]) for row in rows)
 
 
@@ -62,13 +65,17 @@ async def renew(connection: Connection, heads: Sequence[Head], lease_s: float, r
 
     False when any of them belongs to somebody else by now.
     """
+    point(10)
     tag = await connection.execute(_RENEW, [h.partition for h in heads], [h.epoch for h in heads], lease_s, read_to)
+    point(11)
     return touched(tag) == len(heads)
 
 
 async def release(connection: Connection, heads: Sequence[Head]) -> None:
     """Gives the partitions back, so that a successor need not wait for the lease to run out."""
+    point(12)
     await connection.execute(_RELEASE, [h.partition for h in heads], [h.epoch for h in heads])
+    point(13)
 
 
 async def unowned(connection: Connection) -> int:

@@ -1,0 +1,152 @@
+"""Laws nothing-lost and once at every numbered point: whatever was about to be, or had just been, written, confirmed, owned or signed."""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio.subprocess import Process
+from itertools import count
+from typing import Any
+
+import orjson
+import psutil
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.decision.audit.replay import Asked, differences
+from services.decision.audit.whole import verify_database
+from services.decision.engines.reference import ReferenceEngine
+from services.decision.packs import Published
+from services.decision.rules.library import PackLibrary
+from services.decision.store import outbox, replays
+from services.decision.store.connection import borrowed
+from shared.bus import DECISIONS, Bus
+from shared.crash import EXIT, POINTS
+from shared.settings import Settings
+from tests.integration.decision.feeding import Run, pain, send, settled, started, until
+
+NUMBER = count(1)
+
+
+def some(course: str) -> list[dict[str, Any]]:
+    """Events that nobody sent yet."""
+    return [pain("a", course, next(NUMBER)) for _ in range(3)]
+
+
+async def worker(settings: Settings, **armed: str) -> Process:
+    own = settings.model_copy(update={"lease_s": 1.0, "checkpoint_s": 0.1})
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MILEPOST_")} | own.environment() | armed
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.integration.decision.crashing", env=environment)
+
+
+async def owned(engine: AsyncEngine) -> bool:
+    async with borrowed(engine) as connection:
+        held = await connection.fetchval("SELECT count(*) FROM partition_heads WHERE owner IS NOT NULL AND lease_until > clock_timestamp()")
+    return bool(held == 64)
+
+
+@pytest.mark.law("nothing-lost")
+@pytest.mark.law("once")
+@pytest.mark.law("same-bytes")
+@pytest.mark.law("tamper-evident")
+@pytest.mark.timeout(170)
+async def test_ended_at_any_point_nothing_is_lost_or_done_twice(settings: Settings, engine: AsyncEngine, bus: Bus, run: Run):
+    sent = [started("a", "c")]
+    await send(bus, settings, "clinic", sent)
+    for number in POINTS:
+        new = some("c")
+        await send(bus, settings, "clinic", new)
+        sent += new
+        process = await worker(settings, CRASH_AT=str(number))
+        if number in (12, 13):
+            await settled(engine, "clinic", new)
+            process.send_signal(signal.SIGTERM)
+        try:
+            assert await asyncio.wait_for(process.wait(), 40) == EXIT, f"point {number} was not passed: {POINTS[number]}"
+        finally:
+            if process.returncode is None:
+                process.kill()
+    async with run(checkpoint_s=0.1):
+        await settled(engine, "clinic", sent)
+
+        async def told() -> bool:
+            async with borrowed(engine) as connection:
+                return await outbox.length(connection) == 0
+
+        await until(told)
+    await judge(settings, engine, sent)
+    await everything_was_told(engine, bus)
+
+
+async def judge(settings: Settings, engine: AsyncEngine, sent: list[dict[str, Any]]) -> None:
+    """Every event once, numbers without gaps, every decision as it must be, every proof holding."""
+    async with borrowed(engine) as connection:
+        rows = await connection.fetch("SELECT id, count(*) AS times FROM events WHERE source = 'urn:test' GROUP BY id")
+        assert {row["id"]: row["times"] for row in rows} == {body["id"]: 1 for body in sent}
+        made = await connection.fetch("SELECT seq FROM decisions WHERE course = 'c' ORDER BY seq")
+        assert [row["seq"] for row in made] == list(range(1, len(made) + 1)) and len(made) >= len(sent)
+        (past,) = await replays.pasts(connection, [("clinic", "a")])
+    packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
+    assert differences(past, packs, Asked(), {}) == []
+    assert (await verify_database(settings, (), 1)).faults == []
+
+
+async def everything_was_told(engine: AsyncEngine, bus: Bus) -> None:
+    """Each decision is on the bus; one told again has the number it had before."""
+    consumer = await bus.pull_consumer(DECISIONS, "judge", ["dec.>"], 1, 500)
+    numbers: dict[tuple[str, int], set[int]] = {}
+    while messages := await consumer.fetch(500, 0.5):
+        for message in messages:
+            told = orjson.loads(message.data)
+            if told["kind"] == "decision":
+                numbers.setdefault((told["course"], told["body"]["seq"]), set()).add(told["outbox"])
+        await consumer.ack_all(messages[-1])
+    await consumer.close()
+    await bus.delete_consumer(DECISIONS, "judge")
+    async with borrowed(engine) as connection:
+        rows = await connection.fetch("SELECT course, seq FROM decisions")
+    assert numbers.keys() == {(row["course"], row["seq"]) for row in rows}
+    assert all(len(found) == 1 for found in numbers.values())
+
+
+@pytest.mark.law("once")
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [3, 4])
+async def test_a_worker_that_was_stopped_past_its_lease_writes_nothing_when_it_wakes(
+    settings: Settings, engine: AsyncEngine, bus: Bus, run: Run, number: int
+):
+    course = f"stopped-{number}"
+    sent = [started("b", course), pain("b", course, next(NUMBER)) | {"id": f"{course}-1"}]
+    process = await worker(settings, STOP_AT=str(number))
+    try:
+        await until(lambda: owned(engine))
+        await send(bus, settings, "clinic", sent)
+        await until(lambda: stopped(process.pid))
+        async with run():
+            # Takes over although the other one may hold the rows of an open transaction.
+            await settled(engine, "clinic", sent)
+            before = await everything(engine)
+            process.send_signal(signal.SIGCONT)
+            later = [pain("b", course, next(NUMBER)) | {"id": f"{course}-2"}]
+            await send(bus, settings, "clinic", later)
+            await settled(engine, "clinic", later)
+            process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(process.wait(), 30)
+            after = await everything(engine)
+        assert before.items() <= after.items()
+        new = [row for place, row in after.items() if place not in before and row["source"] == "urn:test"]
+        assert [row["id"] for row in new] == [f"{course}-2"]
+        assert (await verify_database(settings, (), 1)).faults == []
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def everything(engine: AsyncEngine) -> dict[tuple[int, int], Any]:
+    async with borrowed(engine) as connection:
+        rows = await connection.fetch("SELECT partition, seq, source, id, leaf FROM events")
+    return {(row["partition"], row["seq"]): dict(row) for row in rows}
+
+
+async def stopped(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_STOPPED

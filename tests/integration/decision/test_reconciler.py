@@ -1,0 +1,62 @@
+"""Law nothing-lost, looked at from outside the worker: what the bus took is in history, and what is not is fetched again."""
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from services.decision.reconciler import Reconciler, digest
+from services.decision.store import leases, reconciliations
+from services.decision.store.connection import borrowed
+from shared.bus import Bus
+from shared.settings import Settings
+from tests.integration.decision.feeding import Run, pain, send, settled, started, until
+
+
+async def windows(engine: AsyncEngine) -> Sequence[tuple[int, int, int, bool]]:
+    async with borrowed(engine) as connection:
+        return [one[1:] for one in await reconciliations.compared(connection, 10)]
+
+
+async def passed(engine: AsyncEngine, stream_seq: int) -> None:
+    """Waits until every partition has stored or passed this message."""
+
+    async def every() -> bool:
+        async with borrowed(engine) as connection:
+            return await leases.checkpoint(connection) >= stream_seq
+
+    await until(every)
+
+
+@pytest.mark.law("nothing-lost")
+async def test_what_history_lacks_is_named_counted_and_fetched_again(run: Run, engine: AsyncEngine, bus: Bus, settings: Settings):
+    sent = [started("a", "c"), *(pain("a", "c", n) for n in range(1, 6))]
+    reconciler = Reconciler(engine, bus)
+    async with run():
+        # One of them twice, and one with other content: both are accounted for.
+        last = await send(bus, settings, "clinic", [*sent, sent[2], pain("a", "c", 3, nrs=7)])
+        await settled(engine, "clinic", sent)
+        await passed(engine, last)
+    assert await reconciler.reconcile() == 0
+    assert await windows(engine) == [(7, 7, 0, True)]
+    assert await reconciler.reconcile() == 0, "nothing is new"
+    owner = create_async_engine(settings.owner_database_url)
+    async with owner.begin() as conn:
+        await conn.exec_driver_sql("DELETE FROM events WHERE id = 'c-pain-4'")
+        await conn.exec_driver_sql("DELETE FROM event_outcomes WHERE id = 'c-pain-4'")
+        await conn.exec_driver_sql("DELETE FROM reconciled")
+        await conn.exec_driver_sql("DELETE FROM reconciliations")
+    await owner.dispose()
+    assert await reconciler.reconcile() == 1
+    assert await windows(engine) == [(7, 6, 1, False)]
+    assert await bus.last_seq("EVENTS") == last + 1
+    async with run():
+        await settled(engine, "clinic", sent)
+        await passed(engine, last + 1)
+    assert await reconciler.reconcile() == 0
+
+
+def test_a_digest_is_of_the_set_whatever_its_order():
+    parts = [bytes([n]) * 32 for n in range(1, 5)]
+    assert digest(parts) == digest(reversed(parts)) != digest(parts[1:])
+    assert digest([]) == bytes(32)
