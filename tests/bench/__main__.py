@@ -15,11 +15,11 @@ from time import monotonic
 
 from rich.console import Console
 
-from tests.bench import accept, chain, machine, proofs, pure, rules, webhooks
+from tests.bench import accept, chain, machine, proofs, proven, pure, rules, webhooks
 from tests.bench.figures import Figure, as_json, console, table
 from tests.bench.site import TENANT, Site, running
 
-SECTIONS = ("pure", "rules", "proofs", "accept", "chain", "webhooks")
+SECTIONS = ("pure", "rules", "proofs", "accept", "chain", "webhooks", "proven")
 RESULTS = Path(".milepost") / "bench"
 
 
@@ -58,6 +58,10 @@ async def measure(home: Path, sections: Sequence[str], report: Report) -> None:
             async with running(home / "accept") as site:
                 report.add("Accept: HTTP to disk on the bus; floor: the bare bus, same payloads", await accept.measure(site))
                 report.add("Backlog", [await accept.drain(site, 8.0)])
+    if "proven" in sections:
+        with report.doing("proving history"):
+            async with running(home / "proven") as site:
+                report.add("History: verified, replayed, appended", await proven.measure(site))
     if "chain" in sections or "webhooks" in sections:
         with report.doing("the whole chain"):
             async with running(home / "chain", (TENANT, *webhooks.TENANTS)) as site:

@@ -4,9 +4,10 @@ Every process takes its share of the partitions, all in one snapshot. Three scan
 order of the leaves and are merged, so memory stays small whatever the history's length.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -76,6 +77,8 @@ WHERE n IS NOT NULL ORDER BY partition, n"""
 
 _PARTITION, _SEQ, _ATHLETE, _COMMITMENT, _LEAF = 0, 1, 2, len(EVENT_COLUMNS), len(EVENT_COLUMNS) + 1
 Place = tuple[int, int]
+Named = Callable[[], str]
+"""How a row is named, made only when it has to be: there may be a hundred million."""
 
 
 class Share:
@@ -184,49 +187,42 @@ class Share:
     def _event(self, row: Row, place: Place, told: list[Row], made: list[Row], unproven: bool) -> bytes:
         """The leaf as the rows' commitments make it; every row that is not what it is committed to is named."""
         self.found.rows += 1 + len(told) + len(made)
-        name = f"events, partition {place[0]}, seq {place[1]}"
         if unproven:
             self.found.unproven += 1
             if row.value(_COMMITMENT) is not None or row.value(_LEAF) is not None:
-                self.found.fault(f"{name}: it has a commitment although it is older than those")
+                self.found.fault(f"{_event_name(place)}: it has a commitment although it is older than those")
             return leaf_of(EVENTS, *place)
-        salt = self._salt(row.raw(_ATHLETE, _ATHLETE + 2), EVENTS, place, name, 1 + len(told) + len(made))
-        own = self._held(row, _COMMITMENT, salt, EVENT, 0, name)
-        told_as = [
-            self._held(one, 9, salt, OUTCOME, n, f"event_outcomes, partition {place[0]}, seq {place[1]}, n {one.number(4)}")
-            for n, one in enumerate(told)
-        ]
-        made_as = [
-            self._held(one, 12, salt, DECISION, n, f"decisions, course {one.text(1)}, seq {one.number(2)}, tenant {one.text(0)}")
-            for n, one in enumerate(made)
-        ]
+        salt = self._salt(row.raw(_ATHLETE, _ATHLETE + 2), EVENTS, place, partial(_event_name, place), 1 + len(told) + len(made))
+        own = self._held(row, _COMMITMENT, salt, EVENT, 0, partial(_event_name, place))
+        told_as = [self._held(one, 9, salt, OUTCOME, n, partial(_outcome_name, place, one)) for n, one in enumerate(told)]
+        made_as = [self._held(one, 12, salt, DECISION, n, partial(_decision_name, one)) for n, one in enumerate(made)]
         leaf = leaf_of(EVENTS, *place, [own], told_as, made_as)
         if row.value(_LEAF) != leaf:
-            self.found.fault(f"{name}: its leaf is not that of its rows; one was changed, added or removed")
+            self.found.fault(f"{_event_name(place)}: its leaf is not that of its rows; one was changed, added or removed")
         return leaf
 
-    def _salt(self, athlete: bytes, tree: str, place: Place, name: str, rows: int) -> bytes | None:
+    def _salt(self, athlete: bytes, tree: str, place: Place, name: Named, rows: int) -> bytes | None:
         try:
             key = self._keys.of(athlete)
         except NoKey as fault:
-            self.found.fault(f"{name}: {fault}")
+            self.found.fault(f"{name()}: {fault}")
             return None
         except KeyFault as fault:
-            self.found.fault(f"keys.athlete_keys, the row that {name} needs: {fault}")
+            self.found.fault(f"keys.athlete_keys, the row that {name()} needs: {fault}")
             return None
         if key is None:
             self.found.erased += rows
             return None
         return event_salt(key, tree, *place)
 
-    def _held(self, row: Row, at: int, salt: bytes | None, table: bytes, place: int, name: str) -> bytes:
+    def _held(self, row: Row, at: int, salt: bytes | None, table: bytes, place: int, name: Named) -> bytes:
         """The commitment that stands in column `at`, behind the columns it stands for."""
         stored = row.value(at)
         if stored is None:
-            self.found.fault(f"{name}: it has no commitment; it was not written by a worker")
+            self.found.fault(f"{name()}: it has no commitment; it was not written by a worker")
             return b""
         if salt is not None and commitment(row_salt(salt, table, place), row.raw(0, at)) != stored:
-            self.found.fault(f"{name}: the row is not what was written")
+            self.found.fault(f"{name()}: the row is not what was written")
         return stored
 
     async def _conflicts(self, connection: Connection) -> None:
@@ -243,8 +239,8 @@ class Share:
                 if n != tree.size + 1:
                     self.found.fault(f"event_conflicts, partition {at}: the rows before n {n} are missing")
                 tenant_athlete = row.raw(0, 1) + row.raw(6, 7)
-                salt = self._salt(tenant_athlete, CONFLICTS, (at, n), name, 1)
-                leaf = conflict_leaf(at, n, self._held(row, len(CONFLICT_COLUMNS), salt, CONFLICT, 0, name))
+                salt = self._salt(tenant_athlete, CONFLICTS, (at, n), partial(str, name), 1)
+                leaf = conflict_leaf(at, n, self._held(row, len(CONFLICT_COLUMNS), salt, CONFLICT, 0, partial(str, name)))
                 tree.append(leaf)
                 if tree.size == heads.get(at):
                     heads.pop(at)
@@ -340,6 +336,18 @@ class Under:
             return True
         self._ended = True
         return False
+
+
+def _event_name(place: Place) -> str:
+    return f"events, partition {place[0]}, seq {place[1]}"
+
+
+def _outcome_name(place: Place, row: Row) -> str:
+    return f"event_outcomes, partition {place[0]}, seq {place[1]}, n {row.number(4)}"
+
+
+def _decision_name(row: Row) -> str:
+    return f"decisions, course {row.text(1)}, seq {row.number(2)}, tenant {row.text(0)}"
 
 
 async def _again(batches: list[list[Row]]) -> AsyncIterator[list[Row]]:

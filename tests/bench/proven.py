@@ -1,0 +1,155 @@
+"""History proven: verified whole, replayed, and appended next to what `eventsourcing` appends to the same PostgreSQL in the same run."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, Final
+from uuid import uuid4
+
+import asyncpg
+from eventsourcing.persistence import StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from sqlalchemy import make_url
+
+from services.decision.audit.replay import Asked, Piece, work
+from services.decision.audit.whole import driver_url, verify_database
+from services.decision.store import replays
+from services.decision.store.commit import commit
+from services.decision.store.committing import commit_to
+from services.decision.store.connection import Connection
+from services.decision.store.rows import DecisionRow, EventRow, Head, OutboxRow, OutcomeRow, Writes
+from shared.proof import Keyring
+from shared.settings import Settings
+from tests.bench.figures import Figure
+from tests.bench.histories import batches, clinic
+from tests.bench.observer import Observer
+from tests.bench.sender import send
+from tests.bench.site import BATCH, TENANT, Site
+
+ATHLETES: Final = 200
+EVENTS_EACH: Final = 60
+TOGETHER: Final = 256
+COPIES: Final = 10
+"""How often the history is multiplied before it is verified, so that starting the processes does not count."""
+
+
+async def measure(site: Site) -> list[Figure]:
+    """Feeds a clinic's history through the whole chain, then stops the worker and works on what is stored."""
+    raws = clinic("proven-", ATHLETES, EVENTS_EACH)
+    async with Observer(site.stack.settings) as seen:
+        await send(site.task(batches(raws, 500), 500, 2, 120.0, BATCH))
+        await seen.reached(len(raws), 120)
+    await site.stack.kill("worker")
+    settings = site.stack.settings
+    append = await _append(settings)
+    return [await _verify(settings), await _replay(settings), append]
+
+
+async def _verify(settings: Settings) -> Figure:
+    begin = perf_counter()
+    found = await verify_database(settings)
+    spent = perf_counter() - begin
+    assert found.faults == [], found.faults[:3]
+    mb = await _size(settings) / 1e6
+    note = f"{found.events:,} events, {found.rows:,} rows, {mb:.0f} MB, {os.cpu_count()} processes, their start included"
+    return Figure("verify, everything", "events", found.events / spent, target=100_000, note=note)
+
+
+async def _size(settings: Settings) -> int:
+    connection: Connection = await asyncpg.connect(driver_url(settings))
+    try:
+        return int(
+            await connection.fetchval("SELECT sum(length(body)) FROM (SELECT body FROM events UNION ALL SELECT body FROM decisions) x")
+        )
+    finally:
+        await connection.close()
+
+
+async def _replay(settings: Settings) -> Figure:
+    """One process, on one core."""
+    connection: Connection = await asyncpg.connect(driver_url(settings))
+    athletes = await replays.athletes(connection, TENANT, None, ("", ""), ATHLETES)
+    await connection.close()
+    piece = Piece(driver_url(settings), tuple(athletes), Asked(), None)
+    await asyncio.to_thread(work, piece._replace(athletes=piece.athletes[:2]))  # Packs are compiled once per process.
+    begin = perf_counter()
+    outcome = await asyncio.to_thread(work, piece)
+    spent = perf_counter() - begin
+    assert not outcome.found, outcome.found[:1]
+    return Figure(
+        "replay, one core, read and compared", "decisions", outcome.decisions / spent, target=5_000, note=f"{outcome.decisions:,} decisions"
+    )
+
+
+async def _append(settings: Settings) -> Figure:
+    """The transaction of the worker on ready rows, with commitments, next to the peer's `insert_events` of as many events and bytes."""
+    connection: Connection = await asyncpg.connect(driver_url(settings))
+    try:
+        events = [
+            EventRow(*row[:12])
+            for row in await connection.fetch("SELECT * FROM events WHERE source = 'urn:bench:app' ORDER BY partition, seq")
+        ]
+        made = {(row["partition"], row["event_seq"]): row for row in await connection.fetch("SELECT * FROM decisions")}
+        heads = {row[0]: Head(*row) for row in await connection.fetch("SELECT partition, epoch, stream_seq, seq FROM partition_heads")}
+        spent = 0.0
+        key = Keyring(settings.secret_key_bytes).new()
+        for copy in range(COPIES):
+            for at in range(0, len(events), TOGETHER):
+                writes = _batch(events[at : at + TOGETHER], made, heads, f"copy-{copy}", key)
+                begin = perf_counter()
+                commit_to(writes)
+                await commit(connection, writes)
+                spent += perf_counter() - begin
+                heads |= {head.partition: head for head in writes.after}
+            if copy == 0:
+                rate = len(events) / spent
+                # The other copies are for `verify`; their keys have to be there.
+        await _keys(settings, connection, {row.athlete for row in events}, key)
+        peer = await asyncio.to_thread(
+            _peer, settings, [row.body + made[row.partition, row.seq]["body"] for row in events if (row.partition, row.seq) in made]
+        )
+    finally:
+        await connection.close()
+    note = "floor: eventsourcing's insert_events of the same bytes, one row each; here four rows, commitments and head"
+    return Figure("append, ready rows, 256 in a transaction", "events", rate, floor=peer, note=note)
+
+
+def _batch(events: Sequence[EventRow], made: dict[tuple[int, int], Any], heads: dict[int, Head], tenant: str, key: bytes) -> Writes:
+    writes = Writes()
+    numbers = {row.partition: heads[row.partition].seq for row in events}
+    for row in events:
+        numbers[row.partition] += 1
+        seq = numbers[row.partition]
+        writes.events.append(row._replace(tenant=tenant, seq=seq, stream_seq=None, commitment=None, leaf=None))
+        writes.outcomes.append(OutcomeRow(tenant, row.source, row.id, seq, 0, "accepted", None, None, row.partition))
+        decision = made.get((row.partition, row.seq))
+        if decision is not None:
+            own = dict(decision) | {"tenant": tenant, "id": uuid4(), "event_seq": seq, "commitment": None}
+            writes.decisions.append(DecisionRow(**own))
+            writes.outbox.append(OutboxRow(row.partition, tenant, row.athlete, b'{"kind":"copy"}'))
+        writes.keys[tenant, row.athlete] = key
+    writes.before = [heads[partition] for partition in sorted(numbers)]
+    writes.after = [head._replace(seq=numbers[head.partition]) for head in writes.before]
+    return writes
+
+
+async def _keys(settings: Settings, connection: Connection, athletes: set[str], key: bytes) -> None:
+    ring = Keyring(settings.secret_key_bytes)
+    rows = [(f"copy-{copy}", athlete, ring.wrap(key, f"copy-{copy}", athlete)) for copy in range(COPIES) for athlete in sorted(athletes)]
+    await connection.executemany("INSERT INTO keys.athlete_keys (tenant, athlete, wrapped, created_at) VALUES ($1, $2, $3, now())", rows)
+
+
+def _peer(settings: Settings, bodies: Sequence[bytes]) -> float:
+    """Events per second of the library's own append, as many at once as the worker takes."""
+    url = make_url(settings.owner_database_url)
+    store = PostgresDatastore(url.database or "", url.host or "", url.port or 5432, url.username or "", url.password or "")
+    try:
+        recorder = PostgresApplicationRecorder(store, events_table_name="peer_events")
+        recorder.create_table()
+        begin = perf_counter()
+        for at in range(0, len(bodies), TOGETHER):
+            recorder.insert_events([StoredEvent(uuid4(), 1, "decided", body) for body in bodies[at : at + TOGETHER]])
+        return len(bodies) / (perf_counter() - begin)
+    finally:
+        store.close()
