@@ -59,6 +59,8 @@ class Observer:
         async with asyncio.timeout(within_s), self._looked:
             while await connection.fetchval(query, SOURCE, ids) < len(ids):
                 await self._looked.wait()
+            # What history holds was not necessarily there yet when it was last looked at.
+            await self._looked.wait()
         await connection.close()
 
     async def after(self, seconds: float) -> None:
