@@ -271,6 +271,9 @@ def edited(tmp_path: Path, edits: Edits) -> tuple[Finding, ...]:
     return check_file(file, TODAY)
 
 
+@pytest.mark.law("pain-not-alone")
+@pytest.mark.law("recovery-window")
+@pytest.mark.law("one-axis")
 @pytest.mark.parametrize("twins", TWINS, ids=lambda twins: f"{twins.code} {twins.told[:40]}")
 def test_a_check_finds_the_bad_pack_at_its_place_and_leaves_its_good_twin_alone(tmp_path: Path, twins: Twins) -> None:
     found = [one for one in edited(tmp_path, twins.bad) if one.code == twins.code and one.severity != "info"]
@@ -352,6 +355,10 @@ def test_what_is_neither_proved_nor_refuted_within_its_bound_is_an_error() -> No
     assert all("neither proved nor refuted" in one.sentence for one in refused)
 
 
+@pytest.mark.law("pain-not-alone")
+@pytest.mark.law("recovery-window")
+@pytest.mark.law("one-axis")
+@pytest.mark.law("worse-never-freer")
 @pytest.mark.parametrize("file", sorted(path for path in SHIPPED.glob("*.yaml") if path.stem not in FLOORS), ids=lambda path: path.stem)
 def test_every_shipped_pack_stands_every_check(file: Path) -> None:
     assert [str(one) for one in check_file(file, TODAY) if one.severity == "error"] == []
