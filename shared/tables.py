@@ -383,7 +383,6 @@ deliveries = Table(
     _instant("created_at"),
     _instant("done_at", nullable=True),
     UniqueConstraint("endpoint", "notice"),
-    Index("deliveries_due", "state", "next_at"),
     Index("deliveries_pending", "endpoint", "next_at", postgresql_where=text("state = 'pending'")),
     Index("deliveries_endpoint", "tenant", "endpoint", "created_at"),
 )

@@ -135,10 +135,11 @@ class Deliverer:
         try:
             async with reading(self._database) as connection:
                 # Each statement by itself: parking only puts off what a later look would put off as well.
-                found = await sending.due(connection, asked, sorted(self._busy), now)
+                lanes = {endpoint: (most, self._lanes[endpoint].under_way) for endpoint, most in asked.items()}
+                found = await sending.due(connection, lanes, list(self._busy), now)
                 counts = {endpoint: sum(1 for due in found if due.endpoint == endpoint) for endpoint in asked}
                 short = [endpoint for endpoint, most in asked.items() if counts[endpoint] < most]
-                parked = await sending.park(connection, short, sorted(self._busy), now) if short else set()
+                parked = await sending.park(connection, short, now) if short else set()
                 upcoming = await sending.next_due(connection, short, now) if short else {}
         except BaseException:
             self.hint(asked)

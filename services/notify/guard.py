@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +57,7 @@ class Rules:
     allow_loopback: bool
 
 
+@lru_cache(maxsize=4096)
 def check_url(text: str, rules: Rules) -> URL:
     """The URL a webhook may be sent to, or `UrlFault`. Judges form only; names are judged when they are resolved.
 

@@ -78,7 +78,7 @@ async def _chain(site: Site, sections: Sequence[str], report: Report) -> None:
         figures = [await chain.offered(site), await chain.saturated(site)]
         report.add("Accept to stored decision; floor: the bare append of the same rows", figures)
     if "webhooks" in sections:
-        report.add("Notify", [await webhooks.measure(site)])
+        report.add("Notify", await webhooks.measure(site))
 
 
 def _told(value: object) -> str:

@@ -1,4 +1,5 @@
-"""A webhook receiver in a process of its own: answers 204, and says at `/` how many came and when. Ends when its standard input does."""
+"""A webhook receiver in a process of its own: answers 204, and says at `/` how many came and when, at `/arrivals` when each first came.
+Paths under `/dead` never answer. Ends when its standard input does."""
 
 import asyncio
 import sys
@@ -11,13 +12,18 @@ from aiohttp import web
 
 async def main() -> None:
     seen = {"count": 0, "first": 0.0, "last": 0.0}
+    arrivals: dict[str, float] = {}
 
     async def handle(request: web.BaseRequest) -> web.Response:
         if request.method == "GET":
-            return web.Response(body=orjson.dumps(seen), content_type="application/json")
-        await request.read()
-        seen["last"] = time()
-        seen["first"] = seen["first"] or seen["last"]
+            return web.Response(body=orjson.dumps(arrivals if request.path == "/arrivals" else seen), content_type="application/json")
+        now = time()
+        if request.path.startswith("/dead"):
+            await asyncio.Event().wait()
+        body = await request.read()
+        arrivals.setdefault(f"{request.path} {orjson.loads(body)['data'].get('id')}", now)
+        seen["last"] = now
+        seen["first"] = seen["first"] or now
         seen["count"] += 1
         return web.Response(status=204)
 

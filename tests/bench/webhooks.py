@@ -1,8 +1,11 @@
-"""How many signed webhooks leave per second for receivers on loopback that answer at once."""
+"""Signed webhooks to receivers on loopback: how many leave per second, how soon one does, and what a dead endpoint costs the others."""
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from subprocess import PIPE
+from time import monotonic, time
 from typing import Any
 
 import aiohttp
@@ -10,51 +13,147 @@ import orjson
 
 from shared.bus import Bus, decision_subject
 from shared.placing import partition, pseudonym
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, quantiles
 from tests.bench.site import Site
 
-TENANTS = tuple(f"hooks{number}" for number in range(4))
-COURSES = 600
+FLOOD = tuple(f"hooks{number}" for number in range(4))
+STEADY, CROWD = "steady", "crowd"
+TENANTS = (*FLOOD, STEADY, CROWD)
+COURSES = 1500
+OFFERED_PER_S = 500
+SECONDS = 6
+ENDPOINTS = 10
+TICK_S = 0.01
 
 
-async def measure(site: Site) -> Figure:
+class Receiver:
+    """The receiver's process, and the endpoints that lead to it."""
+
+    def __init__(self, site: Site, http: aiohttp.ClientSession, port: int) -> None:
+        self._site = site
+        self._http = http
+        self._url = f"http://127.0.0.1:{port}"
+
+    async def endpoint(self, tenant: str, path: str) -> str:
+        headers = {"Authorization": f"Bearer {self._site.keys[tenant, 'integrator']}"}
+        asked = {"url": f"{self._url}{path}"}
+        async with self._http.post(f"{self._site.stack.notify_url}/v1/endpoints", json=asked, headers=headers) as answer:
+            assert answer.status == 201, await answer.text()
+            return str((await answer.json())["id"])
+
+    async def forget(self, tenant: str, endpoint: str) -> None:
+        headers = {"Authorization": f"Bearer {self._site.keys[tenant, 'integrator']}"}
+        async with self._http.delete(f"{self._site.stack.notify_url}/v1/endpoints/{endpoint}", headers=headers) as answer:
+            assert answer.status == 204, await answer.text()
+
+    async def said(self, path: str) -> Any:
+        async with self._http.get(f"{self._url}{path}") as answer:
+            return await answer.json()
+
+    async def count(self, wanted: int, within_s: float) -> Any:
+        """What it says once so many have come."""
+        async with asyncio.timeout(within_s):
+            while True:
+                seen = await self.said("/")
+                if seen["count"] >= wanted:
+                    return seen
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def receiving(site: Site) -> AsyncIterator[Receiver]:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.receiver", stdin=PIPE, stdout=PIPE)
+    assert process.stdout is not None and process.stdin is not None
+    port = int(await process.stdout.readline())
+    try:
+        async with aiohttp.ClientSession() as http:
+            yield Receiver(site, http, port)
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+async def measure(site: Site) -> list[Figure]:
+    """The flood, the steady stream, and the crowd without and with one endpoint that never answers."""
+    bus = await Bus.connect(site.stack.settings, "milepost-bench")
+    try:
+        return [await _flood(site, bus), await _steady(site, bus), *await _crowd(site, bus)]
+    finally:
+        await bus.close()
+
+
+async def _flood(site: Site, bus: Bus) -> Figure:
     """Decisions of as many courses as there are notices, straight on DECISIONS; rate between the first and the last arrival."""
-    receiver = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.bench.receiver", stdin=PIPE, stdout=PIPE)
-    assert receiver.stdout is not None and receiver.stdin is not None
-    port = int(await receiver.stdout.readline())
-    async with aiohttp.ClientSession() as http:
-        for tenant in TENANTS:
-            headers = {"Authorization": f"Bearer {site.keys[tenant, 'integrator']}"}
-            asked = {"url": f"http://127.0.0.1:{port}/{tenant}"}
-            async with http.post(f"{site.stack.notify_url}/v1/endpoints", json=asked, headers=headers) as answer:
-                assert answer.status == 201, await answer.text()
-        bus = await Bus.connect(site.stack.settings, "milepost-bench")
-        messages = [_message(site, tenant, number) for number in range(COURSES) for tenant in TENANTS]
+    async with receiving(site) as receiver:
+        for tenant in FLOOD:
+            await receiver.endpoint(tenant, f"/{tenant}")
+        before = site.cpu_s()
+        messages = [_message(site, tenant, number, 10**9) for number in range(COURSES) for tenant in FLOOD]
         for at in range(0, len(messages), 500):
             await bus.publish_batch(messages[at : at + 500])
-        await bus.close()
-        async with asyncio.timeout(40):
-            while True:
-                async with http.get(f"http://127.0.0.1:{port}/") as answer:
-                    seen = await answer.json()
-                if seen["count"] >= len(messages):
-                    break
-                await asyncio.sleep(0.05)
-    receiver.stdin.close()
-    await receiver.wait()
+        seen = await receiver.count(len(messages), 90)
+        after = site.cpu_s()
     rate = (seen["count"] - 1) / (seen["last"] - seen["first"])
-    return Figure(
-        f"webhooks delivered, {len(TENANTS)} endpoints", "webhooks", rate, note=f"{seen['count']} signed, recorded, each attempt stored"
-    )
+    used = ", ".join(f"{part} {(after[part] - before.get(part, 0.0)) / len(messages) * 1000:.2f}" for part in ("notify", "postgres"))
+    note = f"{seen['count']} signed, recorded, each attempt stored; ms of processor each: {used}"
+    return Figure(f"webhooks delivered, {len(FLOOD)} endpoints", "webhooks", rate, target=2000, note=note)
 
 
-def _message(site: Site, tenant: str, number: int) -> tuple[str, bytes]:
-    athlete, key = f"athlete-{number}", site.stack.settings.pseudonym_key_bytes
+async def _steady(site: Site, bus: Bus) -> Figure:
+    async with receiving(site) as receiver:
+        await receiver.endpoint(STEADY, "/steady")
+        ms = await _offered(site, bus, receiver, STEADY, OFFERED_PER_S, 2 * 10**9, ["/steady"])
+    verdict = "reached" if ms["p95"] < 250 else "missed"
+    return Figure(f"stored decision to first byte, {OFFERED_PER_S}/s", "", ms=ms, note=f"p95 < 250 ms: {verdict}")
+
+
+async def _crowd(site: Site, bus: Bus) -> list[Figure]:
+    paths = [f"/{number}" for number in range(ENDPOINTS - 1)]
+    async with receiving(site) as receiver:
+        for path in paths:
+            await receiver.endpoint(CROWD, path)
+        tenth = await receiver.endpoint(CROWD, f"/{ENDPOINTS - 1}")
+        rate = OFFERED_PER_S // ENDPOINTS
+        well = await _offered(site, bus, receiver, CROWD, rate, 3 * 10**9, paths)
+        await receiver.forget(CROWD, tenth)
+        await receiver.endpoint(CROWD, "/dead")
+        dead = await _offered(site, bus, receiver, CROWD, rate, 4 * 10**9, paths)
+    moved = dead["p95"] / well["p95"] - 1
+    return [
+        Figure(f"the same, {rate}/s to {ENDPOINTS} endpoints that live", "", ms=well),
+        Figure("the nine, with the tenth dead", "", ms=dead, note=f"p95 moved by {moved:+.0%}, at most +10 % wanted"),
+    ]
+
+
+async def _offered(site: Site, bus: Bus, receiver: Receiver, tenant: str, per_s: int, first: int, paths: list[str]) -> dict[str, float]:
+    """Quantiles of the time from a decision on the bus to its arrival at each of the paths, in ms, at this rate."""
+    sent: dict[int, float] = {}
+    begin = monotonic()
+    while (elapsed := monotonic() - begin) < SECONDS:
+        due = range(len(sent), min(int(elapsed * per_s) + 1, SECONDS * per_s))
+        for number in due:
+            sent[number] = time()
+        if due:
+            await bus.publish_batch([_message(site, tenant, number, first) for number in due])
+        await asyncio.sleep(TICK_S)
+    took: list[float] = []
+    async with asyncio.timeout(60):
+        while len(took) < len(sent) * len(paths):
+            arrivals = await receiver.said("/arrivals")
+            wanted = [(f"{path} {tenant}-{first + number}", at) for path in paths for number, at in sent.items()]
+            took = [(arrivals[name] - at) * 1000 for name, at in wanted if name in arrivals]
+            await asyncio.sleep(0.1)
+    return quantiles(took)
+
+
+def _message(site: Site, tenant: str, number: int, first: int) -> tuple[str, bytes]:
+    place = first + number
+    athlete, key = f"athlete-{place}", site.stack.settings.pseudonym_key_bytes
     decision: dict[str, Any] = {
-        "id": f"{tenant}-{number}", "course": f"course-{number}", "subject": athlete, "seq": 1, "action": "hold", "from_step": "W1",
+        "id": f"{tenant}-{place}", "course": f"course-{place}", "subject": athlete, "seq": 1, "action": "hold", "from_step": "W1",
         "to_step": "W1", "running": "as_dosed", "urgency": "routine", "not_before": None, "summary": "Hold.", "answer": None,
         "supersedes": None, "as_of": "2026-03-01T11:00:00Z", "as_at": "2026-03-01T11:00:01Z",
     }  # fmt: skip
-    row = {"outbox": 10**9 + number * len(TENANTS) + TENANTS.index(tenant), "kind": "decision", "tenant": tenant, "athlete": athlete}
+    row = {"outbox": place * len(TENANTS) + TENANTS.index(tenant), "kind": "decision", "tenant": tenant, "athlete": athlete}
     row |= {"course": decision["course"], "cause": {}, "body": decision}
     return decision_subject(partition(tenant, athlete), pseudonym(key, tenant, athlete)), orjson.dumps(row)

@@ -11,16 +11,27 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[Connection]:
-    """One transaction: committed when the block ends, rolled back when it raises."""
+async def reading(engine: AsyncEngine) -> AsyncIterator[Connection]:
+    """A connection for single statements that only read; none begins a transaction.
+
+    A block that is cut off in the middle costs the connection: the pool does not see transactions begun below it, and one that stays
+    open in the pool would hold its locks, and with them everybody, for ever.
+    """
     async with engine.connect() as session:
         driver = cast(Connection, (await session.get_raw_connection()).driver_connection)
-        async with driver.transaction():
+        try:
             yield driver
+        except Exception:
+            if driver.is_closed() or driver.is_in_transaction():
+                await session.invalidate()
+            raise
+        except BaseException:
+            await session.invalidate()
+            raise
 
 
 @asynccontextmanager
-async def reading(engine: AsyncEngine) -> AsyncIterator[Connection]:
-    """A connection for single statements that only read; none begins a transaction."""
-    async with engine.connect() as session:
-        yield cast(Connection, (await session.get_raw_connection()).driver_connection)
+async def transaction(engine: AsyncEngine) -> AsyncIterator[Connection]:
+    """One transaction: committed when the block ends, rolled back when it raises."""
+    async with reading(engine) as driver, driver.transaction():
+        yield driver

@@ -12,12 +12,10 @@ from services.notify.store.connection import Connection
 WINDOW: Final = 256
 """How many due deliveries of an endpoint are considered at once. A constant, so that the server walks the order instead of sorting it."""
 
-# What is due for an endpoint, longest due first. `{busy}` names the course (or single delivery) of each endpoint that is being
-# attempted right now: a cancelled attempt may still be under way, and must end before the newer one begins.
+# What is due for an endpoint, longest due first.
 _CONSIDERED: Final = f"""
     SELECT p.* FROM deliveries p
     WHERE p.endpoint = lane.endpoint AND p.state = 'pending' AND p.next_at <= $1
-      AND NOT (p.endpoint || ' ' || coalesce(p.course, p.id)) = ANY($2::text[])
     ORDER BY p.next_at LIMIT {WINDOW}
 """
 
@@ -28,27 +26,37 @@ _OLDER: Final = """
     WHERE o.tenant = c.tenant AND o.course = c.course AND o.outbox < n.outbox
 """
 
+# `busy` names the course (or single delivery) of each endpoint that is being attempted right now: a cancelled attempt may still be under
+# way, and must end before the newer one begins. They are taken out behind the window, where they can be joined, and not compared each
+# with each within it; so the window lets as many more through as are under way.
 _DUE: Final = f"""
-SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, d.tries, d.body, e.url, e.secret, e.retired_secret, e.retired_until, e.payload,
+WITH found AS MATERIALIZED (
+    SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, d.tries, d.next_at, lane.free
+    FROM unnest($3::text[], $4::int[], $5::int[]) AS lane(endpoint, free, under_way)
+    JOIN endpoints e ON e.id = lane.endpoint AND e.deleted_at IS NULL AND e.disabled_at IS NULL AND e.verified_at IS NOT NULL
+    CROSS JOIN LATERAL (
+        SELECT c.* FROM ({_CONSIDERED}) c JOIN notices n ON n.id = c.notice
+        WHERE n.type = 'course.referred' OR NOT EXISTS (SELECT 1 {_OLDER})
+        ORDER BY c.next_at LIMIT lane.free + 2 * lane.under_way
+    ) d
+), open AS (
+    SELECT f.*, row_number() OVER (PARTITION BY f.endpoint ORDER BY f.next_at) AS place FROM found f
+    LEFT JOIN unnest($2::text[]) AS busy(key) ON busy.key = f.endpoint || ' ' || coalesce(f.course, f.id) WHERE busy.key IS NULL
+)
+SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, d.tries, n.body, e.url, e.secret, e.retired_secret, e.retired_until, e.payload,
        e.role, e.third_party, e.answers_by,
        CASE WHEN e.role IN ('coach', 'athlete') THEN (
            SELECT p.coach_release FROM notice_policies p WHERE p.tenant = e.tenant ORDER BY p.version DESC LIMIT 1
        ) END AS release,
        coalesce((SELECT max(a.n) FROM attempts a WHERE a.delivery = d.id), 0) AS made
-FROM unnest($3::text[], $4::int[]) AS lane(endpoint, free)
-JOIN endpoints e ON e.id = lane.endpoint AND e.deleted_at IS NULL AND e.disabled_at IS NULL AND e.verified_at IS NOT NULL
-CROSS JOIN LATERAL (
-    SELECT c.*, n.body FROM ({_CONSIDERED}) c JOIN notices n ON n.id = c.notice
-    WHERE n.type = 'course.referred' OR NOT EXISTS (SELECT 1 {_OLDER})
-    ORDER BY c.next_at LIMIT lane.free
-) d
+FROM open d JOIN endpoints e ON e.id = d.endpoint JOIN notices n ON n.id = d.notice WHERE d.place <= d.free ORDER BY d.next_at
 """
 
 _PARK: Final = f"""
 UPDATE deliveries d SET next_at = w.until
 FROM (
     SELECT c.id, (SELECT max(q.next_at) {_OLDER}) AS until
-    FROM unnest($3::text[]) AS lane(endpoint) CROSS JOIN LATERAL ({_CONSIDERED}) c JOIN notices n ON n.id = c.notice
+    FROM unnest($2::text[]) AS lane(endpoint) CROSS JOIN LATERAL ({_CONSIDERED}) c JOIN notices n ON n.id = c.notice
     WHERE n.type <> 'course.referred'
 ) w
 WHERE d.id = w.id AND d.state = 'pending' AND w.until > $1
@@ -144,18 +152,20 @@ class Backlog(NamedTuple):
     oldest: datetime | None
 
 
-async def due(connection: Connection, lanes: Mapping[str, int], busy: Sequence[str], now: datetime) -> list[Due]:
-    """Deliveries that may be attempted now: for each endpoint in `lanes` at most as many as it says, oldest first."""
-    rows = await connection.fetch(_DUE, now, list(busy), list(lanes), list(lanes.values()))
+async def due(connection: Connection, lanes: Mapping[str, tuple[int, int]], busy: Sequence[str], now: datetime) -> list[Due]:
+    """Deliveries that may be attempted now, oldest first: for each endpoint in `lanes`, given as (how many may begin, how many are under
+    way), at most as many as may begin."""
+    free, under_way = [most for most, _ in lanes.values()], [count for _, count in lanes.values()]
+    rows = await connection.fetch(_DUE, now, list(busy), list(lanes), free, under_way)
     return [Due(**row) for row in rows]
 
 
-async def park(connection: Connection, endpoints: Sequence[str], busy: Sequence[str], now: datetime) -> set[str]:
+async def park(connection: Connection, endpoints: Sequence[str], now: datetime) -> set[str]:
     """Puts off what is due but waits for an older delivery that is not: until that one is due. Returns the endpoints where there was any.
 
     Otherwise such deliveries would fill the window in front of those that can leave.
     """
-    return {row["endpoint"] for row in await connection.fetch(_PARK, now, list(busy), list(endpoints))}
+    return {row["endpoint"] for row in await connection.fetch(_PARK, now, list(endpoints))}
 
 
 async def next_due(connection: Connection, endpoints: Sequence[str], after: datetime) -> dict[str, datetime]:
