@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -32,21 +32,21 @@ async def listening(base: str, key: str, last: str | None = None) -> AsyncIterat
     headers = {"Authorization": f"Bearer {key}"} | ({"Last-Event-ID": last} if last else {})
     async with httpx.AsyncClient(base_url=base, timeout=30) as client, client.stream("GET", "/v1/stream", headers=headers) as answer:
         assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
-        async with aclosing(answer.aiter_lines()) as lines:
-            assert await anext(lines) == "retry: 2000"
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "retry: 2000"
 
-            async def heard() -> tuple[str, str, Any]:
-                fields: dict[str, str] = {}
-                async with asyncio.timeout(20):
-                    async for line in lines:
-                        name, _, value = line.partition(": ")
-                        if name in ("id", "event", "data"):
-                            fields[name] = value
-                        elif not line and fields:
-                            return fields["id"], fields["event"], orjson.loads(fields["data"])["data"]
-                raise AssertionError("the stream ended")
+        async def heard() -> tuple[str, str, Any]:
+            fields: dict[str, str] = {}
+            async with asyncio.timeout(20):
+                async for line in lines:
+                    name, _, value = line.partition(": ")
+                    if name in ("id", "event", "data"):
+                        fields[name] = value
+                    elif not line and fields:
+                        return fields["id"], fields["event"], orjson.loads(fields["data"])["data"]
+            raise AssertionError("the stream ended")
 
-            yield heard
+        yield heard
 
 
 async def test_a_stream_tells_as_it_happens_and_resumes_behind_the_last_event_without_gap_or_repeat(
