@@ -11,6 +11,7 @@ from typing import Any, Final
 import aiohttp
 
 from services.cli.stack import Stack
+from services.decision.audit.whole import verify_database
 from shared import auth, db
 from tests.e2e import checker, history, replay
 from tests.e2e.load import SOURCE, Load
@@ -62,9 +63,10 @@ async def kill_round(data_dir: Path, seed: int, tell: Callable[[str], None] = la
         await stack.ready()
         found = await history.at_rest(stack.settings, SOURCE, len(set(load.acknowledged)), SETTLED_S)
         tell(f"at rest after {monotonic() - begin:.1f} s")
+        proven = await verify_database(stack.settings, (), 1)
         sent = checker.Sent(load.acknowledged, load.contents, load.courses, load.conflicting)
         heard = checker.Heard(receiver.first_heard, receiver.counts, receiver.forged)
-    faults = [*checker.faults(sent, found, heard), *replay.differences(found)]
+    faults = [*checker.faults(sent, found, heard), *replay.differences(found), *proven.faults]
     seconds = monotonic() - begin
     return Judged(faults, killed, len(load.acknowledged), load.repeated, len(found.decisions), len(heard.counts), seconds)
 

@@ -8,6 +8,7 @@ from tests.e2e.rounds import PARTS, kill_round
 @pytest.mark.law("nothing-lost")
 @pytest.mark.law("once")
 @pytest.mark.law("same-bytes")
+@pytest.mark.law("tamper-evident")
 @pytest.mark.timeout(180)
 async def test_whatever_is_killed_each_accepted_event_takes_effect_once_and_each_decision_is_told(data_dir):
     judged = await kill_round(data_dir, seed=1, tell=print)

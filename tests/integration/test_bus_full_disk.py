@@ -1,0 +1,79 @@
+"""Law nothing-lost on a disk that runs full: nothing is confirmed that is not kept, and room brings everything back."""
+
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shared.bus import EVENTS, BusError, event_subject
+from shared.settings import Settings
+from tests.integration.test_bus_cluster import formed, free_ports
+
+ROOM = 2_000_000
+"""Bytes that one file may have: the server's blocks of messages are larger, so a write fails in the middle of one, as on a full disk."""
+SUBJECT = event_subject(0, "a" * 32)
+
+
+class Server:
+    """A server whose files may have `ROOM` bytes, until it is started again without a limit: JetStream stays off after a failed write."""
+
+    def __init__(self, home: Path) -> None:
+        client, monitor = free_ports(2)
+        self.settings = Settings(nats_url=f"nats://127.0.0.1:{client}", nats_monitor_url=f"http://127.0.0.1:{monitor}")
+        (home / "conf").write_text(
+            f'listen: "127.0.0.1:{client}"\nhttp: "127.0.0.1:{monitor}"\n'
+            f'jetstream {{ store_dir: "{home}/store", sync_interval: always, max_file_store: 1GB }}\n'
+        )
+        self._words = [str(Path(sys.executable).with_name("nats-server")), "-c", str(home / "conf"), "-l", str(home / "log")]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, room: int = resource.RLIM_INFINITY) -> None:
+        # Python ignores SIGXFSZ, and so does its child: a write beyond the limit fails instead of ending the server.
+        self._process = subprocess.Popen(self._words, restore_signals=False)
+        psutil.Process(self._process.pid).rlimit(psutil.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    found = Server(tmp_path)
+    found.start(ROOM)
+    yield found
+    found.stop()
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_disk_without_room_confirms_nothing_and_everything_confirmed_is_there_once_it_has_some(server: Server):
+    bus = await formed(server.settings)
+    confirmed: list[int] = []
+
+    async def publish(number: int) -> None:
+        await bus.publish(SUBJECT, b"%d " % number + bytes(50_000), timeout=2)
+        confirmed.append(number)
+
+    with pytest.raises(BusError):
+        for number in range(200):
+            await publish(number)
+    assert 10 < len(confirmed) < 100
+    with pytest.raises(BusError):
+        await publish(1000)
+    await bus.close()
+    server.stop()
+    server.start()
+    bus = await formed(server.settings)
+    await publish(2000)
+    consumer = await bus.pull_consumer(EVENTS, "judge", ["ev.>"], 1, 500)
+    kept: list[int] = []
+    while found := await consumer.fetch(500, 0.5):
+        kept += [int(message.data.split(b" ", 1)[0]) for message in found]
+        await consumer.ack_all(found[-1])
+    await bus.close()
+    assert [number for number in kept if number in confirmed] == confirmed
