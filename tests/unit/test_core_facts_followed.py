@@ -61,6 +61,14 @@ def test_a_date_under_an_analgesic_is_not_free_of_pain_and_pain_under_one_is_pai
     assert found("healing.dates_since_pain", FIRST, daily(10, 1, 0), daily(11, 2, 1, analgesic="nsaid")) == 0
 
 
+def test_daily_pain_under_an_analgesic_counts_as_pain_and_not_as_a_date() -> None:
+    week = [FIRST, *(daily(10 + day, day, 1) for day in range(1, 7))]
+    masked = daily(20, 7, 6, analgesic="opioid")
+    assert found("daily.worst_of_7", *week, masked) == 6
+    assert found("daily.dates_of_7", *week, masked) == 6
+    assert found("daily.worst_of_7", FIRST, masked) == "was not reported"
+
+
 @pytest.mark.parametrize(
     ("earlier", "value"),
     [

@@ -108,6 +108,14 @@ def test_1_after_2_is_the_first_assessment_only_on_one_date() -> None:
     assert fact(name, begin, two, *at_runs) is False
 
 
+def test_swelling_under_an_analgesic_is_no_second_assessment_after_2_and_ends_no_first() -> None:
+    name = "swelling.first_1_after_2"
+    first = [started(start_step="W2"), graded(10, 1, "2+"), graded(11, 2, "1+")]
+    assert fact(name, *first, report(12, "before", None, at(3), swelling="1+", analgesic="nsaid")) is True
+    assert fact(name, *first, report(12, "daily", None, at(3), swelling="none", analgesic="nsaid")) is True
+    assert fact(name, *first, report(12, "before", None, at(3), swelling="1+")) is False
+
+
 def injured(**more: Any) -> Raw:
     return started(injury={"tissue": "ligament", "site": "knee", "side": "left", **more})
 

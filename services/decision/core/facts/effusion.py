@@ -1,7 +1,7 @@
 """Facts of swelling as a clinician grades it, and of how it settles after it was 2+ or more."""
 
 from services.decision.core.facts.registry import View, fact
-from services.decision.core.facts.symptoms import current
+from services.decision.core.facts.symptoms import current, masked
 from services.decision.core.sessions import SWELLING, Fact, Report
 from services.decision.core.trivalent import Unknown
 
@@ -43,13 +43,18 @@ def _(view: View) -> Fact:
     lacking="Swelling is 1+ at the first assessment after 2+",
 )
 def _(view: View) -> Fact:
-    """By local date, the worst grade of each. A clinician's grade assesses as a session does; a morning at home does not."""
+    """By local date, the worst grade of each. A clinician's grade assesses as a session does; a morning at home does not.
+
+    A grade under an analgesic is no assessment, and makes no older one a thing of the past.
+    """
     graded = [report for report in view.course.reports if "swelling" in report.data]
     if not graded:
         return Fact(Unknown("were not reported in the last 15 days"))
     keys = tuple(report.key for report in graded)
     last = max((report.day for report in graded if grade(report) >= _TWO), default=None)
-    now = max(grade(report) for report in graded if report.day == graded[-1].day)
+    plain = [report for report in graded if not masked(report)] or graded
+    now = max(grade(report) for report in graded if report.day >= plain[-1].day)
     since = [report for report in graded if last is not None and report.day > last]
-    assessed = {report.day: None for report in since if report.when in _AT_SESSION or report.data.get("graded_by") == "clinician"}
+    told = [report for report in since if not masked(report)]
+    assessed = {report.day: None for report in told if report.when in _AT_SESSION or report.data.get("graded_by") == "clinician"}
     return Fact(bool(since) and now == _ONE and len(assessed) <= 1, keys, graded[-1].time)

@@ -64,10 +64,10 @@ def _(view: View) -> Fact:
 
 
 def _daily(view: View) -> list[Report]:
-    """Daily pain reports of the seven dates that end with the latest of them."""
-    reports = [r for r in view.course.reports if r.when == "daily" and "pain_nrs" in r.data and not masked(r)]
-    since = reports[-1].day - timedelta(days=6) if reports else view.today
-    return [r for r in reports if r.day >= since]
+    """Daily pain reports of the seven dates that end with the latest of them; those under an analgesic end no seven dates."""
+    reports = [r for r in view.course.reports if r.when == "daily" and "pain_nrs" in r.data]
+    latest = max((r.day for r in reports if not masked(r)), default=None)
+    return [] if latest is None else [r for r in reports if r.day >= latest - timedelta(days=6)]
 
 
 @fact(
@@ -81,7 +81,7 @@ def _daily(view: View) -> list[Report]:
     lacking="Daily pain was reported on {value} of the last 7 days; {needed} is needed",
 )
 def _(view: View) -> Fact:
-    reports = _daily(view)
+    reports = [r for r in _daily(view) if not masked(r)]
     return Fact(len({r.day: r for r in reports}), tuple(r.key for r in reports), reports[-1].time if reports else None)
 
 
