@@ -7,7 +7,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.e2e.notify_rounds import Judged as Notified, kill_loop
 from tests.e2e.rounds import Judged, kill_round
+
+NOTIFY_KILLS = 12
 
 
 def main() -> int:
@@ -19,12 +22,14 @@ def main() -> int:
         home = Path(tempfile.mkdtemp(prefix="milepost-chaos-"))
         try:
             judged = asyncio.run(kill_round(home / "data", seed))
+            notified = asyncio.run(kill_loop(home / "notify", seed, NOTIFY_KILLS))
         except BaseException:
             print(f"round with seed {seed} could not be finished; its logs are in {home}/data/logs", file=sys.stderr)
             raise
         print(_line(seed, judged), flush=True)
-        if judged.faults:
-            print("\n".join(judged.faults[:50]), file=sys.stderr)
+        print(_notify_line(seed, notified), flush=True)
+        if faults := [*judged.faults, *notified.faults]:
+            print("\n".join(faults[:50]), file=sys.stderr)
             print(f"again: python -m tests.chaos --rounds 1 --seed {seed}; the directory {home} was kept", file=sys.stderr)
             return 1
         shutil.rmtree(home)
@@ -35,6 +40,12 @@ def _line(seed: int, judged: Judged) -> str:
     verdict = "ok" if not judged.faults else f"{len(judged.faults)} FAULTS"
     counts = f"{judged.acknowledged} events acknowledged, {judged.repeated} requests repeated, {judged.decisions} decisions"
     return f"seed {seed:3}  {verdict}  {judged.seconds:5.1f} s  {counts}, {judged.webhooks} webhooks; killed {', '.join(judged.killed)}"
+
+
+def _notify_line(seed: int, judged: Notified) -> str:
+    verdict = "ok" if not judged.faults else f"{len(judged.faults)} FAULTS"
+    counts = f"{judged.published} notices, {judged.heard} heard, {judged.repeated} of them again"
+    return f"seed {seed:3}  {verdict}  {judged.seconds:5.1f} s  {counts}; notify and PostgreSQL killed {judged.kills} times"
 
 
 if __name__ == "__main__":
