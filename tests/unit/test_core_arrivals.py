@@ -334,3 +334,42 @@ def test_a_run_far_longer_than_the_dose_is_above_it_even_when_only_its_length_is
     long = event(10, "session.completed", at(1), {"session": "s1", "kind": "run", "completed": True, "duration_s": 3600, "rpe": 3})
     reasons = give(athlete, long).decisions[0].body["reasons"]
     assert "floor.above-dose" in [reason["rule"] for reason in reasons if reason["outcome"] == "hold"]
+
+
+def test_a_red_flag_linked_to_a_session_of_one_course_stops_every_open_course() -> None:
+    run = session(30, 1)[0]
+    flagged = report(40, "during", "s1", at(1.5), pain_nrs=1, flags=["chest_pain_or_syncope"])
+    del flagged["course"]
+    raws = [started(start_step="W1"), second_course(), run | {"course": "c1"}, flagged]
+    for arrival in (raws, raws[::-1]):
+        athlete, _ = receive_all(arrival)
+        assert [athlete.content(course)["urgency"] for course in ("c1", "c2")] == ["stop_and_refer", "stop_and_refer"]
+
+
+def test_the_review_of_one_course_lifts_in_a_later_one_only_what_stood_there() -> None:
+    """Law referral-latches: the clinician of the knee did not see what was reported of the tendon."""
+    flagged = report(40, "daily", None, at(2), pain_nrs=0, flags=["chest_pain_or_syncope"])
+    review = reviewed(50, 3)
+    third = second_course()
+    third |= {"id": "third", "time": at(5).isoformat(), "data": {**third["data"], "course": "c3"}}
+    for named, urgency in (("c1", "stop_and_refer"), ("c2", "routine")):
+        athlete, _ = receive_all([started(start_step="W1"), second_course(), flagged | {"course": "c2"}, review | {"course": named}, third])
+        assert athlete.content("c3")["urgency"] == urgency
+
+
+def test_a_sensor_summary_dated_before_its_session_counts_for_it() -> None:
+    measured = event(5, "sensor.summarised", at(1), {"session": "s1", "device": {"origin": "native"}, "cadence_spm": 170})
+    raws = [started(start_step="W1"), session(10, 1)[0], measured]
+    for arrival in (raws, raws[::-1]):
+        athlete, _ = receive_all(arrival)
+        assert [data["cadence_spm"] for _, data in athlete._lines["c1"].course.sessions[0].sensors] == [170]
+
+
+def test_an_advance_stands_no_longer_than_the_clearance_it_rests_on() -> None:
+    cleared = reviewed(20, 0.1, gate="physician_clearance", valid_until="2026-03-04")
+    walked = event(10, "milestone.assessed", at(0.05), {"test": "walk_30_min", "passed": True, "pain_nrs": 0, "assessor": "clinician"})
+    calm = report(30, "daily", None, at(0.15), pain_nrs=0, swelling="none")
+    athlete, decisions = receive_all([started("mil-knee-overuse"), walked, cleared, calm])
+    assert (decisions[-1].body["action"], decisions[-1].body["valid_until"]) == ("advance", "2026-03-04")
+    passed = event(40, "time.reached", at(2.8), {"course": "c1", "kind": "valid_until", "at": at(2.8).isoformat()})
+    assert give(athlete, passed).decisions[0].body["action"] == "hold"

@@ -76,6 +76,8 @@ class Course:
     others: tuple[Session, ...] = ()
     waiting: tuple[Report, ...] = ()
     """Reports whose session has not started yet."""
+    measured: tuple[tuple[Key, Data], ...] = ()
+    """Sensor summaries dated before the session that they measured."""
     reports: tuple[Report, ...] = ()
     """Every report about the injured place of the last days."""
     elsewhere: tuple[Report, ...] = ()

@@ -18,6 +18,8 @@ class Referral(NamedTuple):
 class OpenFlag(NamedTuple):
     flag: str
     key: Key
+    on: tuple[str, ...] = ()
+    """Of a flag from before the course: every course that it stood on. A review on none of them did not see it."""
 
 
 REFERRALS: dict[str, Referral] = {

@@ -219,6 +219,8 @@ class Placing:
             return place
         held = dict(place.courses)
         later = sorted(course for course, span in self.spans.items() if span.since > event.time and course not in held)
+        stood_on = held if facet == "review" else [*held, *later]
+        facet = "\n".join((facet, *sorted(stood_on)))
         return replace(place, courses=(*place.courses, *((course, facet) for course in later)))
 
     def _carried(self, event: Event, place: Place) -> str | None:
@@ -253,9 +255,10 @@ class Placing:
             return parked("data.session", f"session {session} has not arrived")
         if of_session is not None and (event.type == OF_SESSION[0] or len(of_session[1]) == 1):
             courses = of_session[1]
-            return Place("accepted", courses=tuple((course, "whole") for course in courses), event=event)
+            flagged = [course for course in self._open_at(event) if course not in courses] if event.data.get("flags") else []
+            return Place("accepted", courses=(*((c, "whole") for c in courses), *((c, "flags") for c in flagged)), event=event)
         spans = {course: span for course, span in self.spans.items() if not span.withdrawn}
-        running = sorted(course for course, span in spans.items() if span.since <= event.time <= span.until)
+        running = self._open_at(event)
         if not running:
             # Before any start it belongs to the course that starts first: a later course takes nothing away from it.
             first = min((span.since for span in spans.values() if event.time < span.since), default=None)
@@ -269,6 +272,10 @@ class Placing:
         if len(running) == 1 or event.type in SHARED or event.type == "milepost.sensor.summarised":
             return Place("accepted", courses=tuple((course, "whole") for course in running), event=event)
         return self._one_of(event, running)
+
+    def _open_at(self, event: Event) -> list[str]:
+        """The courses that are open when the event happens."""
+        return sorted(c for c, span in self.spans.items() if not span.withdrawn and span.since <= event.time <= span.until)
 
     def _one_of(self, event: Event, running: list[str]) -> Place:
         """Of several open courses, the one whose injury the report's site and side match; its red flags go to all."""

@@ -1,6 +1,6 @@
 """The fold's step: `apply` takes one event, in the fold's order, together with what stood before it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import time, timedelta
 
@@ -26,17 +26,19 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
     `facet` says how much of it counts: `whole`; `flags`, of an ambiguous report only its ticked red flags; `latched`, of a corrected or
     retracted report the referral it opened; `carried` and `carried_all`, of a report before this course the red flags that follow the
     athlete, without or with rest and night pain; `review`, of a clearance before this course that it reviews such flags; `withdrawn`, that
-    the start was retracted; `none`, only that its time was reached.
+    the start was retracted; `none`, only that its time was reached. Behind what is from before the course stand, line by line, the
+    courses that the flag stood on or that the review was of.
     """
+    facet, *on = facet.split("\n")
     return_to_entry(course, event, standing)
     course.as_of = max(course.as_of, event.time)
     course.last_key = max(course.last_key or key_of(event), key_of(event))
     if facet == "withdrawn":
         course.status = "ended"
     elif facet == "review":
-        _lift(course, event)
+        _lift(course, event, on)
     elif facet in ("carried", "carried_all"):
-        _open(course, _carried(event, facet), key_of(event))
+        _open(course, _carried(event, facet), key_of(event), tuple(on))
         return
     taker = _TAKERS.get(event.type)
     if taker is not None and facet != "none" and (facet == "whole" or event.type == "milepost.symptom.reported"):
@@ -58,6 +60,8 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
         session = replace(session, planned=False, prescribed=Fact(False, (key,)), departures=("before the course started",), above=False)
     for report in mine:
         session = replace(session, reports=with_report(session, report))
+    session = replace(session, sensors=tuple(one for one in course.measured if one[1]["session"] == session_id))
+    course.measured = tuple(one for one in course.measured if one[1]["session"] != session_id)
     session = judging.cleaned(session)
     if not session.runs:
         course.others = (*tuple(s for s in course.others if s.day >= day - timedelta(days=7)), session)
@@ -115,10 +119,10 @@ def _symptom(course: Course, event: Event, standing: Standing | None, judging: J
     link(course, report, judging)
 
 
-def _open(course: Course, flags: tuple[str, ...], key: Key) -> None:
+def _open(course: Course, flags: tuple[str, ...], key: Key, on: tuple[str, ...] = ()) -> None:
     """Open a referral for each flag that is not open yet."""
-    standing = {flag.flag: None for flag in course.flags}
-    course.flags += tuple(OpenFlag(flag, key) for flag in flags if flag not in standing)
+    standing = {(flag.flag, flag.on): None for flag in course.flags}
+    course.flags += tuple(OpenFlag(flag, key, on) for flag in flags if (flag, on) not in standing)
 
 
 def _carried(event: Event, facet: str) -> tuple[str, ...]:
@@ -163,6 +167,10 @@ def _review_flags(course: Course, report: Report, flags: tuple[str, ...]) -> Non
 
 def _sensor(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
     summary = (key_of(event), event.data)
+    if all(one.id != event.data["session"] for one in (*course.sessions, *course.others)):
+        kept = event.time - timedelta(days=7)
+        course.measured = (*tuple(one for one in course.measured if one[0][0] >= kept), summary)
+        return
     course.sessions = tuple(replace(s, sensors=(*s.sensors, summary)) if s.id == event.data["session"] else s for s in course.sessions)
 
 
@@ -194,12 +202,16 @@ def _clearance(course: Course, event: Event, standing: Standing | None, judging:
         course.fault = None
 
 
-def _lift(course: Course, event: Event) -> None:
-    """A review lifts the flags before it; one that was no longer valid when it was recorded lifts nothing."""
+def _lift(course: Course, event: Event, reviewed: Collection[str] | None = None) -> None:
+    """A review lifts the flags before it; one that was no longer valid when it was recorded lifts nothing.
+
+    With `reviewed`, it was a review of those earlier courses: of the flags it lifts those that stood on one of them.
+    """
     until = event.data.get("valid_until")
     if until is not None and until < course.day(event.time).isoformat():
         return
-    course.flags = tuple(flag for flag in course.flags if flag.key[0] >= event.time)
+    unseen = tuple(flag for flag in course.flags if reviewed is not None and not any(one in reviewed for one in flag.on))
+    course.flags = tuple(flag for flag in course.flags if flag.key[0] >= event.time or flag in unseen)
     course.reviews = tuple(flag for flag in course.reviews if flag.key[0] >= event.time)
 
 

@@ -223,7 +223,9 @@ class Judge:
         return "rebuild" if course.rebuild_to > self.protocol.place[course.step] else "none"
 
     def _valid_until(self, view: View, facts: tuple[Fact, ...], action: str) -> date | None:
-        """The last date on which this holds if nothing is reported: a longer break changes it, and so does a test that grows old."""
+        """The last date on which this holds if nothing is reported: a longer break changes it, a test that grows old, and a clearance that
+        an advance rests on and that runs out.
+        """
         course = view.course
         ends: list[date] = []
         since = break_since(course)
@@ -235,6 +237,10 @@ class Judge:
                     slot, fact = self.protocol.slots[condition.slot], facts[condition.slot]
                     if slot.max_age_days is not None and fact.at is not None and not isinstance(fact.value, Unknown):
                         ends.append(course.day(fact.at + timedelta(days=slot.max_age_days)) - timedelta(days=1))
+        if action == "advance":
+            read = [key for fact in facts for key in fact.keys]
+            until = [one.valid_until for one in course.clearances.values() if one.granted and one.key in read]
+            ends += [end for text in until if text is not None and (end := date.fromisoformat(text)) >= view.today]
         expires = course.protocol.expires
         if expires is not None and expires >= view.today:
             ends.append(expires)
