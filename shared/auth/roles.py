@@ -7,7 +7,7 @@ SCOPES: Final = {
     "events:write": "send events",
     "events:read": "read what became of events",
     "files:write": "send training files",
-    "clinical:write": "clearances, answers, adjustments, start_step",
+    "clinical:write": "record clearances, answers, adjustments or a start_step",
     "decisions:read": "read courses, decisions and their history",
     "recommendations:read": "read released recommendations",
     "protocols:read": "read rule packs",

@@ -90,3 +90,9 @@ def test_only_a_clinician_writes_clinical_facts_and_a_coach_only_reads_recommend
 def test_a_route_cannot_ask_for_a_scope_that_does_not_exist():
     with pytest.raises(ValueError, match="scope 'events:wirte' does not exist"):
         requires("events:wirte")
+
+
+def test_what_a_scope_allows_follows_the_words_may_not() -> None:
+    """Every refusal reads `this key may not …`: a verb comes first."""
+    verbs = ("send", "read", "record", "draft", "approve", "replay", "create")
+    assert {scope: words for scope, words in SCOPES.items() if words.split()[0].rstrip(",") not in verbs} == {}
