@@ -325,8 +325,15 @@ def test_a_declined_regress_holds_until_something_new_is_done_or_reported() -> N
     answer = {"of": of, "answer": "declined", "reason": "seen today", "by": {"id": "dr", "role": "clinician"}}
     declined = give(athlete, event(96, "recommendation.answered", at(4.1), answer)).decisions[0].body
     assert (declined["action"], declined["to_step"], declined["answer"]["state"]) == ("hold", "W5", "declined")
+    known = [*raws, morning, event(96, "recommendation.answered", at(4.1), answer)]
     again = give(athlete, report(97, "daily", None, at(4.5), pain_nrs=1)).decisions[0].body
     assert again["action"] == "regress"
+    for kind, data in (
+        ("session.skipped", {"reason": "pain"}),
+        ("wellness.reported", {"fatigue": 9}),
+        ("session.completed", {"session": "x", "kind": "strength", "stopped_for": "pain"}),
+    ):
+        assert receive_all([*known, event(97, kind, at(4.5), data)])[1][-1].body["action"] == "regress"
 
 
 def test_a_run_far_longer_than_the_dose_is_above_it_even_when_only_its_length_is_known() -> None:

@@ -252,7 +252,8 @@ def _declined(course: Course, to_step: str) -> bool:
     said = course.answered
     if said is None or said.answer != "declined" or said.of != ("regress", course.step, to_step):
         return False
-    heard = [one[-1].key for one in (course.sessions, course.reports) if one]
+    heard = [one[-1].key for one in (course.sessions, course.others, course.reports, course.elsewhere) if one]
+    heard += [one[-1][0] for one in (course.wellness, course.skipped) if one]
     return all(key < said.key for key in heard)
 
 
