@@ -226,6 +226,9 @@ def _show(found: dict[str, Any], as_json: bool) -> None:
         say(f"draft: {revision['version']} {revision['hash']}, {revision['state'].replace('_', ' ')}, by {', '.join(revision['authors'])}")
         for region in revision["regions"]:
             say(f"  {'more permissive' if region['more_permissive'] else 'more conservative'} [{region['id']}]: {region['words']}")
+        if revision["backtest"] and "decisions" in revision["backtest"]:
+            past = revision["backtest"]["decisions"]
+            say("  over history: " + ", ".join(f"{count} {_words(name)}" for name, count in past.items()))
         given = ", ".join(one["by"] for one in revision["approvals"]) or "nobody yet"
         say(f"  approved by {given}; {revision['approvals_needed']} needed")
         if revision["declined"]:

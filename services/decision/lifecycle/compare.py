@@ -7,7 +7,7 @@ that its own recommendations and the sessions really done lead to. What would ha
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -18,10 +18,10 @@ from services.decision.core.protocol import Protocol
 from services.decision.core.verdict import Judge
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.store import Source
+from services.decision.rules.difference import Direction
 from services.decision.rules.library import HASH, PackLibrary, load_recorded
 from shared.events import Event, parse
 
-Direction = Literal["same", "more_permissive", "more_conservative", "not_comparable"]
 DIRECTIONS: Final[tuple[Direction, ...]] = ("same", "more_permissive", "more_conservative", "not_comparable")
 STARTED: Final = "milepost.course.started"
 DOSES: Final = ("run_s", "bout_s", "distance_m", "run_m", "reps", "rpe_max", "sessions_per_week_max", "speed_pct_max")
@@ -82,7 +82,7 @@ class Outcome(NamedTuple):
 
 def decide_again(job: Job) -> list[Outcome]:
     """One outcome for each athlete; never raises for what a history holds."""
-    candidate = _compiled(job.candidate)
+    candidate = compiled(job.candidate)
     outcomes = []
     for past in job.athletes:
         try:
@@ -104,7 +104,7 @@ class CandidatePacks:
     def resolve(self, reference: str) -> Protocol | None:
         if reference.partition("@")[0] == self._over or reference == self._candidate.hash:
             return self._candidate
-        found = _compiled(self._own[reference]) if reference in self._own else _shipped().resolve(reference)
+        found = compiled(self._own[reference]) if reference in self._own else _shipped().resolve(reference)
         # A course that was moved to another version of the same protocol follows the candidate too.
         return self._candidate if found is not None and found.id == self._over and reference.startswith(HASH) else found
 
@@ -188,7 +188,8 @@ def _word(value: Any) -> str:
 
 
 @lru_cache(maxsize=64)
-def _compiled(source: Source) -> Protocol:
+def compiled(source: Source) -> Protocol:
+    """Compiled once for each process."""
     return load_recorded("candidate", source.pack, source.floors).protocol
 
 

@@ -53,6 +53,12 @@ async def athletes_on(connection: Connection, tenant: str, protocol: str) -> lis
     return [row["athlete"] for row in rows]
 
 
+async def tenants_on(connection: Connection, protocol: str) -> list[str]:
+    """Tenants with a course that follows any version of the protocol."""
+    rows = await connection.fetch("SELECT DISTINCT tenant FROM courses WHERE split_part(protocol, '@', 1) = $1 ORDER BY tenant", protocol)
+    return [row["tenant"] for row in rows]
+
+
 async def pasts(connection: Connection, tenant: str, protocol: str, athletes: Sequence[str]) -> list[Past]:
     """Everything that a comparison over the protocol's courses needs of these athletes."""
     rows = await connection.fetch(

@@ -1,8 +1,11 @@
 """Drafts over a real history, and approved packs beside the live one: what would have been decided, told to nobody."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,7 +13,9 @@ import orjson
 import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
+from typer.testing import CliRunner
 
+from services.cli.protocol import app as protocol
 from services.decision.app import create_app
 from services.decision.lifecycle import past, shadow
 from services.decision.lifecycle.compare import Job, Outcome, decide_again
@@ -210,3 +215,74 @@ async def test_what_a_shadow_cannot_follow_is_parked_once_and_keeps_nobody_waiti
 async def test_an_unknown_run_does_not_exist(clinic: Clinic, app: FastAPI, fed: None):
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://decision", headers=clinic.lead._headers) as client:
         assert (await client.get(f"/v1/protocols/{PACK}/backtests/none")).status_code == 404
+
+
+@pytest.fixture
+def files(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Files of packs, beside the database of the settings."""
+    monkeypatch.setenv("MILEPOST_DATABASE_URL", settings.database_url)
+    texts = {"as-shipped": text_of("9.0.0"), "once": ONCE, "thrice": THRICE}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
+    return {name: str(tmp_path / f"{name}.yaml") for name in texts}
+
+
+async def told(*words: str) -> tuple[int, str]:
+    found = await asyncio.to_thread(CliRunner().invoke, protocol, ["diff", *words])
+    return found.exit_code, found.output
+
+
+async def by_history(*words: str) -> dict[str, Any]:
+    code, output = await told(*words, "--history", "--json")
+    assert code == 1, output
+    found: dict[str, Any] = json.loads(output)["history"]
+    return found
+
+
+async def test_the_difference_of_two_packs_lists_the_past_decisions_that_would_differ(
+    files: dict[str, str], fed: None, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+):
+    async with borrowed(engine) as connection:
+        made = await connection.fetchval(KNEES, TENANT)
+        kept = await connection.fetchval("SELECT count(*) FROM backtests")
+    freer = await by_history(PACK, files["once"])
+    assert sum(freer["counts"].values()) == made and freer["athletes"] == 3 and freer["made_otherwise"] == 0 and not freer["unread"]
+    assert freer["counts"]["more_permissive"] >= 3 and freer["counts"]["more_conservative"] == 0 and "not observed" in freer["note"]
+    first = freer["differing"][0]
+    assert (first["tenant"], first["course"], first["direction"]) == (TENANT, "amy-knee", "more_permissive")
+    assert "action hold -> advance" in first["because"] and first["was"] != first["would_be"] and first["seq"] and first["as_of"]
+    stricter = await by_history(PACK, files["thrice"])
+    assert stricter["counts"]["more_conservative"] >= 3 and stricter["counts"]["more_permissive"] == 0
+    async with borrowed(engine) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM backtests") == kept
+    monkeypatch.setattr("services.decision.lifecycle.stored.AT_ONCE", 1)
+    assert await by_history(PACK, files["once"], "--tenant", TENANT) == freer
+
+
+async def test_where_the_record_is_of_another_pack_both_decide_again(files: dict[str, str], fed: None):
+    found = await by_history(files["once"], files["thrice"])
+    assert found["made_otherwise"] == sum(found["counts"].values())
+    stricter, beside_the_record = found["counts"]["more_conservative"], (await by_history(PACK, files["thrice"]))["counts"]
+    assert stricter > beside_the_record["more_conservative"] and found["counts"]["more_permissive"] == 0
+    assert any("advance -> hold" in one["because"] for one in found["differing"])
+
+
+async def test_the_command_tells_past_decisions_in_words_and_says_what_nobody_observed(files: dict[str, str], fed: None):
+    code, output = await told(PACK, files["once"], "--history")
+    parts = ("History: of", "Decisions more permissive", "amy-knee", "Decisions more conservative: none", "was not observed")
+    places = [output.index(words) for words in parts]
+    assert code == 1 and places == sorted(places)
+    assert "no stored decision is of a course" in (await told("tibia-bsi-lowrisk", files["once"], "--history"))[1]
+    assert (await told(PACK, files["once"], "--tenant", TENANT))[0] == 2
+
+
+async def test_without_a_database_history_is_refused_in_words(
+    files: dict[str, str], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MILEPOST_DATABASE_URL", "postgresql+asyncpg://nobody@127.0.0.1:1/none")
+    code, output = await told(PACK, files["once"], "--history")
+    assert code == 2 and "the database does not answer" in output
+    monkeypatch.delenv("MILEPOST_DATABASE_URL")
+    monkeypatch.setenv("MILEPOST_DATA_DIR", str(tmp_path / "none"))
+    code, output = await told(PACK, files["once"], "--history")
+    assert code == 2 and "start `milepost up`" in output
