@@ -151,72 +151,6 @@ async def test_a_cancelled_run_stops_and_keeps_what_it_found(clinic: Clinic, app
     assert (found["state"], found["done"], served, identity) == ("cancelled", 1, ["amy", "bob"], [found["id"]])
 
 
-async def test_a_shadow_looks_at_every_later_decision_and_nobody_is_told(
-    clinic: Clinic, app: FastAPI, fed: None, run: Run, engine: AsyncEngine, bus: Bus, settings: Settings, monkeypatch: pytest.MonkeyPatch
-):
-    hash = await clinic.approved(text_of("9.5.0"))
-    async with borrowed(engine) as connection:
-        before = await connection.fetchval(KNEES, TENANT)
-    await clinic.lead.post(f"/v1/protocols/{PACK}/shadow", {"hash": hash})
-    later = [one for name in ("amy", "bob") for one in session(name, 3)]
-    async with run():
-        await send(bus, settings, TENANT, later)
-        await settled(engine, TENANT, later)
-    async with borrowed(engine) as connection:
-        made = await connection.fetchval(KNEES, TENANT) - before
-        outbox = await connection.fetchval("SELECT count(*) FROM outbox WHERE tenant = $1", TENANT)
-
-    async def caught_up() -> bool:
-        return sum((await clinic.lead.get(f"/v1/protocols/{PACK}/shadow"))["counts"].values()) == made
-
-    await until(caught_up, 90)
-    report = await clinic.lead.get(f"/v1/protocols/{PACK}/shadow")
-    assert report["counts"] == {"same": made} and report["items"] == []
-    async with borrowed(engine) as connection:
-        assert await connection.fetchval("SELECT count(*) FROM outbox WHERE tenant = $1", TENANT) == outbox
-        assert await connection.fetchval(KNEES, TENANT) == before + made
-    ended = await clinic.lead.post(f"/v1/protocols/{PACK}/shadow/end", {"hash": hash})
-    assert ended["state"] == "approved"
-
-
-class OnePool:
-    """Runs work here, and dies of one athlete."""
-
-    def __init__(self, deadly: str) -> None:
-        self.deadly = deadly
-
-    async def run(self, work: Any, job: Job) -> list[Outcome]:
-        if any(one.athlete == self.deadly for one in job.athletes):
-            raise RuntimeError("the process ended")
-        return decide_again(job)
-
-
-async def test_what_a_shadow_cannot_follow_is_parked_once_and_keeps_nobody_waiting(
-    clinic: Clinic, app: FastAPI, fed: None, engine: AsyncEngine
-):
-    hash = await drafted(clinic, ONCE.replace("9.1.0", "9.6.0"))
-    life = app.state.packs.lives[TENANT, PACK]
-    revision = replace(life.revision, hash=hash, state="shadow", shadow=Shadow(datetime.now(UTC), {}))
-    pool: Any = OnePool("bob")
-    while await shadow.follow(engine, app.state.packs, pool, TENANT, PACK, revision):
-        pass
-    async with borrowed(engine) as connection:
-        counts = await past.shadow_counts(connection, TENANT, PACK, hash)
-        rows = await past.shadow_differences(connection, TENANT, PACK, hash, 100)
-        assert await past.unshadowed(connection, TENANT, PACK, hash, {}, 10) == {}
-    assert counts["more_permissive"] >= 2 and counts["not_comparable"] >= 11
-    parked = [row for row in rows if row.direction == "not_comparable"]
-    assert {row.athlete for row in parked} == {"bob"} and "the process ended" in (parked[0].because or "")
-    freer = [row for row in rows if row.direction == "more_permissive"]
-    actions = {(orjson.loads(row.before)["action"], orjson.loads(row.after or b"{}").get("action")) for row in freer}
-    assert ("hold", "advance") in actions
-
-
-async def test_an_unknown_run_does_not_exist(clinic: Clinic, app: FastAPI, fed: None):
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://decision", headers=clinic.lead._headers) as client:
-        assert (await client.get(f"/v1/protocols/{PACK}/backtests/none")).status_code == 404
-
-
 @pytest.fixture
 def files(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Files of packs, beside the database of the settings."""
@@ -286,3 +220,69 @@ async def test_without_a_database_history_is_refused_in_words(
     monkeypatch.setenv("MILEPOST_DATA_DIR", str(tmp_path / "none"))
     code, output = await told(PACK, files["once"], "--history")
     assert code == 2 and "start `milepost up`" in output
+
+
+async def test_a_shadow_looks_at_every_later_decision_and_nobody_is_told(
+    clinic: Clinic, app: FastAPI, fed: None, run: Run, engine: AsyncEngine, bus: Bus, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    hash = await clinic.approved(text_of("9.5.0"))
+    async with borrowed(engine) as connection:
+        before = await connection.fetchval(KNEES, TENANT)
+    await clinic.lead.post(f"/v1/protocols/{PACK}/shadow", {"hash": hash})
+    later = [one for name in ("amy", "bob") for one in session(name, 3)]
+    async with run():
+        await send(bus, settings, TENANT, later)
+        await settled(engine, TENANT, later)
+    async with borrowed(engine) as connection:
+        made = await connection.fetchval(KNEES, TENANT) - before
+        outbox = await connection.fetchval("SELECT count(*) FROM outbox WHERE tenant = $1", TENANT)
+
+    async def caught_up() -> bool:
+        return sum((await clinic.lead.get(f"/v1/protocols/{PACK}/shadow"))["counts"].values()) == made
+
+    await until(caught_up, 90)
+    report = await clinic.lead.get(f"/v1/protocols/{PACK}/shadow")
+    assert report["counts"] == {"same": made} and report["items"] == []
+    async with borrowed(engine) as connection:
+        assert await connection.fetchval("SELECT count(*) FROM outbox WHERE tenant = $1", TENANT) == outbox
+        assert await connection.fetchval(KNEES, TENANT) == before + made
+    ended = await clinic.lead.post(f"/v1/protocols/{PACK}/shadow/end", {"hash": hash})
+    assert ended["state"] == "approved"
+
+
+class OnePool:
+    """Runs work here, and dies of one athlete."""
+
+    def __init__(self, deadly: str) -> None:
+        self.deadly = deadly
+
+    async def run(self, work: Any, job: Job) -> list[Outcome]:
+        if any(one.athlete == self.deadly for one in job.athletes):
+            raise RuntimeError("the process ended")
+        return decide_again(job)
+
+
+async def test_what_a_shadow_cannot_follow_is_parked_once_and_keeps_nobody_waiting(
+    clinic: Clinic, app: FastAPI, fed: None, engine: AsyncEngine
+):
+    hash = await drafted(clinic, ONCE.replace("9.1.0", "9.6.0"))
+    life = app.state.packs.lives[TENANT, PACK]
+    revision = replace(life.revision, hash=hash, state="shadow", shadow=Shadow(datetime.now(UTC), {}))
+    pool: Any = OnePool("bob")
+    while await shadow.follow(engine, app.state.packs, pool, TENANT, PACK, revision):
+        pass
+    async with borrowed(engine) as connection:
+        counts = await past.shadow_counts(connection, TENANT, PACK, hash)
+        rows = await past.shadow_differences(connection, TENANT, PACK, hash, 100)
+        assert await past.unshadowed(connection, TENANT, PACK, hash, {}, 10) == {}
+    assert counts["more_permissive"] >= 2 and counts["not_comparable"] >= 11
+    parked = [row for row in rows if row.direction == "not_comparable"]
+    assert {row.athlete for row in parked} == {"bob"} and "the process ended" in (parked[0].because or "")
+    freer = [row for row in rows if row.direction == "more_permissive"]
+    actions = {(orjson.loads(row.before)["action"], orjson.loads(row.after or b"{}").get("action")) for row in freer}
+    assert ("hold", "advance") in actions
+
+
+async def test_an_unknown_run_does_not_exist(clinic: Clinic, app: FastAPI, fed: None):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://decision", headers=clinic.lead._headers) as client:
+        assert (await client.get(f"/v1/protocols/{PACK}/backtests/none")).status_code == 404
