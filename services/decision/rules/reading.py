@@ -16,6 +16,7 @@ from services.decision.rules.faults import FaultyPack, PackFault
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
 M = TypeVar("M", bound=BaseModel)
+_TRUTHS = ("yes", "no", "on", "off")
 
 _REFUSED = {
     "AnchorToken": "anchors, aliases and tags are not allowed; write it out",
@@ -77,7 +78,7 @@ def parse(name: str, raw: bytes, model: type[M]) -> Source[M]:
     try:
         return Source(name, model.model_validate(plain), raw, tree)
     except ValidationError as error:
-        raise FaultyPack([_fault(name, tree, one) for one in error.errors()]) from error
+        raise FaultyPack([_fault(name, tree, one) for one in _meant(error.errors())]) from error
 
 
 def _tree(name: str, raw: bytes) -> Node | None:
@@ -100,6 +101,9 @@ def _tree(name: str, raw: bytes) -> Node | None:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
         raise FaultyPack([PackFault(name, line, column, "", f"is not YAML: {str(error.problem).splitlines()[0]}")]) from error
+    except yaml.reader.ReaderError as error:
+        told = "a character stands here that YAML does not allow; take it out"
+        raise FaultyPack([PackFault(name, text[: error.position].count("\n") + 1, 1, "", f"is not YAML: {told}")]) from error
     except (yaml.YAMLError, RecursionError) as error:
         raise FaultyPack([PackFault(name, 1, 1, "", "is not YAML that can be read")]) from error
 
@@ -160,6 +164,22 @@ def _at(name: str, node: Node, sentence: str) -> PackFault:
     return PackFault(name, node.start_mark.line + 1, node.start_mark.column + 1, "", sentence)
 
 
+def _meant(errors: Sequence[Any]) -> list[Any]:
+    """Of a choice of forms that all failed, the faults of the one that was meant: the others only ask for other words."""
+    conditions = {error["loc"][:-2] for error in errors if error["loc"][-2:] == ("AnyText", "any") and error["type"] == "missing"}
+    found = []
+    for error in errors:
+        loc = error["loc"]
+        form = next((n for n, part in enumerate(loc) if part in ("AnyText", "ConditionText")), None)
+        if form is not None and (loc[form] == "AnyText") == (loc[:form] in conditions):
+            continue
+        operator = loc[-2:-1] == ("is",)
+        if operator and (loc[-1] == "bool") != (str(error["input"]).lower() in _TRUTHS):
+            continue
+        found.append({**error, "loc": loc[:-1]} if operator else error)
+    return found
+
+
 def _fault(name: str, tree: Node | None, error: Any) -> PackFault:
     places = [part for part in error["loc"] if isinstance(part, int) or not part[:1].isupper()]
     line, column = place(tree, places)
@@ -178,13 +198,17 @@ def _sentence(error: Any) -> str:
     """What pydantic found, with what YAML may have made of it."""
     told = str(error["msg"][:1].lower() + error["msg"][1:])
     found = error.get("input")
+    if error["type"] == "model_type" and not error["loc"]:
+        return "is empty, a list or a word; a pack begins with format, pack, version and title, each with its value"
+    if error["type"] == "model_type":
+        return "words with their values are expected here, as in `fact: pain.now`"
     if error["type"] == "missing":
         return f"{error['loc'][-1]} is required here; add it"
     if error["type"] == "extra_forbidden":
         return f"{error['loc'][-1]} is not a word of this language here; take it out, or look for its right name"
     if error["type"] in ("date_type", "date_from_datetime_parsing") and isinstance(found, str):
         return f"{found!r} is text; write the date without quotes, as in 2026-11-02"
-    if isinstance(found, str) and found.lower() in ("yes", "no", "on", "off") and "bool" in error["type"]:
+    if isinstance(found, str) and found.lower() in _TRUTHS and "bool" in error["type"]:
         return f"{found} is a word here, not a truth value; write true or false"
     if isinstance(found, bool) and "string" in error["type"]:
         return f"{str(found).lower()} is a truth value here; put it in quotes if the word is meant"
