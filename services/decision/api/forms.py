@@ -129,6 +129,29 @@ class ExplainedDecision(DecisionForm):
     explanation: RenderingForm | None = None
 
 
+class ComputedDecision(Shape):
+    """What would have been decided, had all been known: computed when asked for, so without number, id and hash."""
+
+    computed: Literal[True]
+    course: str
+    subject: str
+    action: Action
+    from_step: str
+    to_step: str
+    dose: dict[str, Any] | None
+    running: Running
+    not_before: str | None
+    urgency: Urgency
+    summary: str
+    reasons: list[dict[str, Any]]
+    blocking: list[Any]
+    missing: list[Any]
+    protocol: ProtocolName
+    engine: str
+    as_of: str
+    as_at: str | None
+
+
 class ReleasedForm(Shape):
     """What a coach's key reads: what to do next, without reasons, flags, symptoms or evidence."""
 

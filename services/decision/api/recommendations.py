@@ -52,7 +52,7 @@ View = Annotated[
 @router.get(
     "/v1/courses/{course}/recommendation",
     summary="The decision in force",
-    response_model=forms.ExplainedDecision | forms.ReleasedForm,
+    response_model=forms.ExplainedDecision | forms.ComputedDecision | forms.ReleasedForm,
     responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 409, 422, 503)},
 )
 async def recommendation(
