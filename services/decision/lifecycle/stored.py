@@ -93,6 +93,9 @@ async def _read(connection: Connection, old: Source, new: Source, before: Protoc
         async with asyncio.TaskGroup() as tasks:
             for _ in range(1 if pool is None else pool.size):
                 tasks.create_task(serve())
+    except ExceptionGroup as group:
+        # One fault, as it would come without tasks: of the database, or of a process that ended.
+        raise group.exceptions[0] from None
     finally:
         if pool is not None:
             pool.close()
