@@ -217,3 +217,35 @@ def test_a_cap_on_phases_trained_counts_different_ones_and_the_next() -> None:
     )
     course = athlete._lines["c1"].course
     assert [room(course, course.day(at(day))) for day in (7, 10, 11)] == [0, 0, 1]
+
+
+def operated(**injury: Any) -> Raw:
+    raw = started(start_step="W2")
+    raw["data"]["injury"] = {**raw["data"]["injury"], **injury}
+    return raw
+
+
+def cleared(gate: str, day: float, granted: bool = True, **more: Any) -> Raw:
+    return event(80, "clearance.recorded", at(day), {"gate": gate, "granted": granted, "by": DR, **more})
+
+
+def test_who_was_operated_on_is_cleared_by_a_surgeon_or_a_physician_after_the_operation() -> None:
+    name = "surgery.not_cleared"
+    assert fact(name, operated()) is False
+    for injury in ({"surgery_date": "2026-02-20"}, {"procedures": ["meniscal_repair"]}):
+        assert fact(name, operated(**injury)) is True
+        assert fact(name, operated(**injury), cleared("surgeon_clearance", 1)) is False
+        assert fact(name, operated(**injury), cleared("physician_clearance", 1)) is False
+        assert fact(name, operated(**injury), cleared("physiotherapist_clearance", 1)) is True
+        assert fact(name, operated(**injury), cleared("surgeon_clearance", 1, granted=False)) is True
+        assert fact(name, operated(**injury), cleared("surgeon_clearance", 1, valid_until="2026-03-02")) is True
+    assert fact(name, operated(surgery_date="2026-03-05"), cleared("surgeon_clearance", 1)) is True
+
+
+@pytest.mark.parametrize("protocol", ["progressive-return", "pfp-symptom", "achilles-pmm"])
+def test_an_operation_of_last_week_holds_where_the_pack_speaks_of_none(protocol: str) -> None:
+    raw = operated(surgery_date="2026-02-27")
+    raw["data"] |= {"protocol": protocol, "start_step": "W1"}
+    body = receive_all([raw])[1][-1].body
+    assert (body["action"], body["running"], body["urgency"]) == ("hold", "withheld", "review")
+    assert "hold-operated" in str([reason["rule"] for reason in body["reasons"] if reason["outcome"] == "hold"])

@@ -59,3 +59,26 @@ def _(view: View) -> Fact:
     if told is None:
         return Fact(Unknown("was not given"), (view.course.start_key,))
     return Fact(any(one.lower().replace("-", "_") not in RECONSTRUCTION for one in told), (view.course.start_key,))
+
+
+@fact(
+    "surgery.not_cleared",
+    "boolean",
+    "",
+    "true",
+    "population",
+    "an operation was stated, and no surgeon or physician has cleared running since",
+    "a surgeon's or physician's clearance after the operation",
+    lacking="An operation was stated, and no surgeon or physician has cleared running since",
+)
+def _(view: View) -> Fact:
+    injury = view.course.started["injury"]
+    if "surgery_date" not in injury and not injury.get("procedures"):
+        return Fact(False, (view.course.start_key,))
+    for gate in ("surgeon_clearance", "physician_clearance"):
+        found = view.course.clearances.get(gate)
+        if found is None or not found.granted or (found.valid_until is not None and found.valid_until < view.today.isoformat()):
+            continue
+        if view.course.day(found.key[0]).isoformat() >= injury.get("surgery_date", ""):
+            return Fact(False, (found.key,), found.key[0])
+    return Fact(True, (view.course.start_key,))
