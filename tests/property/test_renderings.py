@@ -27,7 +27,7 @@ from tests.property.histories import (
 )
 
 SYMPTOMS = re.compile(
-    r"pain|hurt|swell|stiff|sore|numb|tingl|night|fever|febrile|ill\b|illness|breath|chest|faint|syncope|bleed|wound|bladder|bowel|"
+    r"pain|hurt|swell|stiff|sore|numb|tingl|night|fever|febrile|\bill\b|illness|breath|chest|faint|syncope|bleed|wound|bladder|bowel|"
     r"saddle|foot.drop|locking|giving way|tender|flag|gait|symptom|fatigue|tired|sleep|analgesic|painkiller|referr|emergency|urgent|review",
     re.IGNORECASE,
 )
