@@ -8,8 +8,15 @@ from hypothesis import HealthCheck, settings as hypothesis_settings
 
 from shared.settings import PREFIX
 
+# Derandomized: a run says whether this code holds, and the next run says the same; `MILEPOST_HYPOTHESIS=random` searches on.
 # No deadline: two cores are shared by servers and tests, and a slow example is not a wrong one.
-hypothesis_settings.register_profile("milepost", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+hypothesis_settings.register_profile(
+    "milepost",
+    deadline=None,
+    derandomize=os.environ.get("MILEPOST_HYPOTHESIS") != "random",
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
 hypothesis_settings.load_profile("milepost")
 
 for _name in [name for name in os.environ if name.startswith(PREFIX)]:
