@@ -37,7 +37,8 @@ _HEADERS: Final = {
 }
 _STYLE: Final = (
     "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:2rem auto;padding:0 1rem}"
-    "label{display:block;margin:.6rem 0}input[type=text]{font:inherit;width:100%}button{font:inherit;padding:.5rem 1rem}"
+    "label{display:block;margin:.6rem 0}input[type=text]{font:inherit;width:100%;box-sizing:border-box}"
+    "button{font:inherit;padding:.5rem 1rem}"
 )
 
 
