@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import orjson
 
 from services.decision.core.athlete import Athlete, CourseMark, Library
-from services.decision.core.placing import MIGRATED
+from services.decision.core.places import MIGRATED
 from services.decision.packs import PacksRefused, TenantPacks
 from services.decision.store import athletes as stored
 from services.decision.store.athletes import AthleteKey, History

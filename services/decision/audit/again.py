@@ -14,8 +14,9 @@ import orjson
 
 from services.decision.audit.packs import Instead, Pinned
 from services.decision.core.athlete import Athlete, Library
+from services.decision.core.correcting import target_of
 from services.decision.core.decision import ARRIVAL_FIELDS, Decision
-from services.decision.core.placing import META, target_of
+from services.decision.core.places import META
 from services.decision.core.protocol import Protocol
 from shared.events import Event, parse
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol as Port
 
+from services.decision.core.contributing import entries_of
+from services.decision.core.correcting import target_of
 from services.decision.core.days import written
 from services.decision.core.decision import Decision, content, record, state
 from services.decision.core.explain import Record, facts_of
 from services.decision.core.explanation import explanation
 from services.decision.core.line import Entry, Line
-from services.decision.core.placing import META, MIGRATED, Name, Packs, Placing, entries_of, target_of
+from services.decision.core.places import META, MIGRATED, Name, Packs
+from services.decision.core.placing import Placing
 from services.decision.core.protocol import Protocol
 from services.decision.core.tracing import trace
 from services.decision.core.verdict import Judge

@@ -10,7 +10,7 @@ from typing import Protocol as Port
 from services.decision.core.course import Course, begin, key_of
 from services.decision.core.days import Key
 from services.decision.core.migrating import migrate
-from services.decision.core.placing import MIGRATED
+from services.decision.core.places import MIGRATED
 from services.decision.core.protocol import Protocol
 from services.decision.core.standing import Standing
 from services.decision.core.taking import apply

@@ -13,7 +13,7 @@ import orjson
 
 from services.decision.advice import ACTIONS, RUNNING, URGENCIES
 from services.decision.core.athlete import Athlete
-from services.decision.core.placing import Name
+from services.decision.core.places import Name
 from services.decision.core.protocol import Protocol
 from services.decision.core.verdict import Judge
 from services.decision.engines.reference import ReferenceEngine
