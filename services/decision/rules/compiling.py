@@ -153,6 +153,9 @@ class Compiler:
         for path, cites in said.items():
             self._cites(cites, path)
         for name, source in pack.sources.items():
+            for tissue in source.tissues:
+                if tissue not in (*TISSUES, "any"):
+                    self._fault(f"sources.{name}.tissues", f"{tissue} is not a tissue; expected of {', '.join(TISSUES)}, or any")
             if source.evidence != "expert_default" and source.checked_on is None:
                 self._fault(
                     f"sources.{name}", "checked_on is missing; say on which date its numbers were last read against the source", "SAFE-10"

@@ -27,7 +27,7 @@ class SourceText(Strict):
     checked_on: date | None = None
     """When its numbers were last read against the source; what cites it for a number needs it, expert defaults excepted."""
     tissues: list[str] = []
-    """The tissues it speaks for; every one if empty."""
+    """The tissues it speaks for, or `[any]` where it speaks of none in particular. Asked of every published source of a threshold."""
 
 
 class DoseText(Strict):

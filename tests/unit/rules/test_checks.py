@@ -49,7 +49,21 @@ def adding(*rules: str) -> tuple[str, str]:
     return (RULES, RULES + "".join(rules))
 
 
+def ladder(*steps: str) -> Edits:
+    """Edits that give the four steps, in order, other sessions a week, and what is said between step and dose: `5 rest_days: 0`."""
+    found = []
+    for name, told in zip(("A1", "A2", "A3", "A4"), steps, strict=True):
+        [line] = [one for one in TEXT.splitlines() if f"step: {name}," in one]
+        sessions, _, more = told.partition(" ")
+        changed = line.replace("sessions_per_week_max: 3", f"sessions_per_week_max: {sessions}")
+        found.append((line, changed.replace(" dose:", f" {more}, dose:" if more else " dose:")))
+    return tuple(found)
+
+
 LADDER = "    at: ladder\n"
+LIGAMENT = ("tissues: [joint, bone]}\nrest", "tissues: [joint, ligament]}\nrest")
+DAILY = "5 rest_days: 0, cite: [{}]".format
+NO_REST = ("rest_days: {days: 1,", "rest_days: {days: 0,")
 SURVEY = "{fact: session.pain_during, is: above, value: 3 nrs, cite: [survey]}"
 UNLESS = "text: Pain above 2 of 10\n    unless: "
 FATIGUE = "{fact: fatigue.now, is: at_least, value: 8 fatigue, cite: [table]}"
@@ -167,6 +181,65 @@ TWINS = [
         "step: A1",
     ),
     Twins(
+        "SAFE-04",
+        (LIGAMENT, NO_REST, *ladder("4", "4", "4", "4")),
+        (LIGAMENT, *ladder("3", "4", DAILY("milepost-default"), DAILY("milepost-default"))),
+        "the advance from A1 to A2 may take effect on the day after a run",
+        "step: A1",
+    ),
+    Twins(
+        "SAFE-04",
+        (LIGAMENT, NO_REST, *ladder("5", "5", "5", "5")),
+        (LIGAMENT, *ladder("4", DAILY("table"), DAILY("table"), DAILY("table"))),
+        "no step before it ran every other day four times a week",
+        "step: A1",
+    ),
+    Twins(
+        "SAFE-04",
+        (LIGAMENT, *ladder("3", "4", "5 rest_days: 0", "5 rest_days: 0")),
+        (LIGAMENT, *ladder("3", "4", DAILY("table"), DAILY("table"))),
+        "A3 has `rest_days: 0` of its own and no source of its own for it",
+        "step: A3",
+    ),
+    Twins(
+        "SAFE-04",
+        (LIGAMENT, *ladder("3", "4", DAILY("bone-study"), DAILY("bone-study"))),
+        (LIGAMENT, *ladder("3", "4", DAILY("bone-study, milepost-default"), DAILY("bone-study, milepost-default"))),
+        "ligament injuries at A3 run on consecutive days, and bone-study does not speak for them",
+        "step: A3",
+    ),
+    Twins(
+        "SAFE-04",
+        ladder("3", "4", DAILY("table"), DAILY("table")),
+        (*ladder("3", "4", DAILY("table"), DAILY("table")), ("[joint, bone]}\nrest", "[joint]}\nrest")),
+        "a bone injury advances from A3 to A4 without a day of rest",
+        "step: A3",
+    ),
+    Twins(
+        "SAFE-05",
+        (("raises: [duration], dose: {run_s: 900", "raises: [duration], dose: {run_s: 500"),),
+        (("raises: [duration], dose: {run_s: 900", "raises: [], dose: {run_s: 500"),),
+        "A2 says it raises duration over A1, and lowers it",
+        "step: A2",
+    ),
+    Twins(
+        "SAFE-05",
+        (
+            (
+                "raises: [intensity], dose: {run_s: 1200, bout_s: 60, sessions_per_week_max: 3, rpe_max: 5",
+                "raises: [intensity], dose: {run_s: 1200, bout_s: 60, sessions_per_week_max: 3, rpe_max: 4",
+            ),
+        ),
+        (
+            (
+                "raises: [intensity], dose: {run_s: 1200, bout_s: 60, sessions_per_week_max: 3, rpe_max: 5",
+                "raises: [intensity], dose: {run_s: 1200, bout_s: 60, sessions_per_week_max: 3, terrain: hills, rpe_max: 4",
+            ),
+        ),
+        "A4 says it raises intensity over A3, and keeps it",
+        "step: A4",
+    ),
+    Twins(
         "SAFE-05",
         (("raises: [intensity], dose: {run_s: 1200", "raises: [intensity], dose: {run_s: 1500"),),
         (("raises: [intensity], dose: {run_s: 1200", "raises: [intensity, duration], cite: [table], dose: {run_s: 1500"),),
@@ -200,6 +273,53 @@ TWINS = [
         ((HOLD, HOLD.replace("cite: [table]", "cite: [bone-study, milepost-default]")),),
         "cited for bone injuries and used for joint",
         "bone-study",
+    ),
+    Twins(
+        "SAFE-08",
+        ((", tissues: [any]}", "}"),),
+        ((", tissues: [any]}", ", tissues: [joint, bone]}"),),
+        "table does not say for which tissues it speaks, and gives the threshold on",
+        "table: {",
+    ),
+    Twins(
+        "SAFE-08",
+        (adding(rule("small.swelling", "hold", "{fact: swelling.now, is: at_least, value: 2+, cite: [bone-study]}")),),
+        (adding(rule("small.swelling", "hold", "{fact: swelling.now, is: at_least, value: 2+, cite: [survey]}")),),
+        "swelling now 2+ is cited for bone injuries and used for joint",
+        "2+",
+    ),
+    Twins(
+        "SAFE-08",
+        (
+            (HOLD, HOLD.replace("cite: [table]", "cite: [bone-study]")),
+            ("text: Pain above 2 of 10\n", "text: Pain above 2 of 10\n    tissues: [joint]\n"),
+        ),
+        (
+            (HOLD, HOLD.replace("cite: [table]", "cite: [bone-study]")),
+            ("text: Pain above 2 of 10\n", "text: Pain above 2 of 10\n    tissues: [bone]\n"),
+        ),
+        "cited for bone injuries and used for joint",
+        "bone-study",
+    ),
+    Twins("FORM", ((", tissues: [any]}", ", tissues: [knee]}"),), (), "knee is not a tissue", "knee"),
+    Twins(
+        "GRADE",
+        ((HOLD + "    cite: [table]", HOLD + "    cite: [table, milepost-default]"),),
+        ((HOLD + "    cite: [table]\n    grade: primary", HOLD + "    cite: [table, milepost-default]\n    grade: expert_default"),),
+        "small.hold-pain is graded primary, and rests on milepost-default (expert default)",
+        "grade: primary",
+    ),
+    Twins(
+        "GRADE",
+        ((TECHNIQUE + "    cite", TECHNIQUE.replace("[table]", "[table, survey]") + "    cite"),),
+        (
+            (
+                TECHNIQUE + "    cite: [table]\n    grade: primary",
+                TECHNIQUE.replace("[table]", "[survey]") + "    cite: [table]\n    grade: secondary",
+            ),
+        ),
+        "small.advance is graded primary, and rests on survey (secondary) for technique ok",
+        "grade: primary",
     ),
     Twins(
         "SAFE-09",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from services.decision.core.protocol import Protocol
 from services.decision.rules.library import Pack
-from services.decision.rules.model import FloorText, PackText
+from services.decision.rules.model import FloorText, PackText, SourceText
 from services.decision.rules.prove.proof import Proof
 
 Severity = Literal["error", "warning", "info"]
@@ -74,6 +74,22 @@ class Case:
         source = self.pack.source if file == 0 else self.pack.floors[file - 1]
         fault = source.fault(path, "")
         return fault.file, fault.line, fault.column, path
+
+    def tissues_of(self, cite: str) -> tuple[str, ...]:
+        """The tissues that a source says it speaks for, `any` among them where it names none in particular; empty if it says nothing."""
+        found = self._source(cite)
+        return () if found is None else tuple(found[1].tissues)
+
+    def at_source(self, cite: str) -> tuple[str, int, int, str]:
+        """File, line, column and path of a source, in the pack or the floor that gives it."""
+        found = self._source(cite)
+        return self.at(f"sources.{cite}") if found is None else self._place(found[0], f"sources.{cite}")
+
+    def _source(self, cite: str) -> tuple[int, SourceText] | None:
+        texts: list[PackText | FloorText] = []
+        if self.pack is not None:
+            texts = [self.pack.source.text, *(floor.text for floor in self.pack.floors)]
+        return next(((n, text.sources[cite]) for n, text in enumerate(texts) if cite in text.sources), None)
 
     def of_floor(self, rule: str) -> bool:
         """The rule stands in an included floor, which is checked with the packs but mended elsewhere."""

@@ -11,6 +11,7 @@ from services.decision.rules.check import (
     cost,
     dead,
     gap,
+    grade,
     live,
     overlap,
     safe_01,
@@ -38,7 +39,7 @@ from services.decision.rules.prove.solver import Unproved
 CHECKS: dict[str, Check] = {
     module.CODE: module.check
     for module in (
-        *(bound, cost, live, dead, vacuous, subsumed, overlap, gap),
+        *(bound, cost, live, dead, vacuous, subsumed, overlap, gap, grade),
         *(safe_01, safe_02, safe_03, safe_04, safe_05, safe_06, safe_07),
         *(safe_08, safe_09, safe_10, safe_11, safe_12, safe_13, safe_14),
     )

@@ -2,12 +2,19 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Final
 
-from services.decision.core.protocol import TERRAIN_ORDER, Axis, Dose
+from services.decision.core.protocol import TERRAIN_ORDER, Axis, Dose, Step
 from services.decision.rules.check.finding import Case, Finding
 from services.decision.rules.prove.athlete import listed
 
 CODE = "SAFE-05"
+
+MEASURES: Final[dict[Axis, tuple[str, ...]]] = {
+    "duration": ("run_s", "distance_m", "run_m", "bout_s", "easy_run_s"),
+    "intensity": ("rpe_max", "speed_pct_max"),
+    "frequency": ("sessions_per_week_max",),
+}
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -25,6 +32,7 @@ def check(case: Case) -> Iterator[Finding]:
                 f"An athlete who advances from {before.id} to {step.id} gets more {listed(silent)} than `raises` tells.",
                 f"Write `raises: [{', '.join(dict.fromkeys((*step.raises, *silent)))}]`, or mend the dose.",
             )
+        yield from _unraised(case, n, step, before)
         axes = tuple(dict.fromkeys((*step.raises, *found)))
         if len(axes) < 2:
             continue
@@ -45,18 +53,36 @@ def check(case: Case) -> Iterator[Finding]:
         yield Finding(CODE, "error", *case.at("ladder[0]"), "the first step raises something over nothing", fix="Write `raises: []`.")
 
 
+def _unraised(case: Case, n: int, step: Step, before: Step) -> Iterator[Finding]:
+    """What `raises` names although no known measure of it rises: an author or a reader takes it for a rise."""
+    for axis in dict.fromkeys(step.raises):
+        known = _known(axis, before.dose, step.dose)
+        falls = any(was > now for was, now in known)
+        if not known or any(was < now for was, now in known) or (not falls and axis == "duration" and _walks_less(before.dose, step.dose)):
+            continue
+        yield Finding(
+            CODE,
+            "error" if falls else "warning",
+            *case.at(f"ladder[{n}]"),
+            f"{step.id} says it raises {axis} over {before.id}, and {'lowers' if falls else 'keeps'} it",
+            f"An athlete who advances from {before.id} to {step.id} is told of more {axis} and gets none.",
+            f"Take {axis} out of `raises`, or mend the dose.",
+        )
+
+
+def _walks_less(before: Dose, after: Dose) -> bool:
+    """The share of running rises over the same distance, which none of the measures tells."""
+    return bool(before.walk_s) and (before.walk_s or 0) > (after.walk_s or 0)
+
+
+def _known(axis: Axis, before: Dose, after: Dose) -> list[tuple[float, float]]:
+    """Each measure of the axis that both doses give, as (before, after); terrain, by its order, where it changes."""
+    pairs = [(getattr(before, name), getattr(after, name)) for name in MEASURES[axis]]
+    known = [(was, now) for was, now in pairs if was is not None and now is not None]
+    terrain = (TERRAIN_ORDER.index(before.terrain), TERRAIN_ORDER.index(after.terrain))
+    return [*known, terrain] if axis == "intensity" and terrain[0] != terrain[1] else known
+
+
 def raised(before: Dose, after: Dose) -> list[Axis]:
     """The axes on which a known measure of the dose is higher."""
-
-    def higher(*names: str) -> bool:
-        pairs = [(getattr(before, name), getattr(after, name)) for name in names]
-        return any(a is not None and b is not None and b > a for a, b in pairs)
-
-    axes: list[Axis] = []
-    if higher("run_s", "distance_m", "run_m", "bout_s", "easy_run_s"):
-        axes.append("duration")
-    if higher("rpe_max", "speed_pct_max") or TERRAIN_ORDER.index(after.terrain) > TERRAIN_ORDER.index(before.terrain):
-        axes.append("intensity")
-    if higher("sessions_per_week_max"):
-        axes.append("frequency")
-    return axes
+    return [axis for axis in MEASURES if any(was < now for was, now in _known(axis, before, after))]

@@ -35,15 +35,6 @@ def check(case: Case) -> Iterator[Finding]:
                     continue
                 own.append(min(known, key=ORDER.index))
         grades.update(own)
-        weakest = max(own, key=ORDER.index, default=rule.grade)
-        if ORDER.index(weakest) > ORDER.index(rule.grade):
-            yield Finding(
-                CODE,
-                "warning",
-                *case.at_rule(rule.id, "grade"),
-                f"{rule.id} is graded {rule.grade.replace('_', ' ')}, but one of its thresholds is {WORDS[weakest]}",
-                fix=f"Write `grade: {weakest}`: a rule is as good as its weakest number.",
-            )
     told = ", ".join(f"{grades[grade]} {WORDS[grade]}" for grade in ORDER if grades[grade])
     yield Finding(CODE, "info", *case.at("rules"), f"of {grades.total()} thresholds in its rules and the floor's: {told or 'none'}")
     review_by = None if case.pack is None else case.pack.source.text.review_by
