@@ -72,7 +72,7 @@ class Athlete:
         self._placing = Placing(packs, self._pins)
         self._lines: dict[str, Line] = {}
         self._for_session: dict[str, list[Name]] = {}
-        """Parked events by the session they wait for."""
+        """Events by the session they wait for: those parked, and reports of which the red flags count already."""
         self._spoken_of: dict[Name, None] = {}
         """Events that a parked correction or retraction waits for."""
 
@@ -114,14 +114,18 @@ class Athlete:
     def _structural(self, event: Event) -> bool:
         if event.type in STRUCTURAL or (event.source, event.id) in self._spoken_of:
             return True
-        return event.type == "milepost.session.completed" and event.data["session"] in self._placing.sessions
+        if event.type != "milepost.session.completed":
+            return False
+        session = event.data["session"]
+        waiting = self._for_session.get(session, ())
+        return session in self._placing.sessions or any(self._placing.places[name].status == "accepted" for name in waiting)
 
     def _add(self, event: Event, as_at: str) -> Receipt:
         """The common case: the event changes the place of no other, save those that wait for its session."""
         if event.type == "milepost.session.completed":
             self._placing.once[event.data["session"]] = None
         place = self._placing.add(event)
-        if place.status == "parked":
+        if place.waits:
             self._park(event)
         decisions = self._take((event.source, event.id), event, as_at) if place.status == "accepted" else []
         resolved: list[Resolution] = []
@@ -146,7 +150,7 @@ class Athlete:
     def _index_parked(self) -> None:
         self._for_session, self._spoken_of = {}, {}
         for name, place in self._placing.places.items():
-            if place.status == "parked":
+            if place.waits:
                 self._park(self._known[name])
 
     def _take(self, name: Name, cause: Event, as_at: str) -> list[Decision]:
@@ -162,6 +166,8 @@ class Athlete:
     def _restructure(self, event: Event, as_at: str) -> Receipt:
         """Place everything anew; fold again only from the first difference."""
         own = (event.source, event.id)
+        if event.type == "milepost.course.started":
+            self._keep_pin(event)
         before = self._placing.places
         self._placing = Placing.of(self._known.values(), self._packs, self._pins)
         for span in self._placing.spans.values():
@@ -194,6 +200,17 @@ class Athlete:
         if place is None:
             return Receipt("accepted", decisions=tuple(decisions), resolved=resolved)
         return Receipt(place.status, place.path, place.reason, tuple(decisions), resolved)
+
+    def _keep_pin(self, start: Event) -> None:
+        """A course id that is started anew keeps the content it was first given, where it names the same protocol: one answer, whatever
+        went live meanwhile and in whatever order the starts and the retraction are read.
+        """
+        for name, other in self._known.items():
+            if other.type == start.type and other.data["course"] == start.data["course"] and name in self._pins:
+                pinned = self._packs.resolve(self._pins[name])
+                if pinned is not None and pinned.id == start.data["protocol"].partition("@")[0]:
+                    self._pins.setdefault((start.source, start.id), self._pins[name])
+                    return
 
     def _rebuild(self, names: Mapping[Name, Event], left_out: Sequence[Name]) -> dict[str, None]:
         """Make every line hold what is placed on it, `left_out` excepted; the courses that changed."""

@@ -1,10 +1,8 @@
 """Whose an event is: the courses it belongs to, by its name, its session, or the time, site and side of what it tells."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Protocol as Port
 
-from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY
 from services.decision.core.places import NAMING, OF_SESSION, SHARED, Name, Place, Span, parked, refused
 from shared.events import Event
 
@@ -27,32 +25,7 @@ class Courses(Port):
 
 
 def belongs(known: Courses, event: Event) -> Place:
-    place = _own(known, event)
-    if place.status != "accepted" or (facet := _carried(known, event, place)) is None:
-        return place
-    held = dict(place.courses)
-    later = sorted(course for course, span in known.spans.items() if span.since > event.time and course not in held)
-    stood_on = held if facet == "review" else [*held, *later]
-    facet = "\n".join((facet, *sorted(stood_on)))
-    return replace(place, courses=(*place.courses, *((course, facet) for course in later)))
-
-
-def _carried(known: Courses, event: Event, place: Place) -> str | None:
-    """As what it counts on courses that start later: a red flag follows the athlete until a clinician has reviewed it."""
-    data = event.data
-    if event.type == "milepost.clearance.recorded":
-        return "review" if data["gate"] == "red_flag_review" and data["granted"] else None
-    if event.type != "milepost.symptom.reported":
-        return None
-    tissues = {known.spans[course].start.data["injury"]["tissue"]: None for course, _ in place.courses}
-    flags = data.get("flags", ())
-    if all(tissue in NEW_OR_RISING_ONLY for tissue in tissues):
-        return "carried" if any(flag not in MOMENT_FLAGS.values() for flag in flags) else None
-    at_rest = "bone" in tissues and data["when"] in MOMENT_FLAGS and data.get("pain_nrs", 0) >= 1
-    return "carried_all" if flags or at_rest else None
-
-
-def _own(known: Courses, event: Event) -> Place:
+    """The courses it belongs to; parked while what it names has not come, refused where it names what is over or nothing of several."""
     named = event.data["course"] if event.type in NAMING else event.course
     if named is not None:
         span = known.spans.get(named)
@@ -70,10 +43,10 @@ def _own(known: Courses, event: Event) -> Place:
         return parked("data.session", f"session {session} has not arrived")
     if of_session is not None and (event.type == OF_SESSION[0] or len(of_session[1]) == 1):
         courses = of_session[1]
-        flagged = [course for course in _open_at(known, event) if course not in courses] if event.data.get("flags") else []
+        flagged = [course for course in open_at(known, event) if course not in courses] if event.data.get("flags") else []
         return Place("accepted", courses=(*((c, "whole") for c in courses), *((c, "flags") for c in flagged)), event=event)
     spans = {course: span for course, span in known.spans.items() if not span.withdrawn}
-    running = _open_at(known, event)
+    running = open_at(known, event)
     if not running:
         # Before any start it belongs to the course that starts first: a later course takes nothing away from it.
         first = min((span.since for span in spans.values() if event.time < span.since), default=None)
@@ -89,7 +62,7 @@ def _own(known: Courses, event: Event) -> Place:
     return _one_of(known, event, running)
 
 
-def _open_at(known: Courses, event: Event) -> list[str]:
+def open_at(known: Courses, event: Event) -> list[str]:
     """The courses that are open when the event happens."""
     return sorted(c for c, span in known.spans.items() if not span.withdrawn and span.since <= event.time <= span.until)
 

@@ -2,21 +2,28 @@
 
 from services.decision.core.course import key_of
 from services.decision.core.days import Key
-from services.decision.core.places import Name
+from services.decision.core.places import Name, Place
 from services.decision.core.placing import Placing
 from shared.events import Event
 
+Contribution = tuple[str, Key, Event, str]
+"""(course, key, event, facet)"""
 
-def entries_of(placing: Placing, name: Name) -> list[tuple[str, Key, Event, str]]:
-    """(course, key, event, facet) of everything an event contributes to the folds."""
+
+def entries_of(placing: Placing, name: Name) -> list[Contribution]:
+    """Everything an event contributes to the folds."""
     place = placing.places.get(name)
-    found: list[tuple[str, Key, Event, str]] = []
-    if place is not None and place.status == "accepted" and place.event is not None:
-        found += [(course, key_of(place.event), place.event, facet) for course, facet in place.courses]
+    found = [] if place is None else contributed(place)
     first = placing.latched.get(name)
-    if first is not None and first.status == "accepted" and first.event is not None:
-        found += [(course, key_of(first.event), first.event, "latched" if facet == "whole" else facet) for course, facet in first.courses]
+    if first is not None:
+        found += [(course, key, event, "latched" if facet == "whole" else facet) for course, key, event, facet in contributed(first)]
     gone = placing.gone.get(name)
-    if gone is not None and gone.status == "accepted" and gone.event is not None and first is None:
-        found += [(course, key_of(gone.event), gone.event, "none") for course, facet in gone.courses if facet != "start"]
+    if gone is not None and first is None:
+        found += [(course, key, event, "none") for course, key, event, facet in contributed(gone) if facet != "start"]
     return found
+
+
+def contributed(place: Place) -> list[Contribution]:
+    if place.event is None or place.status != "accepted":
+        return []
+    return [(course, key_of(place.event), place.event, facet) for course, facet in place.courses]

@@ -81,6 +81,8 @@ class Course:
     reports: tuple[Report, ...] = ()
     """Every report about the injured place of the last days."""
     elsewhere: tuple[Report, ...] = ()
+    before: dict[str, tuple[Report, ...]] = field(default_factory=dict)
+    """Rest and night reports of tendons and muscles from before this course, by their course: what the next of them is measured against."""
     step_since: Key | None = None
     """The event by which the step in force was reached."""
     gained: tuple[tuple[date, str], ...] = ()

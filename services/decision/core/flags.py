@@ -7,7 +7,7 @@ defaults; the flags and their sources are in `protocols/floor.yaml`.
 from typing import NamedTuple
 
 from services.decision.core.days import Key
-from services.decision.core.sessions import Report
+from services.decision.core.sessions import Data, Report
 
 
 class Referral(NamedTuple):
@@ -47,6 +47,23 @@ REFERRALS: dict[str, Referral] = {
 MOMENT_FLAGS = {"rest": "rest_pain", "night": "night_pain"}
 NEW_OR_RISING_ONLY = ("muscle", "tendon")
 """An acute strain or a reactive tendon hurts at rest: there, only new or rising rest or night pain refers."""
+
+
+def elsewhere(data: Data, side: str) -> bool:
+    """Whether the report says so, or is of the other side of the body than the injury."""
+    told = data.get("side")
+    return data.get("location") == "elsewhere" or (told in ("left", "right") and side in ("left", "right") and told != side)
+
+
+def red_flags(data: Data, tissue: str, side: str) -> tuple[str, ...]:
+    """The flags of a report for an injury when nothing is known of it but this: those ticked and, of bone, pain at rest or at night at the
+    injured place.
+    """
+    flags = dict.fromkeys(data.get("flags", ()))
+    moment = MOMENT_FLAGS.get(data["when"])
+    if moment is not None and tissue == "bone" and data.get("pain_nrs", 0) >= 1 and not elsewhere(data, side):
+        flags[moment] = None
+    return tuple(sorted(flags))
 
 
 def raised_flags(

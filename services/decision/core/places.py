@@ -47,6 +47,11 @@ class Place:
     """With the correction in force worked in."""
     session: tuple[str, ...] = ()
 
+    @property
+    def waits(self) -> bool:
+        """For its session, its course, or what it corrects; an accepted report that waits counts with its red flags."""
+        return self.status == "parked" or (self.status == "accepted" and self.path is not None)
+
 
 class Span(NamedTuple):
     """A course and the time it is open."""

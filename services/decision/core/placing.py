@@ -10,6 +10,7 @@ from services.decision.core.belonging import belongs
 from services.decision.core.correcting import corrected, target_of
 from services.decision.core.course import key_of
 from services.decision.core.days import Key
+from services.decision.core.following import following
 from services.decision.core.places import FAR, META, MIGRATED, PERSONAL, SHARED, Name, Packs, Place, Span, parked, refused
 from services.decision.core.protocol import COMPLETE, ENTRY, Protocol
 from shared.events import Event
@@ -98,6 +99,7 @@ class Placing:
         place = belongs(self, event)
         if place.status == "accepted":
             place = self._checked(event, place)
+        place = following(self, event, place)
         if place.status == "accepted" and event.type == "milepost.session.completed":
             self.sessions[event.data["session"]] = ((event.source, event.id), tuple(course for course, _ in place.courses))
         self.places[event.source, event.id] = place
@@ -168,9 +170,14 @@ class Placing:
         self.latched = {
             name: self._alone(originals[name])
             for name in gone_or_changed
-            if originals[name].type == "milepost.symptom.reported" and (name not in self.places or self.places[name].status == "accepted")
+            if originals[name].type == "milepost.symptom.reported" and self._stands(name, originals[name])
         }
         self.gone = {name: self._alone(originals[name]) for name in gone_or_changed if name not in self.places}
+
+    def _stands(self, name: Name, original: Event) -> bool:
+        """Whether the report as first sent may have opened a referral: where it still waits for its session, by flags that it ticked."""
+        now = self.places.get(name)
+        return now is None or now.status == "accepted" or (now.status == "parked" and bool(original.data.get("flags")))
 
     def come_in(self, original: Event) -> Place:
         """Place an event that was parked, with the correction in force, as `of` would have placed it."""
@@ -185,7 +192,7 @@ class Placing:
         if event.type == "milepost.course.started":
             course = event.data["course"]
             return Place("accepted", courses=((course, "start"),) if course in self.spans else (), event=event)
-        return belongs(self, event)
+        return following(self, event, belongs(self, event))
 
 
 def _steps(data: Mapping[str, object]) -> list[tuple[str, str]]:

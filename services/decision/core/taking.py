@@ -6,7 +6,7 @@ from datetime import time, timedelta
 
 from services.decision.core.course import KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result, key_of
 from services.decision.core.days import Key, zone
-from services.decision.core.flags import MOMENT_FLAGS, OpenFlag, raised_flags
+from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY, OpenFlag, elsewhere, raised_flags, red_flags
 from services.decision.core.judging import Judging
 from services.decision.core.linking import belongs, link
 from services.decision.core.sessions import Fact, Report, before_level, with_report
@@ -24,10 +24,10 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
     """Take one event into the state.
 
     `facet` says how much of it counts: `whole`; `flags`, of an ambiguous report only its ticked red flags; `latched`, of a corrected or
-    retracted report the referral it opened; `carried` and `carried_all`, of a report before this course the red flags that follow the
-    athlete, without or with rest and night pain; `review`, of a clearance before this course that it reviews such flags; `withdrawn`, that
-    the start was retracted; `none`, only that its time was reached. Behind what is from before the course stand, line by line, the
-    courses that the flag stood on or that the review was of.
+    retracted report the referral it opened; `carried`, of a report before this course the red flags that follow the athlete (line by line
+    as `following.py` writes them); `review`, of a clearance before this course that it reviews such flags; `withdrawn`, that the start was
+    retracted; `none`, only that its time was reached. Behind what is from before the course stand, line by line, the courses that the
+    flag stood on or that the review was of.
     """
     facet, *on = facet.split("\n")
     return_to_entry(course, event, standing)
@@ -37,8 +37,9 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
         course.status = "ended"
     elif facet == "review":
         _lift(course, event, on)
-    elif facet in ("carried", "carried_all"):
-        _open(course, _carried(event, facet), key_of(event), tuple(on))
+    elif facet == "carried":
+        certain, of, baseline, *stood = on
+        _follow(course, event, (certain, of, baseline), tuple(stood))
         return
     taker = _TAKERS.get(event.type)
     if taker is not None and facet != "none" and (facet == "whole" or event.type == "milepost.symptom.reported"):
@@ -96,12 +97,12 @@ def _technique(course: Course, event: Event) -> Fact:
 def _symptom(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
     key = key_of(event)
     report = Report(key, event.time, course.day(event.time), _moment(course, event), event.data)
-    if facet == "flags" or (facet == "latched" and _elsewhere(course, event)):
-        _open(course, tuple(sorted(dict.fromkeys(event.data.get("flags", ())))), key)
+    away = elsewhere(event.data, course.side)
+    if facet == "flags" or (facet == "latched" and away):
+        _open(course, red_flags(event.data, course.tissue, course.side), key)
         return
-    elsewhere = _elsewhere(course, event)
     earlier = next((r for r in reversed(course.reports) if r.when == report.when), None)
-    if elsewhere:
+    if away:
         flags: tuple[str, ...] = tuple(sorted(dict.fromkeys(event.data.get("flags", ()))))
     else:
         carried = {flag: None for r in course.reports for flag in r.data.get("flags", ())}
@@ -112,7 +113,7 @@ def _symptom(course: Course, event: Event, standing: Standing | None, judging: J
         _review_flags(course, report, flags)
     _open(course, flags, key)
     kept = report.day - timedelta(days=KEEP_REPORT_DAYS)
-    if elsewhere:
+    if away:
         course.elsewhere = (*tuple(r for r in course.elsewhere if r.day >= kept), report)
         return
     course.reports = (*tuple(r for r in course.reports if r.day >= kept), report)
@@ -125,13 +126,21 @@ def _open(course: Course, flags: tuple[str, ...], key: Key, on: tuple[str, ...] 
     course.flags += tuple(OpenFlag(flag, key, on) for flag in flags if (flag, on) not in standing)
 
 
-def _carried(event: Event, facet: str) -> tuple[str, ...]:
-    flags = list(event.data.get("flags", ()))
-    if facet == "carried":
-        return tuple(sorted(dict.fromkeys(flag for flag in flags if flag not in MOMENT_FLAGS.values())))
-    if event.data["when"] in MOMENT_FLAGS and event.data.get("pain_nrs", 0) >= 1:
-        flags.append(MOMENT_FLAGS[event.data["when"]])
-    return tuple(sorted(dict.fromkeys(flags)))
+def _follow(course: Course, event: Event, told: tuple[str, str, str], on: tuple[str, ...]) -> None:
+    """Red flags from before the course: those certain, and rest or night pain of a tendon or muscle where it was new or rising there."""
+    certain, of, baseline = told
+    key = key_of(event)
+    flags = [flag for flag in certain.split(",") if flag]
+    if of:
+        report = Report(key, event.time, course.day(event.time), event.data["when"], event.data)
+        kept = report.day - timedelta(days=KEEP_REPORT_DAYS)
+        before = tuple(r for r in course.before.get(of, ()) if r.key != key and r.day >= kept)
+        earlier = next((r for r in reversed(before) if r.when == report.when), None)
+        ticked = tuple({flag: None for r in before for flag in r.data.get("flags", ())})
+        raised = raised_flags(report, NEW_OR_RISING_ONLY[0], earlier, float(baseline) if baseline else None, ticked)
+        flags += [flag for flag in raised if flag in MOMENT_FLAGS.values()]
+        course.before = {**course.before, of: (*before, report)}
+    _open(course, tuple(sorted(dict.fromkeys(flags))), key, on)
 
 
 def _moment(course: Course, event: Event) -> str:
@@ -146,13 +155,6 @@ def _moment(course: Course, event: Event) -> str:
         return "after"
     late = local.time() > LATE_MORNING or (day is not None and local.date() > day + timedelta(days=1))
     return "next_day" if late else when
-
-
-def _elsewhere(course: Course, event: Event) -> bool:
-    """Said so, or on the other side of the body than the injury."""
-    side = event.data.get("side")
-    other_side = side in ("left", "right") and course.side in ("left", "right") and side != course.side
-    return event.data.get("location") == "elsewhere" or other_side
 
 
 def _review_flags(course: Course, report: Report, flags: tuple[str, ...]) -> None:
