@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from services.decision import measures
 from services.decision.api import (
@@ -71,7 +71,15 @@ def create_app(settings: Settings) -> FastAPI:
                 stack.push_async_callback(_ended, asyncio.create_task(work))
             yield
 
-    app = FastAPI(title="Milepost decision", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Milepost decision",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(problems.each_key_once)],
+    )
     app.state.settings = settings
     app.state.packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
     app.state.ring = Keyring(settings.secret_key_bytes)

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import structlog
 
-from services.ingest.formats.cloudevents import NotJson, load
 from services.ingest.intake import Intake, Judging, Outcome, Sealed
 from services.ingest.measures import EVENTS
 from services.ingest.publish import Publisher, QueueFull
 from shared.auth import Principal
 from shared.bus import BusFull, BusRefused, BusUnavailable
+from shared.documents import NotJson, load
 from shared.events import Fault
 from shared.problems import Fault as ToldFault, Problem
 

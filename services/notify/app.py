@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify.api import acknowledgements, deliveries, endpoints, notices, policy, stream
@@ -47,7 +47,15 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(_ended, task)
             yield
 
-    app = FastAPI(title="Milepost notify", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Milepost notify",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=[Depends(problems.each_key_once)],
+    )
     app.state.settings = settings
     app.state.vault = Vault(settings.secret_key_bytes)
     app.state.rules = Rules(settings.webhook_ports, settings.allow_loopback_webhooks)

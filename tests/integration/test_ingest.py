@@ -200,6 +200,8 @@ async def test_the_same_event_again_is_a_duplicate_and_changed_it_is_refused(cli
     ("body", "media", "status", "slug"),
     [
         (b"{", STRUCTURED, 400, "not-json"),
+        (b'{"specversion": "1.0", "specversion": "1.0"}', STRUCTURED, 400, "not-json"),
+        (b'[{"id": "1", "data": {"pain_nrs": 2, "pain_nrs": 7}}]', BATCH, 400, "not-json"),
         (b"{", BATCH, 400, "not-json"),
         (b"\xff\xfe", "application/json", 400, "not-json"),
         (b"{}", BATCH, 422, "event-refused"),

@@ -1,12 +1,16 @@
 """Progress over days and weeks: entry, caps, rest, setbacks, breaks, lighter weeks, clinicians' words."""
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from services.decision.core.course import begin
+from services.decision.core.decision import timers
 from services.decision.core.recovery import no_more, steps_back
+from shared.events import parse
 from tests.property.histories import BEGIN, PACKS, Raw, event, last, receive_all, report, session, started, two_clean_sessions
 
 DR = {"id": "dr", "role": "clinician"}
@@ -188,6 +192,17 @@ def test_every_decision_on_the_ladder_says_until_when_it_holds() -> None:
     assert made[-1].body["valid_until"] == "2026-03-12"
     assert ("valid_until", "2026-03-12T23:00:00Z") in made[-1].due
     assert last([*raws, reached(900, 10.7)])["action"] == "regress"
+
+
+def test_a_moment_of_the_same_second_that_has_passed_is_no_timer() -> None:
+    """Instants are compared, not their texts: of "00Z" and "00.5Z" the later instant is the smaller text."""
+    course = begin(parse(started(start_step="W8")), PACKS.protocols["progressive-return"])
+    verdict: Any = SimpleNamespace(valid_until=date(2026, 3, 12), eligible_from=None)
+    due = datetime(2026, 3, 12, 23, tzinfo=UTC)
+    course.as_of = due - timedelta(milliseconds=500)
+    assert timers(course, verdict) == (("valid_until", "2026-03-12T23:00:00Z"),)
+    course.as_of = due + timedelta(milliseconds=500)
+    assert timers(course, verdict) == ()
 
 
 def test_after_three_weeks_of_loading_comes_a_lighter_one() -> None:

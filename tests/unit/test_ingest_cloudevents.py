@@ -2,7 +2,8 @@
 
 import pytest
 
-from services.ingest.formats.cloudevents import NotJson, binary, is_binary, load, mode_of
+from services.ingest.formats.cloudevents import binary, is_binary, mode_of
+from shared.documents import NotJson, load
 from shared.events import EventFault
 
 

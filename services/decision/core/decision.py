@@ -6,7 +6,7 @@
 import hashlib
 import uuid
 from dataclasses import dataclass, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.decision.core.course import Course
@@ -134,15 +134,15 @@ def timers(course: Course, verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """When time itself will matter: the start of the day after `valid_until`, of `eligible_from`, and the first report due."""
     if course.status == "ended":
         return ()
-    moments: list[tuple[str, str]] = []
+    moments: list[tuple[str, datetime]] = []
     if verdict.valid_until is not None:
-        moments.append(("valid_until", written(start_of(verdict.valid_until + timedelta(days=1), course.zone))))
+        moments.append(("valid_until", start_of(verdict.valid_until + timedelta(days=1), course.zone)))
     if verdict.eligible_from is not None:
-        moments.append(("eligible_from", written(start_of(verdict.eligible_from, course.zone))))
+        moments.append(("eligible_from", start_of(verdict.eligible_from, course.zone)))
     reports = due_reports(course)
     if reports:
         moments.append(("report_due", reports[0][2]))
-    return tuple(moment for moment in moments if moment[1] > written(course.as_of))
+    return tuple((kind, written(at)) for kind, at in moments if at > course.as_of)
 
 
 def record(

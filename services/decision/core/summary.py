@@ -1,7 +1,7 @@
 """Plain words: the one-sentence summary, what to do meanwhile, what is to be reported next."""
 
 from collections.abc import Sequence
-from datetime import time, timedelta
+from datetime import datetime, time, timedelta
 
 from services.decision.core.course import Course
 from services.decision.core.days import start_of, zone
@@ -82,16 +82,16 @@ def resume_when(verdict: Verdict) -> list[str]:
     return sorted(dict.fromkeys(text for rule in met for text in rule.then.resume_when))
 
 
-def due_reports(course: Course) -> list[tuple[str, str, str]]:
-    """Reports that the last session still waits for: (what, local time by when, the instant in UTC)."""
+def due_reports(course: Course) -> list[tuple[str, str, datetime]]:
+    """Reports that the last session still waits for: (what, local time by when, the instant)."""
     if not course.sessions or course.status != "open":
         return []
     session = course.sessions[-1]
     have = {report.when: None for report in session.reports}
-    due: list[tuple[str, str, str]] = []
+    due: list[tuple[str, str, datetime]] = []
     if "next_morning" not in have and "next_day" not in have:
         by = start_of(session.day + timedelta(days=1), course.zone, MORNING_REPORT_UNTIL)
         if course.as_of < by:
             local = by.astimezone(zone(course.zone)).isoformat()
-            due.append(("next_morning", local, by.isoformat().replace("+00:00", "Z")))
+            due.append(("next_morning", local, by))
     return due

@@ -8,10 +8,11 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from services.ingest.api.documents import EVENTS_BODY, EVENTS_RESPONSES
 from services.ingest.body import lines, whole
-from services.ingest.formats.cloudevents import BATCH, LINES, STRUCTURED, Mode, NotJson, binary, is_binary, load, mode_of
+from services.ingest.formats.cloudevents import BATCH, LINES, STRUCTURED, Mode, binary, is_binary, mode_of
 from services.ingest.intake import Outcome
 from services.ingest.reception import Reception, answer, refusal
 from shared.auth import Principal, requires
+from shared.documents import NotJson, load
 from shared.events import EventFault
 from shared.problems import Problem, problem_responses
 from shared.settings import Settings

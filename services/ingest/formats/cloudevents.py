@@ -5,8 +5,7 @@ from email.message import Message
 from typing import Any, Final, Literal
 from urllib.parse import unquote_to_bytes
 
-import orjson
-
+from shared.documents import load
 from shared.events import EventFault, Fault
 from shared.events.faults import found
 
@@ -26,10 +25,6 @@ _MODES: Final[dict[str, Mode]] = {
     "application/jsonl": "lines",
 }
 _PREFIX: Final = "ce-"
-
-
-class NotJson(ValueError):
-    """Bytes that are not JSON; the text says where, never what."""
 
 
 def mode_of(content_type: str, binary: bool) -> Mode | None:
@@ -52,14 +47,6 @@ def mode_of(content_type: str, binary: bool) -> Mode | None:
 def is_binary(headers: Iterable[tuple[str, str]]) -> bool:
     """Whether an event's attributes stand in the headers."""
     return any(name.lower().startswith(_PREFIX) for name, _ in headers)
-
-
-def load(body: bytes) -> Any:
-    """The JSON value in `body`; raises `NotJson`."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as fault:
-        raise NotJson(f"{fault.msg} at line {fault.lineno} column {fault.colno}") from None
 
 
 def binary(headers: Iterable[tuple[str, str]], body: bytes) -> dict[str, Any]:
