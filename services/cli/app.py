@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": ("services.cli.verify", "Holds history, or a dossier, against its proofs."),
     "checkpoints": ("services.cli.checkpoints", "Writes the signed checkpoints, for a witness to keep."),
     "replay": ("services.cli.replay", "Decides stored history again and compares."),
+    "export": ("services.cli.export", "Writes everything that history holds of one athlete."),
     "protocol": ("services.cli.protocol", "Shows the rule packs."),
 }
 

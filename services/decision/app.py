@@ -14,6 +14,7 @@ from services.decision.api import (
     courses,
     events,
     explained,
+    export,
     migration,
     overrides,
     pack_life,
@@ -83,11 +84,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
     app.state.ring = Keyring(settings.secret_key_bytes)
+    app.state.exports = asyncio.Semaphore(export.AT_ONCE)
     app.state.cursors = Cursors(settings.pseudonym_key_bytes)
     problems.install(app)
     telemetry.install(app, "decision")
     rooms = (audit, courses, explained, recommendations, answers, answer_pages, overrides, events, protocols)
-    for room in (*rooms, pack_life, pack_runs, migration, replays):
+    for room in (*rooms, pack_life, pack_runs, migration, replays, export):
         app.include_router(room.router)
     app.include_router(telemetry.health_router(_checks(app)))
     return app
