@@ -10,7 +10,8 @@ from services.decision.core.verdict import Judge
 from services.decision.rules.compiling import Compiler
 from services.decision.rules.faults import FaultyPack
 from services.decision.rules.model import FloorText, PackText
-from services.decision.rules.reading import Source, parse, read
+from services.decision.rules.reading import Source, bytes_of, parse, read
+from services.decision.rules.salvaging import beyond
 
 SHIPPED = Path(__file__).parent.parent / "protocols"
 FLOORS = ("floor",)
@@ -33,12 +34,17 @@ def load(path: Path) -> Protocol:
 
 def load_pack(path: Path) -> Pack:
     """The pack file as written and as compiled; raises `FaultyPack` with every fault."""
-    return compiled(read(path, PackText))
+    return load_text(str(path), bytes_of(path))
 
 
 def load_text(name: str, raw: bytes) -> Pack:
-    """A pack that is at hand as bytes; `name` is what faults call it."""
-    return compiled(parse(name, raw, PackText))
+    """A pack that is at hand as bytes; `name` is what faults call it. Raises `FaultyPack` with every fault, of form and of meaning."""
+    try:
+        source = parse(name, raw, PackText)
+    except FaultyPack as faulty:
+        more = beyond(name, raw, faulty.faults, _floors(FLOORS))
+        raise FaultyPack(sorted([*faulty.faults, *more], key=lambda fault: (fault.line, fault.column))) from None
+    return compiled(source)
 
 
 def load_recorded(name: str, raw: bytes, floors: Sequence[bytes]) -> Pack:
@@ -50,10 +56,15 @@ def load_recorded(name: str, raw: bytes, floors: Sequence[bytes]) -> Pack:
 
 def compiled(source: Source[PackText]) -> Pack:
     """The pack with its floors; raises `FaultyPack` with every fault."""
+    floors = _floors(FLOORS)
+    compiler = Compiler(source, floors)
     if source.text.includes != list(FLOORS):
-        raise FaultyPack([source.fault("includes", f"expected exactly [{', '.join(FLOORS)}]: every pack includes the floor")])
-    floors = tuple(read(SHIPPED / f"{name}.yaml", FloorText) for name in source.text.includes)
-    return Pack(source, floors, Compiler(source, floors).compile())
+        compiler.faults.append(source.fault("includes", f"expected exactly [{', '.join(FLOORS)}]: every pack includes the floor"))
+    return Pack(source, floors, compiler.compile())
+
+
+def _floors(names: Sequence[str]) -> tuple[Source[FloorText], ...]:
+    return tuple(read(SHIPPED / f"{name}.yaml", FloorText) for name in names)
 
 
 class PackLibrary:

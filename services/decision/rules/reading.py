@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -12,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from services.decision.rules.faults import FaultyPack, PackFault
+from services.decision.rules.model import Strict
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
@@ -59,26 +62,38 @@ class Source(Generic[M]):
 
 def read(path: Path, model: type[M]) -> Source[M]:
     """The file as `model`; raises `FaultyPack` with every fault found."""
-    name = str(path)
+    return parse(str(path), bytes_of(path), model)
+
+
+def bytes_of(path: Path) -> bytes:
+    """What the file holds, and not much more than a pack may; raises `FaultyPack` where it cannot be read."""
     try:
         with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise FaultyPack([PackFault(name, 1, 1, "", f"cannot be read: {error.strerror}; give the path of a pack file")]) from error
-    return parse(name, raw, model)
+        told = f"cannot be read: {error.strerror}; give the path of a pack file"
+        raise FaultyPack([PackFault(str(path), 1, 1, "", told)]) from error
 
 
 def parse(name: str, raw: bytes, model: type[M]) -> Source[M]:
     """The same of bytes at hand; `name` is what faults call it."""
-    tree = _tree(name, raw)
-    faults: list[PackFault] = []
-    plain = _plain(name, tree, faults)
+    tree, plain, faults = understood(name, raw)
+    try:
+        text = model.model_validate(plain)
+    except ValidationError as error:
+        raise FaultyPack([*faults, *(_fault(name, tree, one) for one in meant(error.errors()))]) from error
     if faults:
         raise FaultyPack(faults)
-    try:
-        return Source(name, model.model_validate(plain), raw, tree)
-    except ValidationError as error:
-        raise FaultyPack([_fault(name, tree, one) for one in _meant(error.errors())]) from error
+    return Source(name, text, raw, tree)
+
+
+def understood(name: str, raw: bytes) -> tuple[Node | None, Any, list[PackFault]]:
+    """The file as YAML says it: its nodes, its plain values, and the faults that leave the rest of it readable. Raises `FaultyPack` where
+    it is no YAML of this language at all.
+    """
+    tree = _tree(name, raw)
+    faults: list[PackFault] = []
+    return tree, _plain(name, tree, faults), faults
 
 
 def _tree(name: str, raw: bytes) -> Node | None:
@@ -156,7 +171,7 @@ def _scalar(name: str, node: Node, faults: list[PackFault]) -> Any:
                 return date.fromisoformat(text)
             except ValueError:
                 faults.append(_at(name, node, f"{text} is not a date of the calendar"))
-                return None
+                return date.max
     return text
 
 
@@ -164,7 +179,7 @@ def _at(name: str, node: Node, sentence: str) -> PackFault:
     return PackFault(name, node.start_mark.line + 1, node.start_mark.column + 1, "", sentence)
 
 
-def _meant(errors: Sequence[Any]) -> list[Any]:
+def meant(errors: Sequence[Any]) -> list[Any]:
     """Of a choice of forms that all failed, the faults of the one that was meant: the others only ask for other words."""
     conditions = {error["loc"][:-2] for error in errors if error["loc"][-2:] == ("AnyText", "any") and error["type"] == "missing"}
     found = []
@@ -172,6 +187,13 @@ def _meant(errors: Sequence[Any]) -> list[Any]:
         loc = error["loc"]
         form = next((n for n, part in enumerate(loc) if part in ("AnyText", "ConditionText")), None)
         if form is not None and (loc[form] == "AnyText") == (loc[:form] in conditions):
+            continue
+        either = str(loc[-1]) if loc and isinstance(error["input"], list | str | int | float | bool) else ""
+        if either == "str" or either.startswith("list["):
+            # Of text and a list of texts, the one that was meant.
+            if isinstance(error["input"], list) == (either == "str"):
+                continue
+            found.append({**error, "loc": loc[:-1]})
             continue
         operator = loc[-2:-1] == ("is",)
         if operator and (loc[-1] == "bool") != (str(error["input"]).lower() in _TRUTHS):
@@ -181,17 +203,22 @@ def _meant(errors: Sequence[Any]) -> list[Any]:
 
 
 def _fault(name: str, tree: Node | None, error: Any) -> PackFault:
-    places = [part for part in error["loc"] if isinstance(part, int) or not part[:1].isupper()]
+    places = placed(error["loc"])
     line, column = place(tree, places)
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in places).lstrip(".")
     return PackFault(name, line, column, path, _sentence(error), _code(places))
 
 
+def placed(loc: Sequence[str | int]) -> tuple[str | int, ...]:
+    """The path in the file that pydantic's means: without the names of the forms it tried."""
+    return tuple(part for part in loc if isinstance(part, int) or not part[:1].isupper())
+
+
 def _code(places: Sequence[str | int]) -> str:
     """The law that a key in the wrong form breaks."""
-    if places[:1] == ["waivers"]:
+    if places[:1] == ("waivers",):
         return "SAFE-12"
-    return "SAFE-10" if places[-1:] in (["evidence"], ["grade"], ["cite"], ["checked_by"], ["review_by"]) else "FORM"
+    return "SAFE-10" if places[-1:] and places[-1] in ("evidence", "grade", "cite", "checked_by", "review_by") else "FORM"
 
 
 def _sentence(error: Any) -> str:
@@ -205,7 +232,8 @@ def _sentence(error: Any) -> str:
     if error["type"] == "missing":
         return f"{error['loc'][-1]} is required here; add it"
     if error["type"] == "extra_forbidden":
-        return f"{error['loc'][-1]} is not a word of this language here; take it out, or look for its right name"
+        near = get_close_matches(str(error["loc"][-1]), _words(), n=1)
+        return f"{error['loc'][-1]} is not a word of this language here; {f'did you mean {near[0]}?' if near else 'take it out'}"
     if error["type"] in ("date_type", "date_from_datetime_parsing") and isinstance(found, str):
         return f"{found!r} is text; write the date without quotes, as in 2026-11-02"
     if isinstance(found, str) and found.lower() in _TRUTHS and "bool" in error["type"]:
@@ -215,6 +243,13 @@ def _sentence(error: Any) -> str:
     if isinstance(found, (int, float)) and "string" in error["type"]:
         return f"{found} has no unit; write it with one, as in `{found} nrs`, or in quotes if text is meant"
     return f"{told}; found {str(found)[:60]!r}" if isinstance(found, (str, int, float, bool)) else told
+
+
+@lru_cache(maxsize=1)
+def _words() -> tuple[str, ...]:
+    """Every key of the language."""
+    fields = [one for form in Strict.__subclasses__() for one in form.model_fields.items()]
+    return tuple(dict.fromkeys(field.alias or name for name, field in fields))
 
 
 def place(tree: Node | None, parts: Sequence[str | int]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 import pytest
 
 from services.decision.rules.faults import FaultyPack
-from services.decision.rules.library import SHIPPED
+from services.decision.rules.library import SHIPPED, load_text
 from services.decision.rules.model import PackText
 from services.decision.rules.reading import parse
 
@@ -36,3 +36,61 @@ def test_a_file_that_is_no_pack_at_all_is_told_how_one_begins(raw: bytes) -> Non
 def test_a_character_outside_yaml_is_told_with_its_line() -> None:
     [(line, _, _, said)] = faults_of(b"format: 1\nti\0tle: x\n")
     assert (line, said) == (2, "is not YAML: a character stands here that YAML does not allow; take it out")
+
+
+UDEL = (SHIPPED / "udel-acl-run.yaml").read_text()
+TOO_MUCH = ("value: 2 nrs", "value: 40 nrs")
+OUTSIDE = ("TYPE", "rules[1].when[2].value", "40 lies outside the range of pain.now")
+
+
+def told(*changes: tuple[str, str]) -> list[tuple[str, str, str]]:
+    """Code, path and sentence of every fault of the pack with these changes, each at the line where it stands."""
+    text = UDEL
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new, 1)
+    with pytest.raises(FaultyPack) as caught:
+        load_text("pack.yaml", text.encode())
+    faults = caught.value.faults
+    assert [fault.line for fault in faults] == sorted(fault.line for fault in faults)
+    assert len({(fault.line, fault.column, fault.sentence) for fault in faults}) == len(faults)
+    for fault in faults:
+        if fault.path == OUTSIDE[1] and "40 lies" in fault.sentence:
+            assert "value: 40 nrs" in text.splitlines()[fault.line - 1]
+    return [(fault.code, fault.path, fault.sentence) for fault in faults]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "path", "said"),
+    [
+        ("kind: advance", "kind: advence", "rules[0].kind", "input should be"),
+        ("title: Univ", "titel: Univ", "titel", "did you mean title?"),
+        ("  - {step: L3,", "  - {stp: L3,", "ladder[2].stp", "did you mean step?"),
+        ("checked_on: 2026-11-22", "checked_on: 2026-02-30", "", "is not a date of the calendar"),
+        ("rest_days: {days: 1,", "rest_days: {days: 1, days: 2,", "", "found a duplicate key, days"),
+        ("    evidence: secondary\n", "    evidence: recalled\n", "sources.dc-clinic.evidence", "found 'recalled'"),
+        ("includes: [floor]", "includes: []", "includes", "every pack includes the floor"),
+        ("population:\n", "popullation:\n", "popullation", "did you mean population?"),
+        ("ladder:\n", "laddder:\n", "laddder", "did you mean ladder?"),
+        ("rest_days: {days: 1,", "rest_days: {days: yes,", "rest_days.days", "valid integer"),
+        ("clean:\n", "clean: 3\nclaen:\n", "clean", "valid list"),
+        ("stories:\n", "storis:\n", "storis", "did you mean stories?"),
+    ],
+)
+def test_a_fault_of_form_hides_no_fault_of_meaning_elsewhere_and_makes_none_up(old: str, new: str, path: str, said: str) -> None:
+    alone, both = told((old, new)), told((old, new), TOO_MUCH)
+    assert any(one[1] == path and said in one[2] for one in alone), alone
+    assert sorted(one[:2] for one in both) == sorted([*(one[:2] for one in alone), OUTSIDE[:2]])
+    assert all(code in ("FORM", "SAFE-10") for code, _, _ in alone), alone
+
+
+def test_within_one_condition_a_wrong_word_and_a_wrong_form_are_both_told() -> None:
+    found = told(("pain.now, is: below, value: 2 nrs", "pain.nwo, is: below, value: 2"))
+    assert [(code, path) for code, path, _ in found] == [("TYPE", "rules[1].when[2].fact"), ("FORM", "rules[1].when[2].value")]
+    assert "nearest: pain.now" in found[0][2] and "2 has no unit" in found[1][2]
+
+
+def test_a_file_that_is_no_yaml_is_told_its_one_fault() -> None:
+    with pytest.raises(FaultyPack) as caught:
+        load_text("pack.yaml", UDEL.replace("value: 2 nrs", "value:\t2 nrs", 1).encode())
+    assert ["a tab stands here" in fault.sentence for fault in caught.value.faults] == [True]
