@@ -13,6 +13,7 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared.keyed import connection_class
 from shared.settings import Settings
 from shared.tables import APPEND_ONLY
 
@@ -40,10 +41,12 @@ def engine(settings: Settings, pool_size: int = POOL_SIZE, abandoned_after_s: fl
     The server ends a transaction in which nothing was asked for `abandoned_after_s` seconds (0: never): a process that was stopped in the
     middle of one would else hold its locks, and so what it owned, for as long as it is stopped.
     """
-    return _engine(settings.database_url, pool_size, {"idle_in_transaction_session_timeout": f"{abandoned_after_s * 1000:.0f}"})
+    abandoned = {"idle_in_transaction_session_timeout": f"{abandoned_after_s * 1000:.0f}"}
+    return _engine(settings.database_url, pool_size, abandoned, settings.secret_key)
 
 
-def _engine(url: str, pool_size: int, server_settings: Mapping[str, str] = MappingProxyType({})) -> AsyncEngine:
+def _engine(url: str, pool_size: int, server_settings: Mapping[str, str] = MappingProxyType({}), secret: str = "") -> AsyncEngine:
+    keyed = {"connection_class": connection_class(bytes.fromhex(secret))} if secret else {}
     return create_async_engine(
         url,
         pool_size=pool_size,
@@ -55,6 +58,7 @@ def _engine(url: str, pool_size: int, server_settings: Mapping[str, str] = Mappi
             "timeout": CONNECT_LIMIT_S,
             "command_timeout": STATEMENT_LIMIT_S,
             "server_settings": {"application_name": "milepost", "timezone": "UTC", **server_settings},
+            **keyed,
         },
     )
 

@@ -11,7 +11,6 @@ import typer
 
 from services.cli.installation import settings_of
 from services.cli.terminal import EXIT_BAD_INPUT, EXIT_FAULT, say, stop
-from services.decision.audit.whole import driver_url
 from services.decision.core.protocol import Protocol
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.backtest import UNOBSERVED
@@ -21,6 +20,7 @@ from services.decision.rules.difference import Difference, Direction, PastDecisi
 from services.decision.rules.faults import FaultyPack
 from services.decision.rules.library import Pack, PackLibrary, load_pack
 from services.decision.rules.prove import Unproved
+from services.decision.store.connection import Database
 
 SHOWN = 20
 
@@ -123,7 +123,7 @@ def _as_json(old: Protocol, new: Protocol, found: Difference) -> dict[str, objec
 
 def _stored(packs: tuple[Pack, Pack], tenant: str | None) -> StoredHistory:
     texts = {pack.protocol.hash: Source(pack.source.raw, tuple(floor.raw for floor in pack.floors)) for pack in packs}
-    return StoredHistory(driver_url(settings_of("protocol diff --history")), texts, tenant)
+    return StoredHistory(Database.of(settings_of("protocol diff --history", "secret_key")), texts, tenant)
 
 
 def _find(name: str) -> Pack:

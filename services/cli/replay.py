@@ -11,13 +11,12 @@ import typer
 from services.cli.installation import settings_of
 from services.cli.terminal import EXIT_FAULT, complain, is_interactive, out, say, stop
 from services.decision.audit import replay as replaying
-from services.decision.audit.whole import driver_url
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.store import Source
 from services.decision.rules.faults import FaultyPack
 from services.decision.rules.library import load_pack
 from services.decision.store import replays
-from services.decision.store.connection import borrowed
+from services.decision.store.connection import Database, borrowed
 from services.decision.store.replays import Kept, Replay
 from shared import db
 from shared.events.forms import instant
@@ -48,7 +47,7 @@ def replay(
             stop(f"milepost replay: --{name} {text!r}: expected a moment with its offset, as in 2026-03-02T07:00:00Z")
     source = None if protocol is None else _source(protocol)
     asked = replaying.Asked(athlete, since, until, view, None if protocol is None else str(protocol))
-    settings = settings_of("replay")
+    settings = settings_of("replay", "secret_key")
     done, found = asyncio.run(_run(settings, tenant, asked, source, processes or os.cpu_count() or 1, resume))
     for line in _told(found):
         say(line)
@@ -69,7 +68,7 @@ async def _run(
         async with borrowed(engine) as connection:
             id = resume or await replaying.start(connection, tenant, ACTOR, asked)
         complain(f"replay {id}; --resume {id} goes on with it when it is cut off")
-        await replaying.run(engine, driver_url(settings), pool, id, source, _progress)
+        await replaying.run(engine, Database.of(settings), pool, id, source, _progress)
         async with borrowed(engine) as connection:
             done = await replays.read(connection, id)
             if done is None:

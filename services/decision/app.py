@@ -23,7 +23,6 @@ from services.decision.api import (
     recommendations,
     replays,
 )
-from services.decision.audit.whole import driver_url
 from services.decision.cursors import Cursors
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.backtest import Backtests
@@ -35,7 +34,7 @@ from services.decision.packs import Published
 from services.decision.reconciler import Reconciler
 from services.decision.rules.library import PackLibrary
 from services.decision.store import leases, outbox
-from services.decision.store.connection import borrowed
+from services.decision.store.connection import Database, borrowed
 from shared import db, problems, telemetry
 from shared.bus import EVENTS, Bus
 from shared.proof import Keyring
@@ -61,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.office = Office(app.state.packs, pool, settings.approval_days)
             app.state.backtests = Backtests(engine, app.state.packs, pool, app.state.office)
             stack.push_async_callback(app.state.backtests.close)
-            app.state.replays = replays.Replays(engine, driver_url(settings), app.state.packs, pool)
+            app.state.replays = replays.Replays(engine, Database.of(settings), app.state.packs, pool)
             stack.push_async_callback(app.state.replays.close)
             for work in (
                 app.state.replays.watch(),

@@ -15,6 +15,7 @@ from services.decision.store.athletes import AthleteKey, EventKey
 from services.decision.store.rows import TimerRow
 from shared.events import Event, EventFault, canonical, content_digest, parse
 from shared.events.forms import instant
+from shared.proof import Envelope
 
 OWN_SOURCE = "urn:milepost:decision"
 MIGRATED = "milepost.course.migrated"
@@ -51,6 +52,8 @@ class Arrival:
     receipt: Receipt | None = None
     timer: TimerRow | None = None
     """The timer that this event answers."""
+    envelope: Envelope | None = None
+    """What the athlete's rows are sealed with, once `sealed_by` was called: `digest` is keyed from then on."""
     faults: dict[str, "Arrival"] = field(default_factory=dict)
     """Per course on which the second engine failed or differed here: the event that says so, which follows at once."""
 
@@ -61,6 +64,11 @@ class Arrival:
     @property
     def key(self) -> EventKey:
         return self.tenant, self.source, self.id
+
+    def sealed_by(self, envelope: Envelope) -> "Arrival":
+        """Contents are told apart as they are stored: by a digest that only the athlete's key makes."""
+        self.envelope, self.digest = envelope, envelope.digest(self.digest)
+        return self
 
     def in_turn(self) -> "Iterator[Arrival]":
         """This event, then those that follow from it."""
@@ -117,7 +125,7 @@ def engine_faulted(after: Arrival, decision: Decision, kind: Literal["fault", "d
     newest that the course knows, and was known when the event that caused it was.
     """
     source, cause, _ = decision.cause
-    return _own(
+    said = _own(
         after.tenant,
         after.athlete,
         decision.course,
@@ -128,6 +136,7 @@ def engine_faulted(after: Arrival, decision: Decision, kind: Literal["fault", "d
         stamp(after.recorded_at),
         {"course": decision.course, "engine": "durable", "kind": kind, "tries": tries, "detail": detail},
     )
+    return said if after.envelope is None else said.sealed_by(after.envelope)
 
 
 def stamp(moment: datetime) -> str:

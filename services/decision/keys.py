@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -9,9 +10,26 @@ from services.decision.store import keys as stored
 from services.decision.store.athletes import AthleteKey
 from services.decision.store.connection import Connection
 from services.decision.store.rows import KeyRow, Writes
-from shared.proof import KeyFault, Keyring
+from shared.proof import Envelope, KeyFault, Keyring
 
 ROOM: Final = 20_000
+
+
+@dataclass(slots=True)
+class BatchKeys:
+    """The keys of the athletes that one batch is about, and those of them that the batch has to store."""
+
+    keys: dict[AthleteKey, tuple[bytes, Envelope]] = field(default_factory=dict)
+    new: list[KeyRow] = field(default_factory=list)
+
+    def envelope(self, athlete: AthleteKey) -> Envelope:
+        return self.keys[athlete][1]
+
+    def into(self, writes: Writes) -> None:
+        """Puts them into what is written."""
+        writes.keys = {athlete: key for athlete, (key, _) in self.keys.items()}
+        writes.envelopes = {athlete: envelope for athlete, (_, envelope) in self.keys.items()}
+        writes.new_keys = list(self.new)
 
 
 class AthleteKeys:
@@ -20,10 +38,11 @@ class AthleteKeys:
     def __init__(self, ring: Keyring, room: int = ROOM) -> None:
         self._ring = ring
         self._room = room
-        self._known: OrderedDict[AthleteKey, bytes] = OrderedDict()
+        self._known: OrderedDict[AthleteKey, tuple[bytes, Envelope]] = OrderedDict()
 
-    async def provide(self, connection: Connection, writes: Writes, athletes: Iterable[AthleteKey]) -> None:
-        """Puts the keys of these athletes into the batch, with new ones for those who have none. Raises `KeyFault`."""
+    async def provide(self, connection: Connection, athletes: Iterable[AthleteKey]) -> BatchKeys:
+        """The keys of these athletes, with new ones for those who have none. Raises `KeyFault`."""
+        batch = BatchKeys()
         wanted = dict.fromkeys(athletes)
         missing = [athlete for athlete in wanted if athlete not in self._known]
         if missing:
@@ -32,23 +51,28 @@ class AthleteKeys:
                     raise KeyFault(
                         "the key of an athlete with new events was destroyed; erase them under another name, or refuse the events"
                     )
-                self._known[athlete] = self._ring.unwrap(wrapped, *athlete)
+                self._known[athlete] = _with_envelope(self._ring.unwrap(wrapped, *athlete))
         for athlete in wanted:
-            key = self._known.get(athlete)
-            if key is None:
-                key = self._ring.new()
-                writes.new_keys.append(KeyRow(*athlete, self._ring.wrap(key, *athlete), datetime.now(UTC)))
+            known = self._known.get(athlete)
+            if known is None:
+                known = _with_envelope(self._ring.new())
+                batch.new.append(KeyRow(*athlete, self._ring.wrap(known[0], *athlete), datetime.now(UTC)))
             else:
                 self._known.move_to_end(athlete)
-            writes.keys[athlete] = key
+            batch.keys[athlete] = known
+        return batch
 
-    def stored(self, writes: Writes) -> None:
+    def stored(self, batch: BatchKeys) -> None:
         """After COMMIT: the batch's new keys are in the database."""
-        for row in writes.new_keys:
-            self._known[row.tenant, row.athlete] = writes.keys[row.tenant, row.athlete]
+        for row in batch.new:
+            self._known[row.tenant, row.athlete] = batch.keys[row.tenant, row.athlete]
         while len(self._known) > self._room:
             self._known.popitem(last=False)
 
     def clear(self) -> None:
         """Forgets all: somebody else may have destroyed some."""
         self._known.clear()
+
+
+def _with_envelope(key: bytes) -> tuple[bytes, Envelope]:
+    return key, Envelope(key)

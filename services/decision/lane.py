@@ -170,16 +170,19 @@ class Lane:
 
     async def _settle_and_commit(self, arrivals: list[Arrival], read_to: dict[int, int], keys_may_be_taken: bool) -> None:
         async with borrowed(self._engine) as connection:
+            keys = await self._keys.provide(connection, (a.athlete_key for a in arrivals))
+            for arrival in arrivals:
+                arrival.sealed_by(keys.envelope(arrival.athlete_key))
             with measures.SETTLE_SECONDS.time():
                 await self._desk.settle(connection, arrivals, keys_may_be_taken)
             async with self._lease.guard:
                 writes = entries(self._lease.heads, arrivals, read_to)
-                await self._keys.provide(connection, writes, (a.athlete_key for a in arrivals))
+                keys.into(writes)
                 commit_to(writes)
                 with measures.COMMIT_SECONDS.time():
                     await commit(connection, writes)
                 self._lease.moved(writes)
-                self._keys.stored(writes)
+                self._keys.stored(keys)
         measures.BATCH.observe(len(arrivals))
         self._desk.athletes.make_room()
         measures.ATHLETES.set(len(self._desk.athletes))

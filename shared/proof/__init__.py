@@ -4,6 +4,7 @@ Pure, save for the randomness of new keys. Knows bytes and numbers only: no tabl
 """
 
 from shared.proof.commitments import Committed, commitment, entry, event_salt, leaf_of, row_salt
+from shared.proof.envelope import Envelope
 from shared.proof.keyring import KeyFault, Keyring
 from shared.proof.merkle import (
     BLOCK,
@@ -25,6 +26,7 @@ __all__ = [
     "EMPTY",
     "Checkpoint",
     "Committed",
+    "Envelope",
     "Frontier",
     "Hashes",
     "KeyFault",

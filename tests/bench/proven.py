@@ -17,7 +17,7 @@ from services.decision.audit.whole import driver_url, verify_database
 from services.decision.store import replays
 from services.decision.store.commit import commit
 from services.decision.store.committing import commit_to
-from services.decision.store.connection import Connection
+from services.decision.store.connection import Connection, Database
 from services.decision.store.rows import DecisionRow, EventRow, Head, OutboxRow, OutcomeRow, Writes
 from shared.proof import Keyring
 from shared.settings import Settings
@@ -71,7 +71,7 @@ async def _replay(settings: Settings) -> Figure:
     connection: Connection = await asyncpg.connect(driver_url(settings))
     athletes = await replays.athletes(connection, TENANT, None, ("", ""), ATHLETES)
     await connection.close()
-    piece = Piece(driver_url(settings), tuple(athletes), Asked(), None)
+    piece = Piece(Database.of(settings), tuple(athletes), Asked(), None)
     await asyncio.to_thread(work, piece._replace(athletes=piece.athletes[:2]))  # Packs are compiled once per process.
     begin = perf_counter()
     outcome = await asyncio.to_thread(work, piece)

@@ -9,14 +9,18 @@ from typing import Any
 
 import asyncpg
 
+from services.decision.store.bodies import envelopes
 from shared.bus import DECISIONS, Bus
+from shared.keyed import connection_class
 from shared.settings import Settings
 
 Row = Mapping[str, Any]
 
 _EVENTS = "SELECT partition, seq, tenant, athlete, source, id, type, digest, body FROM events ORDER BY partition, seq"
-_OUTCOMES = "SELECT tenant, source, id, seq, n, status, path, reason FROM event_outcomes ORDER BY tenant, source, id, seq, n"
-_CONFLICTS = "SELECT tenant, source, id, body FROM event_conflicts"
+_OUTCOMES = """SELECT o.tenant, o.source, o.id, o.seq, o.n, o.status, o.path, o.reason, e.athlete
+FROM event_outcomes AS o JOIN events AS e ON e.tenant = o.tenant AND e.source = o.source AND e.id = o.id
+ORDER BY o.tenant, o.source, o.id, o.seq, o.n"""
+_CONFLICTS = "SELECT tenant, source, id, athlete, body FROM event_conflicts"
 _DECISIONS = """SELECT tenant, course, seq, id::text AS id, athlete, partition, event_seq, cause_source, cause_id, body
 FROM decisions ORDER BY tenant, course, seq"""
 _HEADS = "SELECT partition, seq FROM partition_heads ORDER BY partition"
@@ -46,7 +50,8 @@ class History:
 @asynccontextmanager
 async def connected(settings: Settings) -> AsyncIterator[Any]:
     """A connection as the services' role."""
-    connection = await asyncpg.connect(settings.database_url.replace("+asyncpg", ""), timeout=5)
+    url, keyed = settings.database_url.replace("+asyncpg", ""), connection_class(settings.secret_key_bytes)
+    connection = await asyncpg.connect(url, timeout=5, connection_class=keyed)
     try:
         yield connection
     finally:
@@ -77,7 +82,14 @@ async def at_rest(settings: Settings, source: str, wanted: int, within_s: float)
 
 async def _read(connection: Any) -> History:
     async def rows(query: str) -> list[Row]:
-        return [dict(row) for row in await connection.fetch(query)]
+        found = [dict(row) for row in await connection.fetch(query)]
+        sealed = await envelopes(connection, {(row["tenant"], row["athlete"]) for row in found if "athlete" in row})
+        for row in found:
+            if "body" in row:
+                row["body"] = sealed.body(row["tenant"], row["athlete"], row["body"])
+            if "reason" in row:
+                row["reason"] = sealed.text(row["tenant"], row["athlete"], row["reason"])
+        return list[Row](found)
 
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         return History(

@@ -21,7 +21,7 @@ from services.decision.lifecycle.store import Source
 from services.decision.packs import Published
 from services.decision.stopping import told_to_stop
 from services.decision.store import replays
-from services.decision.store.connection import Connection, borrowed
+from services.decision.store.connection import Connection, Database, borrowed
 from services.decision.store.replays import Replay
 from shared.problems import problem_responses
 
@@ -140,9 +140,9 @@ async def _hash(request: Request, connection: Connection, tenant: str, protocol:
 class Replays:
     """The replays that this process runs; `watch` also takes over those of processes that ended."""
 
-    def __init__(self, engine: AsyncEngine, url: str, library: Published, pool: Pool) -> None:
+    def __init__(self, engine: AsyncEngine, database: Database, library: Published, pool: Pool) -> None:
         self._engine = engine
-        self._url = url
+        self._database = database
         self._library = library
         self._pool = pool
         self._running: set[asyncio.Task[None]] = set()
@@ -176,7 +176,7 @@ class Replays:
             async with borrowed(self._engine) as connection:
                 replay = await replays.read(connection, id)
                 source = None if replay is None else await self._source(connection, replay)
-            await replaying.run(self._engine, self._url, self._pool, id, source)
+            await replaying.run(self._engine, self._database, self._pool, id, source)
         except Exception as fault:
             _log.error("a replay failed", exc_info=fault)
 

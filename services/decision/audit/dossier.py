@@ -12,6 +12,7 @@ from services.decision.audit.rows import leaves_of
 from services.decision.lifecycle import store as packs
 from services.decision.notary import signed_at
 from services.decision.packs import Published
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection, borrowed
 from services.decision.store.reads import CourseRead
 from shared.events import canonical
@@ -75,12 +76,13 @@ def decisions_of(leaves: list[Record]) -> list[Record]:
 async def _named(connection: Connection, tenant: str, athlete: str) -> dict[tuple[str, int], Record]:
     """(course, decision's number) to the pack it names, for every course of the athlete: where an event belongs depends on them all."""
     rows = await connection.fetch(
-        "SELECT course, seq, convert_from(body, 'UTF8')::json ->> 'protocol' AS protocol FROM decisions"
+        "SELECT course, seq, body FROM decisions"
         " WHERE tenant = $1 AND course IN (SELECT course FROM courses WHERE tenant = $1 AND athlete = $2) ORDER BY course, seq",
         tenant,
         athlete,
     )
-    return {(row["course"], row["seq"]): orjson.loads(row["protocol"]) for row in rows}
+    sealed = await envelopes(connection, [(tenant, athlete)])
+    return {(row["course"], row["seq"]): orjson.loads(sealed.body(tenant, athlete, row["body"]))["protocol"] for row in rows}
 
 
 async def _packs(connection: Connection, library: Published, tenant: str, named: dict[str, Record]) -> list[Record]:

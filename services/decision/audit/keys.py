@@ -3,7 +3,7 @@
 from struct import pack
 
 from services.decision.store.connection import Connection
-from shared.proof import Keyring
+from shared.proof import Envelope, Keyring
 
 
 class NoKey(Exception):
@@ -15,11 +15,19 @@ class Keys:
         self._ring = ring
         self._wrapped = wrapped
         self._open: dict[bytes, bytes | None] = {}
+        self._envelopes: dict[bytes, tuple[bytes, Envelope] | None] = {}
 
     @classmethod
     async def load(cls, connection: Connection, ring: Keyring) -> "Keys":
         rows = await connection.fetch("SELECT tenant, athlete, wrapped FROM keys.athlete_keys")
         return cls(ring, {_name(row["tenant"], row["athlete"]): tuple(row) for row in rows})
+
+    def opening(self, athlete: bytes) -> tuple[bytes, Envelope] | None:
+        """The key of an athlete with what opens their bodies; as `of`."""
+        if athlete not in self._envelopes:
+            key = self.of(athlete)
+            self._envelopes[athlete] = None if key is None else (key, Envelope(key))
+        return self._envelopes[athlete]
 
     def of(self, athlete: bytes, default: bytes | None = None) -> bytes | None:
         """The key of an athlete (tenant and athlete with their lengths in front); None where it was destroyed.

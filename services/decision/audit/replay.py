@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-import asyncpg
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,7 +19,7 @@ from services.decision.packs import Published
 from services.decision.rules.library import PackLibrary, load_recorded
 from services.decision.store import replays
 from services.decision.store.athletes import AthleteKey
-from services.decision.store.connection import Connection, borrowed
+from services.decision.store.connection import Connection, Database, borrowed
 from services.decision.store.replays import Kept, Replay
 
 AT_ONCE: Final = 8
@@ -45,7 +44,7 @@ class Asked(NamedTuple):
 class Piece(NamedTuple):
     """Work for one process."""
 
-    url: str
+    database: Database
     athletes: tuple[AthleteKey, ...]
     asked: Asked
     pack: Source | None
@@ -65,9 +64,14 @@ async def start(connection: Connection, tenant: str | None, actor: str, asked: A
 
 
 async def run(
-    engine: AsyncEngine, url: str, pool: Pool, id: str, pack: Source | None = None, tell: Callable[[Replay], None] = lambda replay: None
+    engine: AsyncEngine,
+    database: Database,
+    pool: Pool,
+    id: str,
+    pack: Source | None = None,
+    tell: Callable[[Replay], None] = lambda replay: None,
 ) -> None:
-    """Runs a replay to its end from wherever it is. `url` is the database as the bare driver takes it; `tell` hears of every round."""
+    """Runs a replay to its end from wherever it is. `database` is where its processes read; `tell` hears of every round."""
     try:
         while True:
             async with borrowed(engine) as connection:
@@ -79,7 +83,7 @@ async def run(
                 wanted = await replays.athletes(connection, replay.tenant, asked.athlete, after, AT_ONCE * PIECES * pool.size)
             if not wanted:
                 break
-            pieces = [Piece(url, tuple(wanted[at : at + AT_ONCE]), asked, pack) for at in range(0, len(wanted), AT_ONCE)]
+            pieces = [Piece(database, tuple(wanted[at : at + AT_ONCE]), asked, pack) for at in range(0, len(wanted), AT_ONCE)]
             outcomes = await asyncio.gather(*(pool.run(work, piece) for piece in pieces))
             found = [one for outcome in outcomes for one in outcome.found]
             first = replay.differences + 1
@@ -107,7 +111,7 @@ def work(piece: Piece) -> Outcome:
 
 
 async def _work(piece: Piece) -> Outcome:
-    connection: Connection = await asyncpg.connect(piece.url, timeout=10)
+    connection = await piece.database.connect()
     try:
         packs = _published()
         await packs.refresh(connection)

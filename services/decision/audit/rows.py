@@ -25,7 +25,7 @@ from services.decision.store.committing import (
     OUTCOME_KINDS,
 )
 from services.decision.store.connection import Connection
-from shared.proof import ProofFault, commitment, event_salt, leaf_of, row_salt
+from shared.proof import Envelope, ProofFault, commitment, event_salt, leaf_of, row_salt
 from shared.proof.commitments import columns
 
 Record = dict[str, Any]
@@ -60,6 +60,7 @@ async def leaves_of(
     commitment alone. Without a key (it was destroyed) every row is.
     """
     wanted = None if seqs is None else list(seqs)
+    sealed = None if key is None else Envelope(key)
     under: dict[int, list[Record]] = defaultdict(list)
     for table, query, at in (("events", _EVENTS, "seq"), ("event_outcomes", _OUTCOMES, "seq"), ("decisions", _DECISIONS, "event_seq")):
         letter, names, _ = _FORMS[table]
@@ -69,9 +70,9 @@ async def leaves_of(
             place, places[seq] = places[seq], places[seq] + 1
             shown: Record = {"table": table, "commitment": (row["commitment"] or b"").hex()}
             hidden = table == "decisions" and courses is not None and row["course"] not in courses
-            if key is not None and not hidden:
+            if key is not None and sealed is not None and not hidden:
                 shown["salt"] = row_salt(event_salt(key, EVENTS, partition, seq), letter, place).hex()
-                shown["row"] = {name: _shown(row[name], name) for name in names}
+                shown["row"] = {name: _shown(_opened(sealed, row[name], name), name) for name in names}
             under[seq].append(shown)
     return [{"tree": EVENTS, "partition": partition, "seq": seq, "rows": rows} for seq, rows in sorted(under.items())]
 
@@ -100,6 +101,12 @@ def _hold(shown: Mapping[str, Any], committed: bytes, name: str) -> None:
     values = [_stored(shown["row"], column, kind) for column, kind in zip(names, kinds, strict=True)]
     if commitment(bytes.fromhex(shown["salt"]), columns(values, kinds)) != committed:
         raise ProofFault(f"{name}: the row is not what was written")
+
+
+def _opened(sealed: Envelope, value: Any, name: str) -> Any:
+    if name == "body":
+        return sealed.open(value)
+    return sealed.open_text(value) if name == "reason" and value is not None else value
 
 
 def _shown(value: Any, name: str) -> Any:

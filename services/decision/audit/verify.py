@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from struct import pack
 from typing import Final
 
 import asyncpg
@@ -32,7 +33,8 @@ from services.decision.store.connection import Connection
 from services.decision.store.scan import Row, scan
 from services.decision.store.sealed import SEALED, Sealed
 from shared.placing import PARTITIONS
-from shared.proof import Frontier, KeyFault, Keyring, Signer, commitment, event_salt, leaf_of, row_salt
+from shared.proof import Envelope, Frontier, KeyFault, Keyring, Signer, commitment, event_salt, leaf_of, row_salt
+from shared.proof.envelope import MARK, TEXT_MARK
 
 NAMED: Final = 100
 """Faults that one process names; more are counted."""
@@ -76,7 +78,10 @@ _CONFLICTS: Final = f"""SELECT {", ".join(CONFLICT_COLUMNS)}, commitment FROM ev
 WHERE n IS NOT NULL ORDER BY partition, n"""
 
 _PARTITION, _SEQ, _ATHLETE, _COMMITMENT, _LEAF = 0, 1, 2, len(EVENT_COLUMNS), len(EVENT_COLUMNS) + 1
+_BODY, _REASON, _MADE = EVENT_COLUMNS.index("body"), OUTCOME_COLUMNS.index("reason"), DECISION_COLUMNS.index("body")
 Place = tuple[int, int]
+Opening = tuple[bytes, Envelope]
+"""A salt, or the key it comes from, and what opens the bodies beside it."""
 Named = Callable[[], str]
 """How a row is named, made only when it has to be: there may be a hundred million."""
 
@@ -193,36 +198,41 @@ class Share:
                 self.found.fault(f"{_event_name(place)}: it has a commitment although it is older than those")
             return leaf_of(EVENTS, *place)
         salt = self._salt(row.raw(_ATHLETE, _ATHLETE + 2), EVENTS, place, partial(_event_name, place), 1 + len(told) + len(made))
-        own = self._held(row, _COMMITMENT, salt, EVENT, 0, partial(_event_name, place))
-        told_as = [self._held(one, 9, salt, OUTCOME, n, partial(_outcome_name, place, one)) for n, one in enumerate(told)]
-        made_as = [self._held(one, 12, salt, DECISION, n, partial(_decision_name, one)) for n, one in enumerate(made)]
+        own = self._held(row, _COMMITMENT, salt, (EVENT, 0, _BODY), partial(_event_name, place))
+        told_as = [self._held(one, 9, salt, (OUTCOME, n, _REASON), partial(_outcome_name, place, one)) for n, one in enumerate(told)]
+        made_as = [self._held(one, 12, salt, (DECISION, n, _MADE), partial(_decision_name, one)) for n, one in enumerate(made)]
         leaf = leaf_of(EVENTS, *place, [own], told_as, made_as)
         if row.value(_LEAF) != leaf:
             self.found.fault(f"{_event_name(place)}: its leaf is not that of its rows; one was changed, added or removed")
         return leaf
 
-    def _salt(self, athlete: bytes, tree: str, place: Place, name: Named, rows: int) -> bytes | None:
+    def _salt(self, athlete: bytes, tree: str, place: Place, name: Named, rows: int) -> Opening | None:
         try:
-            key = self._keys.of(athlete)
+            opening = self._keys.opening(athlete)
         except NoKey as fault:
             self.found.fault(f"{name()}: {fault}")
             return None
         except KeyFault as fault:
             self.found.fault(f"keys.athlete_keys, the row that {name()} needs: {fault}")
             return None
-        if key is None:
+        if opening is None:
             self.found.erased += rows
             return None
-        return event_salt(key, tree, *place)
+        return event_salt(opening[0], tree, *place), opening[1]
 
-    def _held(self, row: Row, at: int, salt: bytes | None, table: bytes, place: int, name: Named) -> bytes:
-        """The commitment that stands in column `at`, behind the columns it stands for."""
+    def _held(self, row: Row, at: int, salt: Opening | None, form: tuple[bytes, int, int], name: Named) -> bytes:
+        """The commitment that stands in column `at`, behind the columns it stands for. `form`: the table's letter, the row's place among
+        those of its table, and the column that is sealed.
+        """
         stored = row.value(at)
         if stored is None:
             self.found.fault(f"{name()}: it has no commitment; it was not written by a worker")
             return b""
-        if salt is not None and commitment(row_salt(salt, table, place), row.raw(0, at)) != stored:
-            self.found.fault(f"{name()}: the row is not what was written")
+        if salt is not None:
+            table, place, sealed = form
+            written = _written(row, at, sealed, salt[1], text=table == OUTCOME)
+            if written is None or commitment(row_salt(salt[0], table, place), written) != stored:
+                self.found.fault(f"{name()}: the row is not what was written")
         return stored
 
     async def _conflicts(self, connection: Connection) -> None:
@@ -240,7 +250,8 @@ class Share:
                     self.found.fault(f"event_conflicts, partition {at}: the rows before n {n} are missing")
                 tenant_athlete = row.raw(0, 1) + row.raw(6, 7)
                 salt = self._salt(tenant_athlete, CONFLICTS, (at, n), partial(str, name), 1)
-                leaf = conflict_leaf(at, n, self._held(row, len(CONFLICT_COLUMNS), salt, CONFLICT, 0, partial(str, name)))
+                held = self._held(row, len(CONFLICT_COLUMNS), salt, (CONFLICT, 0, CONFLICT_COLUMNS.index("body")), partial(str, name))
+                leaf = conflict_leaf(at, n, held)
                 tree.append(leaf)
                 if tree.size == heads.get(at):
                     heads.pop(at)
@@ -336,6 +347,18 @@ class Under:
             return True
         self._ended = True
         return False
+
+
+def _written(row: Row, end: int, sealed: int, envelope: Envelope, text: bool) -> bytes | None:
+    """The columns up to `end` as they were written, with column `sealed` opened; None where it does not open."""
+    stored = row.value(sealed)
+    if stored is None or stored[:1] != (TEXT_MARK.encode() if text else MARK):
+        return row.raw(0, end)
+    try:
+        plain = envelope.open_text(stored.decode("ascii")).encode() if text else envelope.open(stored)
+    except (KeyFault, UnicodeDecodeError):
+        return None
+    return b"".join((row.raw(0, sealed), pack(">i", len(plain)), plain, row.raw(sealed + 1, end)))
 
 
 def _event_name(place: Place) -> str:

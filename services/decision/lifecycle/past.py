@@ -8,6 +8,7 @@ import orjson
 
 from services.decision.lifecycle.compare import Decided, Difference, Past
 from services.decision.store.athletes import histories
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
 
 
@@ -70,8 +71,10 @@ async def pasts(connection: Connection, tenant: str, protocol: str, athletes: Se
         protocol,
     )
     decided: dict[str, list[Decided]] = {}
+    sealed = await envelopes(connection, ((tenant, row["athlete"]) for row in rows))
     for row in rows:
-        decided.setdefault(row["athlete"], []).append(Decided(row["course"], row["seq"], row["cause_source"], row["cause_id"], row["body"]))
+        body = sealed.body(tenant, row["athlete"], row["body"])
+        decided.setdefault(row["athlete"], []).append(Decided(row["course"], row["seq"], row["cause_source"], row["cause_id"], body))
     known = await histories(connection, [(tenant, athlete) for athlete in athletes])
     return [
         Past(
@@ -218,7 +221,9 @@ async def shadow_differences(connection: Connection, tenant: str, pack: str, has
         hash,
         limit,
     )
-    return [Kept(*row) for row in rows]
+    found = [Kept(*row) for row in rows]
+    sealed = await envelopes(connection, ((tenant, one.athlete) for one in found))
+    return [one._replace(before=sealed.body(tenant, one.athlete, one.before)) for one in found]
 
 
 def _columns(one: Difference) -> tuple[Any, ...]:

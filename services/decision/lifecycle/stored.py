@@ -11,7 +11,6 @@ from dataclasses import replace
 from heapq import nsmallest
 from typing import Final, NamedTuple
 
-import asyncpg
 import orjson
 
 from services.decision.core.protocol import Protocol
@@ -20,14 +19,13 @@ from services.decision.lifecycle.compare import DIRECTIONS, Job, Outcome, Past a
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.store import SHARED, Source
 from services.decision.rules.difference import Direction, Past, PastDecisions
-from services.decision.store.connection import Connection
+from services.decision.store.connection import Connection, Database
 from services.decision.store.replays import erased
 
 AT_ONCE: Final = 8
 """Athletes in one piece of work."""
 LISTED: Final = 1000
 """Past decisions that are listed of each direction; all are counted."""
-CONNECT_S: Final = 10
 
 
 class Told(NamedTuple):
@@ -40,10 +38,10 @@ class Told(NamedTuple):
 
 
 class StoredHistory:
-    """The history of the database at `url`, of one tenant or of all. `texts` are the packs as written, by content hash."""
+    """The history of the database, of one tenant or of all. `texts` are the packs as written, by content hash."""
 
-    def __init__(self, url: str, texts: Mapping[str, Source], tenant: str | None = None) -> None:
-        self._url = url
+    def __init__(self, database: Database, texts: Mapping[str, Source], tenant: str | None = None) -> None:
+        self._database = database
         self._texts = texts
         self._tenant = tenant
 
@@ -53,7 +51,7 @@ class StoredHistory:
 
     async def read(self, old: Protocol, new: Protocol) -> PastDecisions:
         """The same within a loop that runs already."""
-        connection: Connection = await asyncpg.connect(self._url, timeout=CONNECT_S)
+        connection = await self._database.connect()
         try:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 return await _read(connection, self._texts[old.hash], self._texts[new.hash], old, self._tenant)

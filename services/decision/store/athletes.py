@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
 from services.decision.store.rows import OUTSIDE_THE_FOLD
 
@@ -74,10 +75,13 @@ async def histories(connection: Connection, athletes: Iterable[AthleteKey]) -> M
     if not found:
         return found
     tenants, names = [key[0] for key in found], [key[1] for key in found]
+    sealed = await envelopes(connection, found)
     for row in await connection.fetch(_EVENTS, tenants, names):
-        found[row["tenant"], row["athlete"]].events.append((row["body"], row["digest"]))
+        key = (row["tenant"], row["athlete"])
+        found[key].events.append((sealed.body(*key, row["body"]), row["digest"]))
     for row in await connection.fetch(_LATEST, tenants, names):
-        found[row["tenant"], row["athlete"]].decisions[row["course"]] = (row["seq"], orjson.loads(row["body"]))
+        key = (row["tenant"], row["athlete"])
+        found[key].decisions[row["course"]] = (row["seq"], orjson.loads(sealed.body(*key, row["body"])))
     return found
 
 

@@ -1,4 +1,5 @@
-"""Commitments and leaves for what a transaction writes: every row of history under the salt of its athlete's key.
+"""What a transaction writes, made provable and unreadable: commitments and leaves under the salt of each athlete's key, and the bodies
+sealed under it. Committed to is what was written, stored is what was sealed.
 
 One leaf per event and partition sequence: the event's row, the outcomes that its arrival brought (by `n`), the decisions (by course and
 seq). Conflicts have no sequence in history and stand in a second tree.
@@ -9,6 +10,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from services.decision.store.rows import ConflictRow, DecisionRow, EventRow, OutcomeRow, Writes
+from shared.proof import Envelope
 from shared.proof.commitments import columns, commitment, event_salt, leaf_of, row_salt
 
 EVENTS: Final = "events"
@@ -45,7 +47,9 @@ CONFLICT: Final = b"c"
 
 
 def commit_to(writes: Writes) -> None:
-    """Fills in the commitments of every event, outcome and decision, and the leaves. `writes.keys` has the key of each athlete."""
+    """Fills in the commitments of every event, outcome and decision, and the leaves, and seals bodies, reasons and waiting messages.
+    `writes.keys` has the key of each athlete.
+    """
     outcomes: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place, outcome in enumerate(writes.outcomes):
         outcomes[outcome.partition, outcome.seq].append(place)
@@ -58,7 +62,27 @@ def commit_to(writes: Writes) -> None:
         own = _event(salt, event)
         told = _outcomes(salt, writes.outcomes, outcomes.get(under, ()))
         made = _decisions(salt, writes.decisions, decisions.get(under, ()))
-        writes.events[at] = event._replace(commitment=own, leaf=leaf_of(EVENTS, *under, [own], told, made))
+        sealed = _envelope(writes, event.tenant, event.athlete)
+        leaf = leaf_of(EVENTS, *under, [own], told, made)
+        writes.events[at] = event._replace(body=sealed.seal(event.body), commitment=own, leaf=leaf)
+        for place in outcomes.get(under, ()):
+            outcome = writes.outcomes[place]
+            if outcome.reason is not None:
+                writes.outcomes[place] = outcome._replace(reason=sealed.seal_text(outcome.reason))
+        for place in decisions.get(under, ()):
+            decision = writes.decisions[place]
+            writes.decisions[place] = decision._replace(body=sealed.seal(decision.body))
+    for at, waiting in enumerate(writes.outbox):
+        writes.outbox[at] = waiting._replace(body=_envelope(writes, waiting.tenant, waiting.athlete).seal(waiting.body))
+    for at, (row, notice) in enumerate(writes.conflicts):
+        writes.conflicts[at] = row, notice._replace(body=_envelope(writes, notice.tenant, notice.athlete).seal(notice.body))
+
+
+def _envelope(writes: Writes, tenant: str, athlete: str) -> Envelope:
+    found = writes.envelopes.get((tenant, athlete))
+    if found is None:
+        found = writes.envelopes[tenant, athlete] = Envelope(writes.keys[tenant, athlete])
+    return found
 
 
 def _event(salt: bytes, row: EventRow) -> bytes:
@@ -92,11 +116,12 @@ class KeptConflict(NamedTuple):
 
 
 def conflict(key: bytes | None, row: ConflictRow, n: int) -> KeptConflict:
-    """The conflict as number `n` of its partition; without a key, not committed to."""
+    """The conflict as number `n` of its partition, sealed; without a key, in the clear and not committed to."""
     if key is None:
         return KeptConflict(row, n, None)
     salt = row_salt(event_salt(key, CONFLICTS, row.partition, n), CONFLICT, 0)
-    return KeptConflict(row, n, commitment(salt, columns((*row, n), CONFLICT_KINDS)))
+    committed = commitment(salt, columns((*row, n), CONFLICT_KINDS))
+    return KeptConflict(row._replace(body=Envelope(key).seal(row.body)), n, committed)
 
 
 def conflict_leaf(partition: int, n: int, committed: bytes) -> bytes:

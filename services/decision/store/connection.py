@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared.keyed import connection_class
+from shared.settings import Settings
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -28,6 +31,21 @@ async def borrowed(engine: AsyncEngine) -> AsyncIterator[Connection]:
         except BaseException:
             await session.invalidate()
             raise
+
+
+class Database(NamedTuple):
+    """Where history is, for a process of its own: the address as the bare driver takes it, and the secret that opens athletes' keys."""
+
+    url: str
+    secret: bytes
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Database":
+        return cls(settings.database_url.replace("postgresql+asyncpg://", "postgresql://", 1), settings.secret_key_bytes)
+
+    async def connect(self) -> Connection:
+        """A connection of the caller's own. Raises what the driver raises while the database does not answer."""
+        return cast(Connection, await asyncpg.connect(self.url, timeout=10, connection_class=connection_class(self.secret)))
 
 
 def touched(tag: str) -> int:

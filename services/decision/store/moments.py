@@ -3,8 +3,11 @@
 from datetime import datetime
 from typing import NamedTuple
 
+import orjson
+
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
-from services.decision.store.reads import CourseRead, DecisionRead
+from services.decision.store.reads import ENDED, CourseRead, DecisionRead
 
 
 class When(NamedTuple):
@@ -25,7 +28,7 @@ _THEN = """
 SELECT c.course, c.athlete, c.protocol AS latest_protocol, d.seq, d.event_seq, d.as_of, d.as_at, d.body, EXISTS (
     SELECT 1 FROM decisions AS e JOIN events AS v ON v.tenant = e.tenant AND v.source = e.cause_source AND v.id = e.cause_id
     WHERE e.tenant = d.tenant AND e.course = d.course AND e.seq <= d.seq AND v.type = 'milepost.course.ended'
-) AS ended, convert_from(d.body, 'UTF8')::json AS told
+) AS ended
 FROM courses AS c JOIN LATERAL (
     SELECT * FROM decisions AS d WHERE d.tenant = c.tenant AND d.course = c.course
         AND ($2::timestamptz IS NULL OR d.as_of <= $2) AND ($3::timestamptz IS NULL OR d.as_at <= $3)
@@ -34,26 +37,43 @@ FROM courses AS c JOIN LATERAL (
 WHERE c.tenant = $1
 """
 
-_FIELDS = """
-SELECT t.course, t.athlete, (t.told -> 'protocol' ->> 'id') || '@' || (t.told -> 'protocol' ->> 'version') AS protocol,
-    CASE WHEN t.ended THEN 'ended' ELSE 'open' END AS status, t.seq, t.told ->> 'urgency' AS urgency,
-    t.told ->> 'answer' IS NOT NULL AS answered, t.as_of, t.as_at, 'null' AS state, t.body AS decision, t.event_seq,
-    CASE t.told ->> 'urgency' WHEN 'stop_and_refer' THEN 0 WHEN 'review' THEN 1 ELSE 2 END AS rank
-FROM ({then}) AS t
-"""
+_RANK = {"stop_and_refer": 0, "review": 1}
+
+
+async def _then(connection: Connection, tenant: str, when: When, condition: str, *values: str) -> list[tuple[CourseRead, DecisionRead]]:
+    """Courses with the decision in force then; what a course's row says now is read out of that decision."""
+    rows = await connection.fetch(_THEN + condition, tenant, when.as_of, when.as_at, *values)
+    sealed = await envelopes(connection, ((tenant, row["athlete"]) for row in rows))
+    found = []
+    for row in rows:
+        body = sealed.body(tenant, row["athlete"], row["body"])
+        told = orjson.loads(body)
+        course = CourseRead(
+            course=row["course"],
+            athlete=row["athlete"],
+            protocol=f"{told['protocol']['id']}@{told['protocol']['version']}",
+            status=ENDED if row["ended"] else "open",
+            seq=row["seq"],
+            urgency=told["urgency"],
+            answered=told.get("answer") is not None,
+            as_of=row["as_of"],
+            as_at=row["as_at"],
+            state="null",
+            decision=body,
+        )
+        found.append((course, DecisionRead(row["seq"], row["event_seq"], body)))
+    return found
 
 
 async def course(connection: Connection, tenant: str, course: str, when: When) -> tuple[CourseRead, DecisionRead] | None:
     """The course with the decision in force then; None when there was none. Its `state` is for the fold to find."""
-    row = await connection.fetchrow(_FIELDS.format(then=_THEN + " AND c.course = $4"), tenant, when.as_of, when.as_at, course)
-    return None if row is None else (CourseRead(*row[:11]), DecisionRead(row["seq"], row["event_seq"], row["decision"]))
+    found = await _then(connection, tenant, when, " AND c.course = $4", course)
+    return found[0] if found else None
 
 
 async def courses_of(connection: Connection, tenant: str, athlete: str, when: When) -> list[tuple[CourseRead, DecisionRead]]:
     """All courses that the athlete had then, by id."""
-    query = _FIELDS.format(then=_THEN + " AND c.athlete = $4") + " ORDER BY t.course"
-    rows = await connection.fetch(query, tenant, when.as_of, when.as_at, athlete)
-    return [(CourseRead(*row[:11]), DecisionRead(row["seq"], row["event_seq"], row["decision"])) for row in rows]
+    return await _then(connection, tenant, when, " AND c.athlete = $4 ORDER BY c.course", athlete)
 
 
 async def worklist(
@@ -66,28 +86,19 @@ async def worklist(
     limit: int,
 ) -> list[CourseRead]:
     """As `reads.worklist`, then."""
-    rank, as_at, name = after or (-1, None, None)
-    rows = await connection.fetch(
-        f"SELECT * FROM ({_FIELDS.format(then=_THEN)}) AS w WHERE status <> 'ended' AND ($4::text IS NULL OR urgency = $4)"
-        " AND (NOT $5 OR NOT answered) AND ($6 < 0 OR (rank, as_at, course) > ($6, $7::timestamptz, $8::text))"
-        " ORDER BY rank, as_at, course LIMIT $9",
-        tenant,
-        when.as_of,
-        when.as_at,
-        urgency,
-        unanswered,
-        rank,
-        as_at,
-        name,
-        limit,
-    )
-    return [CourseRead(*row[:11]) for row in rows]
+    found = [
+        (_RANK.get(one.urgency, 2), one.as_at, one.course, one)
+        for one, _ in await _then(connection, tenant, when, "")
+        if one.status != ENDED and urgency in (None, one.urgency) and not (unanswered and one.answered)
+    ]
+    behind = [one for one in found if after is None or one[:3] > after]
+    return [one[3] for one in sorted(behind, key=lambda one: one[:3])[:limit]]
 
 
 async def outcome(connection: Connection, tenant: str, source: str, id: str, when: When) -> tuple[str, str | None, str | None] | None:
     """What had become of the event by then: (status, path, reason); None when it was not known."""
     row = await connection.fetchrow(
-        "SELECT o.status, o.path, o.reason FROM event_outcomes AS o"
+        "SELECT o.status, o.path, o.reason, e.athlete FROM event_outcomes AS o"
         " JOIN events AS brought ON brought.partition = o.partition AND brought.seq = o.seq"
         " JOIN events AS e ON e.tenant = o.tenant AND e.source = o.source AND e.id = o.id"
         " WHERE o.tenant = $1 AND o.source = $2 AND o.id = $3 AND ($4::timestamptz IS NULL OR e.time <= $4)"
@@ -98,4 +109,7 @@ async def outcome(connection: Connection, tenant: str, source: str, id: str, whe
         when.as_of,
         when.as_at,
     )
-    return None if row is None else (row["status"], row["path"], row["reason"])
+    if row is None:
+        return None
+    sealed = await envelopes(connection, [(tenant, row["athlete"])])
+    return (row["status"], row["path"], sealed.text(tenant, row["athlete"], row["reason"]))

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import orjson
+
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
 
 
@@ -16,15 +19,11 @@ class Waiting(NamedTuple):
     """The decision that the row tells of: history holds it, and the row only names it by `course` and `seq`."""
 
 
-# The names are read once per row: they come from JSON, and a join on them would have them parsed for every comparison.
-_WAITING = """
-SELECT o.outbox, o.partition, o.tenant, o.athlete, o.body, d.body AS decision
-FROM (
-    SELECT *, CASE WHEN convert_from(body, 'UTF8')::json ->> 'kind' = 'decision' THEN convert_from(body, 'UTF8')::json END AS told
-    FROM outbox WHERE partition = ANY($1::int[]) ORDER BY outbox LIMIT $2
-) AS o
-LEFT JOIN decisions AS d ON d.tenant = o.tenant AND d.course = o.told ->> 'course' AND d.seq = (o.told ->> 'seq')::bigint
-ORDER BY o.outbox
+_WAITING = "SELECT outbox, partition, tenant, athlete, body FROM outbox WHERE partition = ANY($1::int[]) ORDER BY outbox LIMIT $2"
+
+_DECISIONS = """
+SELECT d.tenant, d.course, d.seq, d.body FROM unnest($1::text[], $2::text[], $3::bigint[]) AS n(tenant, course, seq)
+JOIN decisions AS d ON d.tenant = n.tenant AND d.course = n.course AND d.seq = n.seq
 """
 
 
@@ -32,8 +31,23 @@ async def waiting(connection: Connection, partitions: Sequence[int], limit: int)
     """The first `limit` rows of these partitions. A partition has one writer with one transaction at a time, so no smaller number
     can appear later.
     """
-    rows = await connection.fetch(_WAITING, list(partitions), limit)
-    return [Waiting(*row) for row in rows]
+    found = [Waiting(*row) for row in await connection.fetch(_WAITING, list(partitions), limit)]
+    sealed = await envelopes(connection, ((one.tenant, one.athlete) for one in found))
+    found = [one._replace(body=sealed.body(one.tenant, one.athlete, one.body)) for one in found]
+    told = [orjson.loads(one.body) for one in found]
+    named = [
+        (one.tenant, each.get("course"), each.get("seq")) if each.get("kind") == "decision" else None
+        for one, each in zip(found, told, strict=True)
+    ]
+    wanted = [name for name in named if name is not None]
+    if not wanted:
+        return found
+    rows = await connection.fetch(_DECISIONS, *(list(column) for column in zip(*wanted, strict=True)))
+    decisions: dict[tuple[str, str, int] | None, bytes] = {(row["tenant"], row["course"], row["seq"]): row["body"] for row in rows}
+    return [
+        one if (made := decisions.get(name)) is None else one._replace(decision=sealed.body(one.tenant, one.athlete, made))
+        for one, name in zip(found, named, strict=True)
+    ]
 
 
 async def forget(connection: Connection, published: Sequence[int]) -> None:

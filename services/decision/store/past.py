@@ -3,8 +3,9 @@
 import orjson
 
 from services.decision.store.athletes import History
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
-from services.decision.store.reads import DecisionRead
+from services.decision.store.reads import DecisionRead, opened
 from services.decision.store.rows import OUTSIDE_THE_FOLD
 
 # An arrival may decide several times for one course, as reports that waited for a session follow it: those that followed are left out.
@@ -33,22 +34,25 @@ ORDER BY d.course, d.seq DESC
 async def decision(connection: Connection, tenant: str, course: str, seq: int) -> DecisionRead | None:
     """The course's decision with this number."""
     row = await connection.fetchrow(
-        "SELECT seq, event_seq, body FROM decisions WHERE tenant = $1 AND course = $2 AND seq = $3", tenant, course, seq
+        "SELECT seq, event_seq, body, athlete FROM decisions WHERE tenant = $1 AND course = $2 AND seq = $3", tenant, course, seq
     )
-    return DecisionRead(*row) if row else None
+    return (await opened(connection, tenant, [row]))[0] if row else None
 
 
 async def history_at(connection: Connection, tenant: str, athlete: str, course: str, made: DecisionRead) -> History:
     """What the athlete's fold had seen when it made this decision of the course."""
     events = await connection.fetch(_EVENTS, tenant, athlete, course, made.event_seq, made.seq)
     latest = await connection.fetch(_LATEST, tenant, athlete, made.event_seq, course, made.seq)
+    sealed = await envelopes(connection, [(tenant, athlete)])
     return History(
-        [(row["body"], row["digest"]) for row in events],
-        {row["course"]: (row["seq"], orjson.loads(row["body"])) for row in latest},
+        [(sealed.body(tenant, athlete, row["body"]), row["digest"]) for row in events],
+        {row["course"]: (row["seq"], orjson.loads(sealed.body(tenant, athlete, row["body"]))) for row in latest},
     )
 
 
 async def decision_by_id(connection: Connection, tenant: str, decision: str) -> bytes | None:
     """The record of a decision, or None when the tenant has none by this id."""
-    body: bytes | None = await connection.fetchval("SELECT body FROM decisions WHERE tenant = $1 AND id::text = $2", tenant, decision)
-    return body
+    row = await connection.fetchrow(
+        "SELECT seq, event_seq, body, athlete FROM decisions WHERE tenant = $1 AND id::text = $2", tenant, decision
+    )
+    return (await opened(connection, tenant, [row]))[0].body if row else None

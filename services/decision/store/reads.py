@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import orjson
 
 from services.decision.store.athletes import History, histories
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
 from services.decision.store.rows import OUTSIDE_THE_FOLD
+from shared.events import content_digest
 
 ENDED = "ended"
 RANK = "CASE c.urgency WHEN 'stop_and_refer' THEN 0 WHEN 'review' THEN 1 ELSE 2 END"
@@ -68,22 +73,39 @@ FROM events AS e CROSS JOIN LATERAL (
 WHERE e.tenant = $1
 """
 
-# Only bodies that were read as events may be taken for JSON; CASE keeps the order of evaluation.
-_NAMES_COURSE = f"""
-CASE WHEN o.status IN ('refused', 'parked') AND o.n > {OUTSIDE_THE_FOLD}
-THEN coalesce(convert_from(e.body, 'UTF8')::json ->> 'course', convert_from(e.body, 'UTF8')::json -> 'data' ->> 'course') END
-"""
+# Whether the event has to be opened to see which course it names. Only bodies that were read as events may be taken for JSON.
+_TO_OPEN = f"o.status IN ('refused', 'parked') AND o.n > {OUTSIDE_THE_FOLD}"
+
+
+async def opened(connection: Connection, tenant: str, rows: Sequence[Any]) -> list[DecisionRead]:
+    """Decisions as they were made, from rows with `seq`, `event_seq`, `body` and `athlete`."""
+    sealed = await envelopes(connection, ((tenant, row["athlete"]) for row in rows))
+    return [DecisionRead(row["seq"], row["event_seq"], sealed.body(tenant, row["athlete"], row["body"])) for row in rows]
+
+
+async def _courses(connection: Connection, tenant: str, rows: Sequence[Any]) -> list[CourseRead]:
+    found = [CourseRead(*row) for row in rows]
+    sealed = await envelopes(connection, ((tenant, one.athlete) for one in found))
+    return [one._replace(decision=sealed.body(tenant, one.athlete, one.decision)) for one in found]
+
+
+async def _events(connection: Connection, tenant: str, rows: Sequence[Any]) -> list[EventRead]:
+    found = [EventRead(*row[: len(EventRead._fields)]) for row in rows]
+    sealed = await envelopes(connection, ((tenant, one.athlete) for one in found))
+    return [
+        one._replace(body=sealed.body(tenant, one.athlete, one.body), reason=sealed.text(tenant, one.athlete, one.reason)) for one in found
+    ]
 
 
 async def course(connection: Connection, tenant: str, course: str) -> CourseRead | None:
-    row = await connection.fetchrow(_COURSE + " AND c.course = $2", tenant, course)
-    return CourseRead(*row) if row else None
+    rows = await connection.fetch(_COURSE + " AND c.course = $2", tenant, course)
+    return (await _courses(connection, tenant, rows))[0] if rows else None
 
 
 async def courses_of(connection: Connection, tenant: str, athlete: str) -> list[CourseRead]:
     """All courses of the athlete, by id."""
     rows = await connection.fetch(_COURSE + " AND c.athlete = $2 ORDER BY c.course", tenant, athlete)
-    return [CourseRead(*row) for row in rows]
+    return await _courses(connection, tenant, rows)
 
 
 async def knows_athlete(connection: Connection, tenant: str, athlete: str) -> bool:
@@ -111,7 +133,7 @@ async def worklist(
         course,
         limit,
     )
-    return [CourseRead(*row) for row in rows]
+    return await _courses(connection, tenant, rows)
 
 
 async def decisions(
@@ -119,7 +141,7 @@ async def decisions(
 ) -> list[DecisionRead]:
     """Decisions of a course in the order made, behind `after`; those true until `as_of` and known until `as_at`."""
     rows = await connection.fetch(
-        "SELECT seq, event_seq, body FROM decisions WHERE tenant = $1 AND course = $2 AND seq > $3"
+        "SELECT seq, event_seq, body, athlete FROM decisions WHERE tenant = $1 AND course = $2 AND seq > $3"
         " AND ($4::timestamptz IS NULL OR as_of <= $4) AND ($5::timestamptz IS NULL OR as_at <= $5) ORDER BY seq LIMIT $6",
         tenant,
         course,
@@ -128,18 +150,19 @@ async def decisions(
         as_at,
         limit,
     )
-    return [DecisionRead(*row) for row in rows]
+    return await opened(connection, tenant, rows)
 
 
 async def decisions_at(connection: Connection, tenant: str, course: str, event_seqs: Sequence[int]) -> list[DecisionRead]:
     """Decisions of a course that the arrival of these events brought, in the order made."""
     rows = await connection.fetch(
-        "SELECT seq, event_seq, body FROM decisions WHERE tenant = $1 AND course = $2 AND event_seq = ANY($3::bigint[]) ORDER BY seq",
+        "SELECT seq, event_seq, body, athlete FROM decisions WHERE tenant = $1 AND course = $2 AND event_seq = ANY($3::bigint[])"
+        " ORDER BY seq",
         tenant,
         course,
         list(event_seqs),
     )
-    return [DecisionRead(*row) for row in rows]
+    return await opened(connection, tenant, rows)
 
 
 async def timeline(
@@ -154,44 +177,69 @@ async def timeline(
     """Events that made a decision for the course or name it, in the order received, behind partition sequence `after`; those whose time and
     reception were not after `until`.
     """
-    rows = await connection.fetch(
-        _EVENT
-        + " AND e.athlete = $2 AND e.seq > $4 AND (EXISTS (SELECT 1 FROM decisions AS d"
-        + " WHERE d.tenant = e.tenant AND d.course = $3 AND d.cause_source = e.source AND d.cause_id = e.id)"
-        + f" OR {_NAMES_COURSE} = $3) AND ($6::timestamptz IS NULL OR e.time <= $6) AND ($7::timestamptz IS NULL OR e.recorded_at <= $7)"
-        + " ORDER BY e.seq LIMIT $5",
-        tenant,
-        athlete,
-        course,
-        after,
-        limit,
-        *until,
-    )
-    return [EventRead(*row) for row in rows]
+    found: list[EventRead] = []
+    while len(found) < limit:
+        rows = await connection.fetch(
+            f"SELECT * FROM ({_EVENT.replace('o.reason', f'o.reason, {_TO_OPEN} AS to_open', 1)}"
+            " AND e.athlete = $2 AND e.seq > $4 AND ($6::timestamptz IS NULL OR e.time <= $6)"
+            " AND ($7::timestamptz IS NULL OR e.recorded_at <= $7)) AS v CROSS JOIN LATERAL (SELECT EXISTS (SELECT 1 FROM decisions AS d"
+            " WHERE d.tenant = $1 AND d.course = $3 AND d.cause_source = v.source AND d.cause_id = v.id) AS decides) AS m"
+            " WHERE decides OR to_open ORDER BY seq LIMIT $5",
+            tenant,
+            athlete,
+            course,
+            after,
+            limit,
+            *until,
+        )
+        shown = await _events(connection, tenant, rows)
+        found += [one for one, row in zip(shown, rows, strict=True) if row["decides"] or _names(one.body, course)]
+        if len(rows) < limit:
+            break
+        after = rows[-1]["seq"]
+    return found[:limit]
+
+
+def _names(body: bytes, course: str) -> bool:
+    told = orjson.loads(body)
+    return course in (told.get("course"), told["data"].get("course") if isinstance(told.get("data"), dict) else None)
 
 
 async def event(connection: Connection, tenant: str, source: str, id: str) -> EventRead | None:
-    row = await connection.fetchrow(_EVENT + " AND e.source = $2 AND e.id = $3", tenant, source, id)
-    return EventRead(*row) if row else None
+    rows = await connection.fetch(_EVENT + " AND e.source = $2 AND e.id = $3", tenant, source, id)
+    return (await _events(connection, tenant, rows))[0] if rows else None
 
 
 async def conflicts(connection: Connection, tenant: str, source: str, id: str) -> list[tuple[bytes, datetime]]:
-    """(digest, when) of other contents that were sent under the event's key."""
+    """(content digest, when) of other contents that were sent under the event's key."""
     rows = await connection.fetch(
-        "SELECT digest, recorded_at FROM event_conflicts WHERE tenant = $1 AND source = $2 AND id = $3 ORDER BY recorded_at, digest",
+        "SELECT athlete, body, recorded_at FROM event_conflicts WHERE tenant = $1 AND source = $2 AND id = $3 ORDER BY recorded_at, digest",
         tenant,
         source,
         id,
     )
-    return [(row["digest"], row["recorded_at"]) for row in rows]
+    sealed = await envelopes(connection, ((tenant, row["athlete"]) for row in rows))
+    return [(content_of(sealed.body(tenant, row["athlete"], row["body"])), row["recorded_at"]) for row in rows]
+
+
+def content_of(body: bytes) -> bytes:
+    """The content digest of an event as the bus brought it; of what is not JSON, the digest of its bytes."""
+    try:
+        return content_digest(orjson.loads(body))
+    except (orjson.JSONDecodeError, TypeError, ValueError):
+        return sha256(body).digest()
 
 
 async def decisions_by(connection: Connection, tenant: str, source: str, id: str) -> list[bytes]:
     """The decisions that this event made, by course and order."""
     rows = await connection.fetch(
-        "SELECT body FROM decisions WHERE tenant = $1 AND cause_source = $2 AND cause_id = $3 ORDER BY course, seq", tenant, source, id
+        "SELECT seq, event_seq, body, athlete FROM decisions WHERE tenant = $1 AND cause_source = $2 AND cause_id = $3"
+        " ORDER BY course, seq",
+        tenant,
+        source,
+        id,
     )
-    return [row["body"] for row in rows]
+    return [one.body for one in await opened(connection, tenant, rows)]
 
 
 async def coach_release(connection: Connection, tenant: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
 
 Content: TypeAlias = tuple[str, str, str, bytes]
@@ -22,9 +23,11 @@ class Compared(NamedTuple):
 
 
 _KNOWN = """
-SELECT n.tenant, n.source, n.id, n.digest FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) AS n(tenant, source, id, digest)
-WHERE EXISTS (SELECT 1 FROM events AS e WHERE e.tenant = n.tenant AND e.source = n.source AND e.id = n.id AND e.digest = n.digest)
-   OR EXISTS (SELECT 1 FROM event_conflicts AS c WHERE c.tenant = n.tenant AND c.source = n.source AND c.id = n.id AND c.digest = n.digest)
+SELECT e.tenant, e.source, e.id, e.athlete, e.digest FROM unnest($1::text[], $2::text[], $3::text[]) AS n(tenant, source, id)
+JOIN events AS e ON e.tenant = n.tenant AND e.source = n.source AND e.id = n.id
+UNION ALL
+SELECT c.tenant, c.source, c.id, c.athlete, c.digest FROM unnest($1::text[], $2::text[], $3::text[]) AS n(tenant, source, id)
+JOIN event_conflicts AS c ON c.tenant = n.tenant AND c.source = n.source AND c.id = n.id
 """
 
 _KEEP = """
@@ -35,9 +38,20 @@ FROM unnest($1::timestamptz[], $2::bigint[], $3::bytea[], $4::bigint[], $5::byte
 
 
 async def known(connection: Connection, wanted: Sequence[Content]) -> set[Content]:
-    """Those of these contents that history has, as an event or as a conflict."""
-    rows = await connection.fetch(_KNOWN, *(list(column) for column in zip(*wanted, strict=True))) if wanted else []
-    return {(row["tenant"], row["source"], row["id"], row["digest"]) for row in rows}
+    """Those of these contents that history has, as an event or as a conflict. Its digests are keyed, but for rows from before they were."""
+    if not wanted:
+        return set()
+    held: dict[tuple[str, str, str], list[tuple[str, bytes]]] = {}
+    keys = [list(column) for column in zip(*{one[:3] for one in wanted}, strict=True)]
+    for row in await connection.fetch(_KNOWN, *keys):
+        held.setdefault((row["tenant"], row["source"], row["id"]), []).append((row["athlete"], row["digest"]))
+    sealed = await envelopes(connection, ((key[0], athlete) for key, found in held.items() for athlete, _ in found))
+    return {
+        content
+        for content in wanted
+        for athlete, digest in held.get(content[:3], ())
+        if digest in (content[3], sealed.of(content[0], athlete).digest(content[3]))
+    }
 
 
 async def place(connection: Connection) -> int:

@@ -8,6 +8,7 @@ import orjson
 
 from services.decision.audit.again import Difference, Made, Past, Stored
 from services.decision.store.athletes import AthleteKey
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection, touched
 from services.decision.store.rows import OUTSIDE_THE_FOLD
 
@@ -92,11 +93,14 @@ async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> list[Pa
     """The histories of these athletes, in their order."""
     found = {key: Past(*key) for key in wanted}
     columns = [list(column) for column in zip(*wanted, strict=True)]
+    sealed = await envelopes(connection, wanted)
     for row in await connection.fetch(_EVENTS, *columns):
-        stored = Stored(row["seq"], row["body"], row["digest"], (row["status"], row["path"], row["reason"]))
-        found[row["tenant"], row["athlete"]].events.append(stored)
+        key = (row["tenant"], row["athlete"])
+        became = (row["status"], row["path"], sealed.text(*key, row["reason"]))
+        found[key].events.append(Stored(row["seq"], sealed.body(*key, row["body"]), row["digest"], became))
     for row in await connection.fetch(_DECISIONS, *columns):
-        found[row["tenant"], row["athlete"]].decisions.append(Made(row["course"], row["seq"], row["event_seq"], row["body"]))
+        key = (row["tenant"], row["athlete"])
+        found[key].decisions.append(Made(row["course"], row["seq"], row["event_seq"], sealed.body(*key, row["body"])))
     return list(found.values())
 
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from shared.proof import Envelope
+
 OUTSIDE_THE_FOLD = -1
 """`event_outcomes.n` of an event that was refused before the athlete's fold saw it; loading an athlete leaves such events out."""
 
@@ -133,6 +135,8 @@ class Writes:
     after: list[Head] = field(default_factory=list)
     keys: dict[tuple[str, str], bytes] = field(default_factory=dict)
     """The key of every athlete that the batch is about; without it, nothing can be committed to."""
+    envelopes: dict[tuple[str, str], Envelope] = field(default_factory=dict)
+    """What seals the rows of each athlete, where it is at hand already."""
     new_keys: list[KeyRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     outcomes: list[OutcomeRow] = field(default_factory=list)

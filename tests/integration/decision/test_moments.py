@@ -11,6 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.app import create_app
 from services.decision.core.decision import ARRIVAL_FIELDS
+from services.decision.store.bodies import envelopes
+from services.decision.store.connection import borrowed
 from shared.auth import create_key
 from shared.bus import Bus, event_subject
 from shared.events import canonical
@@ -60,8 +62,10 @@ async def read(client: httpx.AsyncClient, path: str, **moment: str) -> Any:
 
 
 async def test_any_past_answer_comes_back_byte_for_byte(client: httpx.AsyncClient, engine: AsyncEngine):
-    async with engine.connect() as conn:
-        stored = (await conn.exec_driver_sql("SELECT body FROM decisions WHERE course = 'c' ORDER BY seq")).scalars().all()
+    async with borrowed(engine) as connection:
+        rows = await connection.fetch("SELECT tenant, athlete, body FROM decisions WHERE course = 'c' ORDER BY seq")
+        sealed = await envelopes(connection, ((row["tenant"], row["athlete"]) for row in rows))
+    stored = [sealed.body(*row) for row in rows]
     assert len(stored) == len(SENT)
     for body in stored:
         decision = orjson.loads(body)

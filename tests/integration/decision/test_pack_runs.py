@@ -155,6 +155,7 @@ async def test_a_cancelled_run_stops_and_keeps_what_it_found(clinic: Clinic, app
 def files(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Files of packs, beside the database of the settings."""
     monkeypatch.setenv("MILEPOST_DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("MILEPOST_SECRET_KEY", settings.secret_key)
     texts = {"as-shipped": text_of("9.0.0"), "once": ONCE, "thrice": THRICE}
     for name, text in texts.items():
         (tmp_path / f"{name}.yaml").write_text(text)

@@ -12,12 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from services.decision.app import create_app
 from services.decision.audit import replay as replaying
 from services.decision.audit.replay import Asked
-from services.decision.audit.whole import driver_url
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.store import Source
 from services.decision.rules.library import SHIPPED, load_pack
 from services.decision.store import replays
-from services.decision.store.connection import borrowed
+from services.decision.store.bodies import envelopes
+from services.decision.store.connection import Database, borrowed
 from services.decision.store.replays import Kept, Replay
 from shared.auth import create_key
 from shared.bus import Bus
@@ -73,7 +73,7 @@ async def replayed(
 ) -> tuple[Replay, list[Kept]]:
     async with borrowed(engine) as connection:
         id = await replaying.start(connection, tenant, "test", asked)
-    await replaying.run(engine, driver_url(settings), Here(), id, pack)
+    await replaying.run(engine, Database.of(settings), Here(), id, pack)
     async with borrowed(engine) as connection:
         found = await replays.read(connection, id)
         assert found is not None and found.state == "done"
@@ -92,16 +92,19 @@ async def test_all_of_history_comes_out_byte_for_byte(engine: AsyncEngine, setti
 @pytest.mark.law("same-bytes")
 async def test_a_decision_that_was_changed_is_shown_beside_what_it_should_be(engine: AsyncEngine, settings: Settings):
     owner = create_async_engine(settings.owner_database_url)
+    where = "course = 'athlete-1-c' AND seq = 3"
+    async with borrowed(engine) as connection:
+        (row,) = await connection.fetch(f"SELECT tenant, athlete, body FROM decisions WHERE {where}")
+        sealed = (await envelopes(connection, [(row["tenant"], row["athlete"])])).of(row["tenant"], row["athlete"])
+    before, opened = row["body"], sealed.open(row["body"])
     async with owner.begin() as conn:
-        where = "course = 'athlete-1-c' AND seq = 3"
-        before = (await conn.exec_driver_sql(f"SELECT body FROM decisions WHERE {where}")).scalar_one()
-        changed = orjson.dumps(orjson.loads(before) | {"summary": "go on"}, option=orjson.OPT_SORT_KEYS)
+        changed = sealed.seal(orjson.dumps(orjson.loads(opened) | {"summary": "go on"}, option=orjson.OPT_SORT_KEYS))
         await conn.exec_driver_sql(f"UPDATE decisions SET body = $1 WHERE {where}", (changed,))
     try:
         _, (one,) = await replayed(engine, settings, Asked(athlete="athlete-1"))
         (shown,) = replaying.shown([one])
         assert (shown["course"], shown["seq"], shown["what"], shown["fields"]) == ("athlete-1-c", 3, "decision", ["summary"])
-        assert shown["stored"]["summary"] == "go on" and orjson.dumps(shown["again"], option=orjson.OPT_SORT_KEYS) == before
+        assert shown["stored"]["summary"] == "go on" and orjson.dumps(shown["again"], option=orjson.OPT_SORT_KEYS) == opened
         assert (await replayed(engine, settings, Asked(athlete="athlete-2")))[0].differences == 0
     finally:
         async with owner.begin() as conn:
@@ -145,8 +148,8 @@ async def test_a_replay_that_was_cut_off_goes_on_where_it_was(engine: AsyncEngin
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await replaying.run(engine, driver_url(settings), pool, id, None, stop)
-    await replaying.run(engine, driver_url(settings), pool, id)
+        await replaying.run(engine, Database.of(settings), pool, id, None, stop)
+    await replaying.run(engine, Database.of(settings), pool, id)
     async with borrowed(engine) as connection:
         done = await replays.read(connection, id)
     assert done is not None and (done.state, done.done, done.athletes) == ("done", len(ATHLETES), len(ATHLETES))
