@@ -88,8 +88,9 @@ deliveries = Table(
     instant("next_at", nullable=True),
     instant("created_at"),
     instant("done_at", nullable=True),
-    UniqueConstraint("endpoint", "notice"),
+    UniqueConstraint("notice", "endpoint"),
     Index("deliveries_pending", "endpoint", "next_at", postgresql_where=text("state = 'pending'")),
+    Index("deliveries_course", "endpoint", "course", postgresql_where=text("state = 'pending'")),
     Index("deliveries_endpoint", "tenant", "endpoint", "created_at"),
 )
 

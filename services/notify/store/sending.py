@@ -22,8 +22,8 @@ _CONSIDERED: Final = f"""
 # The older deliveries of the same course to the same endpoint that have not ended: `c` waits for them, unless it is a referral, which waits
 # for nothing but an attempt under way.
 _OLDER: Final = """
-    FROM notices o JOIN deliveries q ON q.notice = o.id AND q.endpoint = c.endpoint AND q.state = 'pending'
-    WHERE o.tenant = c.tenant AND o.course = c.course AND o.outbox < n.outbox
+    FROM deliveries q JOIN notices o ON o.id = q.notice
+    WHERE q.endpoint = c.endpoint AND q.course = c.course AND q.state = 'pending' AND o.outbox < n.outbox
 """
 
 # `busy` names the course (or single delivery) of each endpoint that is being attempted right now: a cancelled attempt may still be under

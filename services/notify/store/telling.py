@@ -58,12 +58,22 @@ UPDATE deliveries d SET next_at = $3 FROM unnest($1::text[], $2::text[]) AS u(en
 WHERE d.endpoint = u.endpoint AND d.course = u.course AND d.state = 'pending' AND d.tries = 0 AND d.next_at > $3
 """
 
+# By what is pending of the course, whose index is asked for each notice (OFFSET 0 keeps the planner from joining all with all): an endpoint
+# that was away for long has much waiting.
 _CANCEL_OLDER: Final = """
-UPDATE deliveries d SET state = 'cancelled', because = 'newer notice ' || m.notice, next_at = NULL, done_at = $7
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
-    AS m(tenant, course, endpoint, notice, outbox, replaces)
-JOIN notices o ON o.tenant = m.tenant AND o.course = m.course AND o.outbox < m.outbox AND o.type = ANY(string_to_array(m.replaces, ','))
-WHERE d.endpoint = m.endpoint AND d.notice = o.id AND d.state = 'pending'
+UPDATE deliveries d SET state = 'cancelled', because = 'newer notice ' || w.newer, next_at = NULL, done_at = $7
+FROM (
+    SELECT older.id, m.notice AS newer
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[])
+        AS m(tenant, course, endpoint, notice, outbox, replaces)
+    CROSS JOIN LATERAL (
+        SELECT p.id FROM deliveries p JOIN notices o ON o.id = p.notice
+        WHERE p.endpoint = m.endpoint AND p.course = m.course AND p.tenant = m.tenant AND p.state = 'pending'
+            AND o.outbox < m.outbox AND o.type = ANY(string_to_array(m.replaces, ','))
+        OFFSET 0
+    ) older
+) w
+WHERE d.id = w.id AND d.state = 'pending'
 """
 
 
