@@ -15,6 +15,7 @@ from services.decision.store.athletes import AthleteKey, EventKey
 from services.decision.store.rows import TimerRow
 from shared.events import Event, EventFault, canonical, content_digest, parse
 from shared.events.forms import instant
+from shared.events.versions import marked
 from shared.proof import Envelope
 
 OWN_SOURCE = "urn:milepost:decision"
@@ -115,7 +116,7 @@ def time_reached(timer: TimerRow, now: datetime) -> Arrival:
         f"{timer.course}\0{timer.kind}\0{due}",
         due,
         stamp(now),
-        {"course": timer.course, "kind": timer.kind, "at": due},
+        {"course": timer.course, "kind": timer.kind},
         timer,
     )
 
@@ -166,6 +167,7 @@ def _own(
         "course": course,
         "tenant": tenant,
         "recordedtime": recorded,
+        **marked(kind),
         "data": data,
     }
     arrival = _arrival(parse(found, internal=True), partition, None, content_digest(found), canonical(found))

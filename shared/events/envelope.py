@@ -12,6 +12,7 @@ from shared.events.check import MAX_FAULTS, at, check_data, known, suggestion
 from shared.events.faults import EventFault, Fault, found
 from shared.events.forms import INSTANT_FORM, instant
 from shared.events.terms import terms_of
+from shared.events.versions import marked, upcast
 from shared.events.vocabulary import NAMES_COURSE, TYPES
 
 _REQUIRED = ("specversion", "id", "source", "type", "subject", "time")
@@ -62,6 +63,7 @@ class Event:
         if self.recordedtime is not None:
             out["recordedtime"] = self.recordedtime
         out.update(self.extensions)
+        out.update(marked(self.type))
         out["data"] = self.data
         return out
 
@@ -73,11 +75,13 @@ class Event:
 def parse(obj: object, internal: bool = False) -> Event:
     """An event from a decoded CloudEvent in JSON; raises EventFault with all faults of its form.
 
-    Attributes that are null count as unset, as CloudEvents has it; in `data`, null is a fault. With `internal`, the types that only
-    decision appends (`milepost.time.reached`, `milepost.engine.faulted`) are accepted too.
+    Attributes that are null count as unset, as CloudEvents has it; in `data`, null is a fault. With `internal`, as history is read: the
+    types that only decision appends are accepted too, and data of an earlier version is read as today's (`versions.upcast`).
     """
     if not isinstance(obj, Mapping):
         raise EventFault([Fault("", "a CloudEvent as a JSON object", found(obj), "send one JSON object per event")])
+    if internal:
+        obj = upcast(obj)
     faults: list[Fault] = []
     if not obj.keys() <= _ATTRIBUTES:
         faults.extend(_unknown(obj))

@@ -45,11 +45,10 @@ class EventRetracted(TypedDict):
 
 @with_config(STRICT)
 class TimeReached(TypedDict):
-    """Appended by decision alone: a date that matters to a course has come."""
+    """Appended by decision alone: a date that matters to a course has come; the event's `time` says which."""
 
     course: Id
     kind: Literal["valid_until", "eligible_from", "report_due"]
-    at: Instant
 
 
 @with_config(STRICT)

@@ -150,7 +150,7 @@ FULL: dict[str, dict[str, Any]] = {
         "data": {"when": "daily", "pain_nrs": 1},
     },
     "milepost.event.retracted": {"retracts": "e-1", "retracts_source": "urn:test", "reason": "another athlete"},
-    "milepost.time.reached": {"course": "c-1", "kind": "report_due", "at": "2026-03-02T07:00:00Z"},
+    "milepost.time.reached": {"course": "c-1", "kind": "report_due"},
     "milepost.engine.faulted": {"course": "c-1", "engine": "durable", "kind": "fault", "tries": 3, "detail": "no answer in 2 s"},
     "milepost.course.migrated": {
         "course": "c-1",

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 
 from services.decision.audit.packs import Instead, Pinned
+from services.decision.core import correcting
 from services.decision.core.athlete import Athlete, Library
 from services.decision.core.correcting import target_of
 from services.decision.core.decision import ARRIVAL_FIELDS, Decision
@@ -134,22 +135,16 @@ def in_order(events: Iterable[tuple[Event, bytes]]) -> list[tuple[datetime, Even
     """(when it takes effect, event, digest), by the fold's order, as if corrections had been known from the start."""
     known = list(events)
     by_name: dict[Name, Event] = {(event.source, event.id): event for event, _ in known}
-    moved: dict[Name, datetime] = {}
-    for event, _ in sorted(known, key=lambda one: _place(one[0])):
-        if event.type == META[0] and (time := event.data["data"].get("time")) is not None:
-            moved[target_of(event)] = datetime.fromisoformat(time)
+    effective = correcting.corrected(by_name).effective
 
     def place(event: Event) -> tuple[datetime, str, str, int, datetime, str]:
         target = by_name.get(target_of(event)) if event.type in META else None
         spoken = event if target is None else target
-        time = moved.get((spoken.source, spoken.id), spoken.time)
+        # A correction that holds may have moved it; what was retracted stays where it was.
+        time = effective.get((spoken.source, spoken.id), spoken).time
         return (time, spoken.source, spoken.id, int(target is not None), event.time, event.id)
 
     return sorted(((place(event)[0], event, digest) for event, digest in known), key=lambda one: place(one[1]))
-
-
-def _place(event: Event) -> tuple[datetime, str, str]:
-    return event.time, event.source, event.id
 
 
 def _compared(stored: Mapping[tuple[str, int], bytes], again: Mapping[tuple[str, int], bytes], byte_for_byte: bool) -> Iterator[Difference]:
