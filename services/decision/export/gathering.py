@@ -14,6 +14,7 @@ from services.decision.lifecycle import store as packs
 from services.decision.packs import Published
 from services.decision.rendering import render
 from services.decision.store import exports
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
 
 Record = dict[str, Any]
@@ -39,6 +40,7 @@ async def gather(
         erased = await exports.is_erased(connection, tenant, athlete)
         if erased is not False:
             raise NothingKnown(erased is True)
+        sealed = await envelopes(connection, [(tenant, athlete)])
         named: dict[str, Record] = {}
         for table in TABLES:
             yield table, None
@@ -46,9 +48,9 @@ async def gather(
                 for record in await _packs(connection, library, tenant, named):
                     yield table, record
                 continue
-            async with aclosing(exports.rows(connection, table.name, tenant, athlete)) as rows:
+            async with aclosing(exports.rows(connection, sealed, table.name, tenant, athlete)) as rows:
                 async for row in rows:
-                    record = _OF.get(table.name, dict)(dict(row))
+                    record = _OF.get(table.name, dict)(row)
                     if table.name == "decisions":
                         protocol = record["decision"]["protocol"]
                         named[protocol["hash"]] = protocol

@@ -4,8 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import asyncpg
-
+from services.decision.store.bodies import Envelopes
 from services.decision.store.connection import Connection
 
 STALLED_S: Final = 60
@@ -60,10 +59,15 @@ async def snapshot(connection: Connection) -> AsyncIterator[None]:
         yield
 
 
-async def rows(connection: Connection, table: str, tenant: str, athlete: str) -> AsyncGenerator["asyncpg.Record", None]:
-    """The rows of one of `QUERIES`, in its order; inside `snapshot`."""
+async def rows(connection: Connection, sealed: Envelopes, table: str, tenant: str, athlete: str) -> AsyncGenerator[dict[str, Any], None]:
+    """The rows of one of `QUERIES`, in its order, as they were written; inside `snapshot`."""
     async for row in connection.cursor(QUERIES[table], tenant, athlete, prefetch=AHEAD):
-        yield row
+        found = dict(row)
+        if "body" in found:
+            found["body"] = sealed.body(tenant, athlete, found["body"])
+        if "reason" in found:
+            found["reason"] = sealed.text(tenant, athlete, found["reason"])
+        yield found
 
 
 async def is_erased(connection: Connection, tenant: str, athlete: str) -> bool | None:
