@@ -9,6 +9,7 @@ import orjson
 from services.decision import measures
 from services.decision.arrivals import Arrival, moment
 from services.decision.core.decision import Decision
+from services.decision.reminders import TIME_REACHED, told_of_time
 from services.decision.store.rows import (
     OUTSIDE_THE_FOLD,
     ConflictRow,
@@ -157,10 +158,14 @@ def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int
     writes.timers[tenant, course] = [
         TimerRow(tenant, course, kind, arrival.athlete, arrival.partition, moment(at)) for kind, at in dict(decision.due).items()
     ]
+    stored = writes.stored.setdefault((tenant, course), decision.seq - 1)
     told, zone = {"source": source, "id": cause, "type": cause_type}, {"zone": decision.state["timezone"]}
     named = {**zone, "body": {"course": course, "protocol": protocol}}
     if decision.seq == 1:
         writes.outbox.append(message(arrival, "course.started", course, told, named))
+    if cause_type == TIME_REACHED and arrival.event is not None and (said := told_of_time(arrival, decision, stored)) is not None:
+        kind, more = said
+        writes.outbox.append(message(arrival, kind, course, told, {**zone, **more}))
     # The decision itself stands in history; written here too, it would double what each transaction has to sync.
     writes.outbox.append(message(arrival, "decision", course, told, {**zone, "seq": decision.seq}))
     if cause_type == ENDED:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify import measures, messages
 from services.notify.messages import DECISION, Message, Unreadable
-from services.notify.notices import Context, Course, Notice, consider
+from services.notify.notices import REPORT_DUE, Context, Course, Notice, consider
 from services.notify.store import escalations, telling
 from services.notify.store.connection import transaction
 from services.notify.store.telling import CourseKey, Kept, Telling
@@ -77,7 +77,7 @@ class Consumer:
                     tellings += tellings_of(message.tenant, notices)
                 else:
                     context = message.context(terms.get((message.tenant, message.athlete), {}))
-                    tellings.append(_passed_on(message, context, now))
+                    tellings.append(passed_on(message, context, now))
             await telling.save_courses(connection, changed)
             kept = await telling.keep(connection, tellings, now)
             await escalations.follow(connection, [(message.tenant, message.body) for message in batch if message.kind == DECISION])
@@ -111,10 +111,13 @@ def count(kept: Kept) -> None:
         measures.DELIVERIES.labels("cancelled").inc(kept.cancelled)
 
 
-def _passed_on(message: Message, context: Context, now: datetime) -> Telling:
+def passed_on(message: Message, context: Context, now: datetime) -> Telling:
+    """The telling of a message that is told as it is."""
     notice = Notice(message.kind, message.outbox, message.athlete, message.body, message.course, context=context)
+    # One report may be missing from several courses of the athlete: it is asked for once.
+    origin = f"report {message.athlete} {message.body['at']}" if message.kind == REPORT_DUE else message.outbox
     # The row itself names no moment; the first reading counts, and is kept with the notice.
-    return Telling(message.tenant, notice, now.isoformat(), message.outbox)
+    return Telling(message.tenant, notice, now.isoformat(), origin)
 
 
 def _readable(batch: Sequence[Delivered]) -> list[Message]:

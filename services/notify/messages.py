@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import orjson
 
-from services.notify.notices import PASSED_ON, Context, advice
+from services.notify.notices import EXPIRED, PASSED_ON, Context, advice
 from shared.events.terms import evidence_ids
 
 DECISION = "decision"
@@ -41,12 +42,18 @@ def read(data: bytes) -> Message:
     try:
         row = orjson.loads(data)
         body, cause = row["body"], row.get("cause") or {}
-        rests_on = frozenset(evidence_ids(body) | {str(cause.get("id", ""))}) if isinstance(body, dict) else frozenset[str]()
+        rests_on = frozenset[str]()
+        if isinstance(body, dict):
+            rests_on = frozenset(evidence_ids(body) | {str(cause.get("id", "")), *row.get("rests_on", ())})
         zone = row.get("zone")
         message = Message(
             int(row["outbox"]), row["kind"], row["tenant"], row["athlete"], row.get("course"), body, zone if zone else None, rests_on
         )
-        if message.kind == DECISION:
+        if message.kind == EXPIRED:
+            body["expired_at"] = row["at"]
+            advice(body)
+            date.fromisoformat(body["valid_until"])
+        elif message.kind == DECISION:
             advice(message.body)
             int(message.body["seq"])
             for name in ("id", "course", "as_at", "from_step"):

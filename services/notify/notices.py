@@ -21,6 +21,9 @@ STARTED: Final = "course.started"
 ENDED: Final = "course.ended"
 REFUSED: Final = "event.refused"
 UNANSWERED: Final = "recommendation.unanswered"
+EXPIRED: Final = "recommendation.expired"
+REPORT_DUE: Final = "report.due"
+STALLED: Final = "course.stalled"
 DISABLED: Final = "endpoint.disabled"
 FAILING: Final = "endpoint.failing"
 RECOVERED: Final = "endpoint.recovered"
@@ -29,16 +32,23 @@ TEST: Final = "test"
 VERIFICATION: Final = "endpoint.verification"
 
 ADVICE_TYPES: Final = frozenset({CHANGED, SUPERSEDED})
-PASSED_ON: Final = frozenset({STARTED, ENDED, REFUSED})
+REMINDERS: Final = frozenset({REPORT_DUE, STALLED})
+"""That something did not come: they say nothing of what is recommended, so neither waits for the other."""
+PASSED_ON: Final = frozenset({STARTED, ENDED, REFUSED, EXPIRED}) | REMINDERS
 """Kinds on the bus that are told as they are."""
 OPERATIONAL: Final = frozenset({FAILING, RECOVERED, EXHAUSTED})
 """About the deliveries themselves; sent only where they are asked for by name."""
 ALWAYS_TYPES: Final = frozenset({TEST, VERIFICATION})
 """Sent to one endpoint because its owner asked, whatever types it chose."""
-TYPES: Final = (CHANGED, SUPERSEDED, UNANSWERED, REFERRED, STARTED, ENDED, REFUSED, DISABLED, FAILING, RECOVERED, EXHAUSTED)
+TYPES: Final = (
+    *(CHANGED, SUPERSEDED, UNANSWERED, EXPIRED, REPORT_DUE, REFERRED, STARTED, STALLED, ENDED, REFUSED),
+    *(DISABLED, FAILING, RECOVERED, EXHAUSTED),
+)
 """What an endpoint may choose among; `test` goes only to the endpoint that is tested."""
-COACH_TYPES: Final = (CHANGED, SUPERSEDED, STARTED, ENDED, DISABLED)
-"""What a coach's or an athlete's endpoint may choose among: a referral and a refused report say what a coach may not read."""
+COACH_TYPES: Final = (CHANGED, SUPERSEDED, EXPIRED, STARTED, ENDED, DISABLED)
+"""What a coach's endpoint may choose among: a referral, a refused or missing report and a silence say what a coach may not read."""
+ATHLETE_TYPES: Final = (*COACH_TYPES, REPORT_DUE, STALLED)
+"""What an athlete's endpoint may choose among."""
 
 STOP_AND_REFER: Final = "stop_and_refer"
 _URGENCY: Final = {"routine": 0, "review": 1, STOP_AND_REFER: 2}
@@ -226,11 +236,11 @@ def replaced_types(kind: str, urgency: str | None) -> frozenset[str]:
     """The types of older notices of the course that need not be sent any more once a notice of this type and urgency exists.
 
     The newest advice says all that older advice said. A referral is more than advice: it goes unless a later referral says it again, or
-    later advice says that it is over. What happened (a course started, ended) is always told.
+    later advice says that it is over. The newest of several reminders is enough. What happened (a course started, ended) is always told.
 
     >>> sorted(replaced_types("recommendation.changed", "stop_and_refer"))
     ['recommendation.changed', 'recommendation.superseded']
     """
     if kind in ADVICE_TYPES:
         return ADVICE_TYPES if urgency == STOP_AND_REFER else ADVICE_TYPES | {REFERRED}
-    return frozenset({REFERRED}) if kind == REFERRED else frozenset()
+    return frozenset({kind}) if kind in REMINDERS | {REFERRED, EXPIRED} else frozenset()

@@ -10,9 +10,21 @@ from urllib.parse import quote
 
 import orjson
 
-from services.notify.notices import ADVICE_TYPES, ENDED, REFERRED, REFUSED, STARTED, UNANSWERED, Notice, is_released
+from services.notify.notices import (
+    ADVICE_TYPES,
+    ENDED,
+    EXPIRED,
+    REFERRED,
+    REFUSED,
+    REMINDERS,
+    REPORT_DUE,
+    STARTED,
+    UNANSWERED,
+    Notice,
+    is_released,
+)
 from services.notify.release import GATED_ROLES, Form
-from services.notify.words import Words, for_athlete, for_clinician, for_coach
+from services.notify.words import Words, for_athlete, for_clinician, for_coach, reminders
 
 Role = Literal["clinician", "coach", "athlete", "integrator"]
 Payload = Literal["thin", "full"]
@@ -87,6 +99,12 @@ def _data(record: Mapping[str, Any], whole: bool, role: str, form: Form) -> dict
         return _decided(record, whole, role, form)
     if kind in (STARTED, ENDED):
         return {"course": course, "subject": record["subject"], "protocol": body.get("protocol"), "fetch": fetch_link(course)}
+    if kind == EXPIRED:
+        return _expired(record, whole, role)
+    if kind in REMINDERS:
+        said = reminders.report_due if kind == REPORT_DUE else reminders.stalled
+        words = _words(said(body, role, record["timestamp"], record.get("zone"))) if whole or role != "integrator" else {}
+        return {**body, "course": course, "subject": record["subject"], **words, "fetch": fetch_link(course)}
     if kind == REFUSED:
         source, event = str(body.get("source", "")), str(body.get("id", ""))
         return {
@@ -99,6 +117,16 @@ def _data(record: Mapping[str, Any], whole: bool, role: str, form: Form) -> dict
             "fetch": f"/v1/events/{quote(source, safe='')}/{quote(event, safe='')}",
         }
     return dict(body)
+
+
+def _expired(record: Mapping[str, Any], whole: bool, role: str) -> dict[str, Any]:
+    body = record["body"]
+    words = _words(reminders.expired(body, role, record["timestamp"], record.get("zone"))) if whole or role != "integrator" else {}
+    if role in GATED_ROLES:
+        shown = {**_pick(body, ("id", "course", "subject", "seq")), "status": "expired"}
+    else:
+        shown = dict(body) if whole else _pick(body, _THIN)
+    return {**shown, **_pick(body, ("valid_until", "expired_at")), **words, "fetch": fetch_link(record["course"])}
 
 
 def _decided(record: Mapping[str, Any], whole: bool, role: str, form: Form) -> dict[str, Any]:

@@ -9,7 +9,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from services.notify.notices import ADVICE_TYPES, ALWAYS_TYPES, COACH_TYPES, OPERATIONAL, is_released
+from services.notify.notices import (
+    ADVICE_TYPES,
+    ALWAYS_TYPES,
+    ATHLETE_TYPES,
+    COACH_TYPES,
+    EXPIRED,
+    OPERATIONAL,
+    STALLED,
+    TYPES,
+    is_released,
+)
 
 Form = Literal["whole", "released", "awaiting", "status"]
 """How much a reader gets: the decision; status, dose and stop rules; that matters stand as before; the status alone."""
@@ -18,6 +28,7 @@ AFTER_CLINICIAN: Final = "after_clinician"
 STATUS_ONLY: Final = "status_only"
 DIRECT: Final = "direct"
 GATED_ROLES: Final = frozenset({"coach", "athlete"})
+TYPES_OF: Final = {"coach": COACH_TYPES, "athlete": ATHLETE_TYPES}
 NO_COACH: Final = "no_coach"
 NO_THIRD_PARTY: Final = "no_third_party"
 
@@ -59,13 +70,21 @@ def judged(reader: Reader, record: Mapping[str, Any]) -> Told | Blocked | None:
         return Blocked("terms of a source: no_coach")
     if reader.third_party and NO_THIRD_PARTY in terms:
         return Blocked("terms of a source: no_third_party")
-    if reader.role not in GATED_ROLES or kind not in ADVICE_TYPES:
+    if reader.role not in GATED_ROLES or kind not in ADVICE_TYPES | {EXPIRED}:
         return Told("whole")
     return _gated(reader, record)
 
 
+def types_for(role: str) -> tuple[str, ...]:
+    """What an endpoint of this role may choose among."""
+    return TYPES_OF.get(role, TYPES)
+
+
 def _asked_for(reader: Reader, kind: str, record: Mapping[str, Any]) -> bool:
-    if reader.role in GATED_ROLES and kind not in COACH_TYPES and kind not in ALWAYS_TYPES:
+    if kind not in types_for(reader.role) and kind not in ALWAYS_TYPES:
+        return False
+    if kind == STALLED and reader.role in GATED_ROLES and record["body"].get("because") != "nothing_heard":
+        # That a step takes long is for a clinician to look at.
         return False
     if record.get("escalation"):
         # Said again because nobody took it up: to second endpoints, and to everybody who asked for it by name or takes everything.
@@ -79,6 +98,9 @@ def _asked_for(reader: Reader, kind: str, record: Mapping[str, Any]) -> bool:
 
 def _gated(reader: Reader, record: Mapping[str, Any]) -> Told | Blocked | None:
     decision = record["body"]
+    if record["type"] == EXPIRED:
+        # Of what ran out they hear that it did, where they heard of it at all; never its step.
+        return Told("status") if reader.release != AFTER_CLINICIAN or is_released(decision) else Blocked(UNRELEASED)
     repeated = record.get("audience") == "coaches"
     if reader.release == DIRECT:
         # What is said again for coaches alone, they were told already.

@@ -48,7 +48,7 @@ class TimeReached(TypedDict):
     """Appended by decision alone: a date that matters to a course has come; the event's `time` says which."""
 
     course: Id
-    kind: Literal["valid_until", "eligible_from", "report_due"]
+    kind: Literal["valid_until", "eligible_from", "report_due", "nothing_heard", "same_step"]
 
 
 @with_config(STRICT)

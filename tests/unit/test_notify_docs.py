@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from services.notify.notices import TYPES
+from services.notify.notices import TYPES, Context, Notice
+from services.notify.payloads import record_of, rendered
 from services.notify.sign import headers, new_private_key, new_secret, public_key, read_keys, read_private_key, read_secret
 from shared.settings import Settings
 
@@ -94,3 +95,31 @@ def test_the_page_gives_the_schedule_that_is_the_default() -> None:
     units = {"s": 1, "min": 60, "h": 3600}
     waits = [0.0 if cell == "at once" else float(cell.split()[0]) * units[cell.split()[1]] for cell in row.split(" | ")]
     assert tuple(waits) == Settings.model_fields["retry_schedule_s"].default
+
+
+def example(kind: str) -> dict[str, Any]:
+    """The page's payload of this type."""
+    (found,) = re.findall(rf'^(\{{"type": "{re.escape(kind)}".*?\}}\}})$', PAGE, re.DOTALL | re.MULTILINE)
+    told: dict[str, Any] = json.loads(found)
+    return told
+
+
+DECIDED = {"id": "d", "subject": "a", "seq": 12, "valid_until": "2026-03-08", "expired_at": "2026-03-08T23:00:00Z", "summary": "Advance."}
+STALLED = {"course": "c-1", "at": "2026-03-17T08:00:00Z", "because": "nothing_heard", "step": "W2", "days": 14}
+
+
+@pytest.mark.parametrize(
+    "kind, body",
+    [
+        ("recommendation.changed", DECIDED),
+        ("recommendation.expired", DECIDED),
+        ("report.due", {"course": "c-1", "at": "2026-03-02T13:00:00Z", "report": "next_morning"}),
+        ("course.stalled", STALLED),
+    ],
+)
+def test_the_pages_examples_have_the_members_that_are_sent(kind: str, body: dict[str, Any]) -> None:
+    notice = Notice(kind, 1, "a", body, "c-1", context=Context("Europe/Zurich"))
+    sent = json.loads(rendered(record_of(notice, "2026-03-01T11:00:01Z"), "thin", "integrator"))
+    told = example(kind)
+    assert list(told["data"]) == list(sent["data"]) and told.keys() == sent.keys()
+    assert told["data"]["fetch"] == sent["data"]["fetch"]

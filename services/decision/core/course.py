@@ -61,6 +61,8 @@ class Course:
     started: Data
     start_key: Key
     as_of: datetime
+    heard: datetime
+    """The latest time of what was sent; what decision appends of its own accord is not."""
     step: str
     status: str = "open"
     zone: str = "UTC"
@@ -85,6 +87,9 @@ class Course:
     """Rest and night reports of tendons and muscles from before this course, by their course: what the next of them is measured against."""
     step_since: Key | None = None
     """The event by which the step in force was reached."""
+    silent_since: datetime | None = None
+    """What was heard last when time said that nothing was heard; `stuck_since` likewise, of the step."""
+    stuck_since: Key | None = None
     gained: tuple[tuple[date, str], ...] = ()
     setbacks: tuple[Setback, ...] = ()
     failures: dict[str, int] = field(default_factory=dict)
@@ -155,6 +160,7 @@ def begin(event: Event, protocol: Protocol) -> Course:
         started=data,
         start_key=key_of(event),
         as_of=event.time,
+        heard=event.time,
         step=data.get("start_step", ENTRY),
         zone=data["timezone"],
         tissue=injury["tissue"],

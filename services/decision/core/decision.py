@@ -7,6 +7,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from services.decision.core.course import Course
@@ -15,6 +16,7 @@ from services.decision.core.explain import Record, blocking, missing, reasons
 from services.decision.core.flags import urgent
 from services.decision.core.protocol import Dose
 from services.decision.core.question import Question
+from services.decision.core.stalling import stalls
 from services.decision.core.summary import due_reports, meanwhile, resume_when, summary
 from services.decision.core.verdict import Judge, Verdict
 from shared.events.canonical import canonical_record
@@ -131,7 +133,7 @@ def disagreement(verdict: Verdict) -> list[str]:
 
 
 def timers(course: Course, verdict: Verdict) -> tuple[tuple[str, str], ...]:
-    """When time itself will matter: the start of the day after `valid_until`, of `eligible_from`, and the first report due."""
+    """When time itself will matter: the start of the day after `valid_until`, of `eligible_from`, the first report due, and stalls."""
     if course.status == "ended":
         return ()
     moments: list[tuple[str, datetime]] = []
@@ -142,6 +144,8 @@ def timers(course: Course, verdict: Verdict) -> tuple[tuple[str, str], ...]:
     reports = due_reports(course)
     if reports:
         moments.append(("report_due", reports[0][2]))
+    # Of the two ways to stall the nearer, for both would cost every decision a row more; the other follows when it has passed.
+    moments += sorted((moment for moment in stalls(course, verdict.eligible_from) if moment[1] > course.as_of), key=itemgetter(1))[:1]
     return tuple((kind, written(at)) for kind, at in moments if at > course.as_of)
 
 

@@ -10,6 +10,7 @@ from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY, OpenF
 from services.decision.core.judging import Judging
 from services.decision.core.linking import belongs, link
 from services.decision.core.sessions import Fact, Report, before_level, with_report
+from services.decision.core.stalling import stalled
 from services.decision.core.standing import Standing
 from services.decision.core.stepping import move_step, return_to_entry, set_step
 from services.decision.core.training import record_session
@@ -18,6 +19,8 @@ from shared.events import Event
 
 LATE_MORNING = time(14)
 """The local time after which a `next_morning` report counts as one of the day after."""
+OWN = ("milepost.time.reached", "milepost.engine.faulted")
+"""Appended by decision itself: nobody sent them."""
 
 
 def apply(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
@@ -33,6 +36,8 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
     return_to_entry(course, event, standing)
     course.as_of = max(course.as_of, event.time)
     course.last_key = max(course.last_key or key_of(event), key_of(event))
+    if event.type not in OWN:
+        course.heard = max(course.heard, event.time)
     if facet == "withdrawn":
         course.status = "ended"
     elif facet == "review":
@@ -253,6 +258,10 @@ def _status(to: str) -> Callable[[Course, Event, Standing | None, Judging, str],
     return mark
 
 
+def _time(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
+    stalled(course, event.data["kind"], course.day(event.time))
+
+
 def _faulted(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
     course.fault = key_of(event)
 
@@ -270,5 +279,6 @@ _TAKERS: dict[str, Callable[[Course, Event, Standing | None, Judging, str], None
     "milepost.course.paused": _status("paused"),
     "milepost.course.resumed": _status("open"),
     "milepost.course.ended": _status("ended"),
+    "milepost.time.reached": _time,
     "milepost.engine.faulted": _faulted,
 }

@@ -19,6 +19,9 @@ class Waiting(NamedTuple):
     """The decision that the row tells of: history holds it, and the row only names it by `course` and `seq`."""
 
 
+NAMING = ("decision", "recommendation.expired")
+"""Kinds of rows that name a decision."""
+
 _WAITING = "SELECT outbox, partition, tenant, athlete, body FROM outbox WHERE partition = ANY($1::int[]) ORDER BY outbox LIMIT $2"
 
 _DECISIONS = """
@@ -36,7 +39,7 @@ async def waiting(connection: Connection, partitions: Sequence[int], limit: int)
     found = [one._replace(body=sealed.body(one.tenant, one.athlete, one.body)) for one in found]
     told = [orjson.loads(one.body) for one in found]
     named = [
-        (one.tenant, each.get("course"), each.get("seq")) if each.get("kind") == "decision" else None
+        (one.tenant, each.get("course"), each.get("seq")) if each.get("kind") in NAMING else None
         for one, each in zip(found, told, strict=True)
     ]
     wanted = [name for name in named if name is not None]

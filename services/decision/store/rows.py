@@ -148,5 +148,7 @@ class Writes:
     """Timers that have been answered; gone unless a decision of this batch sets them anew."""
     timers: dict[tuple[str, str], list[TimerRow]] = field(default_factory=dict)
     """Per course that was decided: all its timers from now on."""
+    stored: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Per course that was decided: its latest decision before this batch, which set the timers that were at hand; 0: none."""
     terms: list[TermsRow] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)

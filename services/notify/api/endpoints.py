@@ -24,8 +24,8 @@ from services.notify.api.forms import (
 from services.notify.api.recovery import MOST_NOTICES, recover_since
 from services.notify.guard import Rules, UrlFault, check_url, leads_to_loopback
 from services.notify.lanes import breaker
-from services.notify.notices import COACH_TYPES, OPERATIONAL, TEST, TYPES, Notice
-from services.notify.release import GATED_ROLES
+from services.notify.notices import OPERATIONAL, TEST, Notice
+from services.notify.release import types_for
 from services.notify.sign import SecretFault
 from services.notify.store import endpoints as rows, sending, telling
 from services.notify.store.endpoints import Endpoint
@@ -256,7 +256,7 @@ async def no_answering(request: Request, principal: Clinician, endpoint: str) ->
 
 def shown(endpoint: Endpoint) -> dict[str, Any]:
     """The endpoint as its owner sees it."""
-    allowed = COACH_TYPES if endpoint.role in GATED_ROLES else [kind for kind in TYPES if kind not in OPERATIONAL]
+    allowed = [kind for kind in types_for(endpoint.role) if kind not in OPERATIONAL]
     now = utc_now()
     found = {name: value for name, value in vars(endpoint).items() if name not in ("tenant", "rests_until")}
     retired = endpoint.retired_until
@@ -283,8 +283,9 @@ def _url(request: Request, text: str, faults: list[Fault]) -> URL | None:
 
 
 def _types(role: str, types: list[Any] | None, faults: list[Fault]) -> None:
-    if role in GATED_ROLES and (refused := sorted(set(types or ()) - set(COACH_TYPES))):
-        faults.append({"path": "types", "found": ", ".join(refused), "expected": f"for role {role}, some of {', '.join(COACH_TYPES)}"})
+    allowed = types_for(role)
+    if refused := sorted(set(types or ()) - set(allowed)):
+        faults.append({"path": "types", "found": ", ".join(refused), "expected": f"for role {role}, some of {', '.join(allowed)}"})
 
 
 def _quiet(hours: QuietHours | None, faults: list[Fault]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 import orjson
 
-from services.notify.notices import REFUSED, Advice, Context, Course, Notice, Told, Waiting, notice_id, replaced_types
+from services.notify.notices import REFUSED, REMINDERS, Advice, Context, Course, Notice, Told, Waiting, notice_id, replaced_types
 from services.notify.payloads import is_urgent, record_of
 from services.notify.quiet import held_until
 from services.notify.release import Blocked, Reader, judged
@@ -109,8 +109,9 @@ class Telling:
     @property
     def ordered_under(self) -> str | None:
         """The course whose order the delivery keeps. A refused event says nothing about a course's state, and what is said again because
-        nobody took it up waits for nothing."""
-        return None if self.notice.type == REFUSED or self.notice.outbox is None else self.notice.course
+        nobody took it up waits for nothing, nor does a reminder."""
+        unordered = self.notice.type in REMINDERS | {REFUSED} or self.notice.outbox is None
+        return None if unordered else self.notice.course
 
 
 class NewDelivery(NamedTuple):

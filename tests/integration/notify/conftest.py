@@ -189,7 +189,7 @@ Publish = Callable[..., Awaitable[int]]
 def publish(settings: Settings, bus: Bus) -> Publish:
     """Puts an outbox row on DECISIONS as decision's relay does; returns its number."""
 
-    async def put(tenant: str, body: dict[str, Any], kind: str = "decision", outbox: int | None = None) -> int:
+    async def put(tenant: str, body: dict[str, Any], kind: str = "decision", outbox: int | None = None, **more: Any) -> int:
         number = next(OUTBOX) if outbox is None else outbox
         athlete = "athlete-1"
         row = {
@@ -200,6 +200,7 @@ def publish(settings: Settings, bus: Bus) -> Publish:
             "course": body.get("course"),
             "cause": {},
             "body": body,
+            **more,
         }
         subject = decision_subject(partition(tenant, athlete), pseudonym(settings.pseudonym_key_bytes, tenant, athlete))
         await bus.publish(subject, orjson.dumps(row))

@@ -259,6 +259,7 @@ def _course(protocol: Protocol, step: str, day: int, sessions: tuple[Session, ..
         protocol=protocol,
         started={"course": "asked", "injury": {"tissue": tissue, "site": "knee", "side": "left"}, "timezone": "UTC", "birth_year": 1990},
         start_key=begun,
+        heard=begun[0],
         as_of=_at(day, 18),
         step=step,
         tissue=tissue,

@@ -77,6 +77,7 @@ class Asked:
                 started={"course": "asked", "injury": injury, "timezone": "UTC", "birth_year": 1990},
                 start_key=(_MOMENT, "", ""),
                 as_of=_MOMENT,
+                heard=_MOMENT,
                 step=step,
                 tissue=tissue,
                 side="left",
