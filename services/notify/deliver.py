@@ -15,13 +15,13 @@ from typing import Final, NamedTuple
 import asyncpg
 import orjson
 import structlog
-from aiohttp import ClientSession
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify import keys, measures, operations
 from services.notify.attempt import Answer, attempt
-from services.notify.guard import Rules, guarded_session
+from services.notify.client import Client
+from services.notify.guard import Rules
 from services.notify.lanes import Lane
 from services.notify.links import Links
 from services.notify.notices import EXHAUSTED, FAILING, RECOVERED
@@ -111,19 +111,19 @@ class Deliverer:
                 if breaker.failing_since is not None:
                     self._lane(breaker.endpoint).restore(breaker.failing_since, breaker.rests_until)
             self.hint(await sending.endpoints_with_pending(connection))
-        async with guarded_session(self._rules, self._timeout_s) as session:
+        async with Client(self._rules, self._timeout_s) as client:
             recorder = asyncio.create_task(self._record(), name="recorder")
             measurer = asyncio.create_task(self._measure(), name="measurer")
             recorder.add_done_callback(lambda _: self._wake.set())
             try:
                 while not recorder.done():
-                    await self._begin_due(session)
+                    await self._begin_due(client)
                     await self._rest()
                 recorder.result()
             finally:
                 await self._drain(recorder, measurer)
 
-    async def _begin_due(self, session: ClientSession) -> None:
+    async def _begin_due(self, client: Client) -> None:
         self._wake.clear()
         now = self._clock()
         asked = self._room(now)
@@ -151,7 +151,7 @@ class Deliverer:
                 self._lanes[endpoint].hint(upcoming[endpoint])
         for due in found:
             if due.key not in self._busy:
-                self._begin(session, due)
+                self._begin(client, due)
         for endpoint in asked:
             if self._lanes[endpoint].is_idle:
                 del self._lanes[endpoint]
@@ -167,14 +167,14 @@ class Deliverer:
                 self._lanes[endpoint] = self._lanes.pop(endpoint)
         return granted
 
-    def _begin(self, session: ClientSession, due: Due) -> None:
+    def _begin(self, client: Client, due: Due) -> None:
         self._busy.add(due.key)
         self._lane(due.endpoint).under_way += 1
-        task = asyncio.create_task(self._attempt(session, due), name=f"delivery {due.id}")
+        task = asyncio.create_task(self._attempt(client, due), name=f"delivery {due.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _attempt(self, session: ClientSession, due: Due) -> None:
+    async def _attempt(self, client: Client, due: Due) -> None:
         body = b""
         try:
             record = orjson.loads(due.body)
@@ -186,7 +186,7 @@ class Deliverer:
             link = self._links.made(due, record)
             body = rendered(record, due.payload, due.role, verdict.form if verdict else "whole", link)
             signing = keys.opened(self._vault, due.tenant, due.endpoint, due.secret, due.retired_secret, due.retired_until, self._clock())
-            answer = await attempt(session, self._rules, due.url, due.notice, signing, body, self._clock)
+            answer = await attempt(client, self._rules, due.url, due.notice, signing, body, self._clock)
         except (VaultFault, SecretFault) as fault:
             _log.error("a webhook secret cannot be read", tenant=due.tenant, endpoint_id=due.endpoint, reason=str(fault))
             answer = Answer("refused", self._clock(), 0, {}, error="not sent: the endpoint's secret cannot be read; rotate it")

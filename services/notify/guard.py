@@ -1,7 +1,7 @@
 """Keeps webhooks out of private networks, at the last moment before a connection is used.
 
 A check before connecting is not enough: a name may resolve differently a moment later. So the guard judges the URL, every address the
-resolver yields, the address each socket is made for, and the peer once connected.
+resolver yields, and `client` the address each socket is made for, and the peer once connected.
 """
 
 import asyncio
@@ -12,16 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeAlias
 
-from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from services.notify.addresses import is_loopback, refusal
-
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
 
 MOST_URL_CHARACTERS: Final = 2048
 _RESOLVER_THREADS: Final = 32
@@ -39,14 +34,7 @@ class UrlFault(ValueError):
 
 
 class Refused(OSError):
-    """A connection the guard did not let happen. An OSError, because that is what the client expects of a failed connection and wraps."""
-
-
-def refusal_in(fault: BaseException | None) -> Refused | None:
-    """The guard's refusal that a client's error wraps, if it does."""
-    while fault is not None and not isinstance(fault, Refused):
-        fault = getattr(fault, "os_error", None) or fault.__cause__
-    return fault
+    """A connection the guard did not let happen; the text says why. An OSError, as any connection that failed."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +105,11 @@ def leads_to_loopback(url: URL) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-class GuardedResolver(AbstractResolver):
+AddressInfo: TypeAlias = tuple[int, int, int, str, tuple[Any, ...]]
+"""As `socket.getaddrinfo` has it: family, kind, protocol, canonical name, and the address with its port."""
+
+
+class GuardedResolver:
     """Resolves in threads of its own and refuses a name when any of its addresses is refused.
 
     Own threads, because a name server that hangs would otherwise fill the loop's shared ones and make everybody wait.
@@ -128,64 +120,21 @@ class GuardedResolver(AbstractResolver):
         self._lookup = lookup
         self._threads = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="webhook-names")
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+        """Every address of the name, each checked. Raises `Refused`, `socket.gaierror`, or ValueError for what can be no name."""
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._threads, lambda: self._lookup(host, port, family, socket.SOCK_STREAM))
-        addresses = [(entry[0], str(entry[4][0]), int(entry[4][1])) for entry in found]
-        for _, address, _ in addresses:
-            _refuse(address, self._rules)
-        return [
-            ResolveResult(hostname=host, host=address, port=number, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
-            for kind, address, number in addresses
-        ]
+        found = await loop.run_in_executor(self._threads, lambda: self._lookup(host, port, socket.AF_UNSPEC, socket.SOCK_STREAM))
+        for _, _, _, _, address in found:
+            check_address(str(address[0]), self._rules)
+        return [(family, socket.SOCK_STREAM, 0, "", address) for family, _, _, _, address in found]
 
-    async def close(self) -> None:
+    def close(self) -> None:
+        """Ends the threads, those that a name server keeps waiting once it answers."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class GuardedConnector(TCPConnector):
-    """A connector whose every connection has passed the guard; proxies are refused, since behind one nothing could be judged."""
-
-    def __init__(self, rules: Rules, resolver: GuardedResolver) -> None:
-        self._guard_rules = rules
-        self._guard_resolver = resolver
-        super().__init__(resolver=resolver, limit=0, ttl_dns_cache=30, keepalive_timeout=30, socket_factory=self._socket)
-
-    def _socket(self, info: tuple[Any, ...]) -> socket.socket:
-        # Also reached by literal addresses, which bypass the resolver.
-        family, kind, proto, _, address = info
-        _refuse(str(address[0]), self._guard_rules)
-        return socket.socket(family, kind, proto)
-
-    async def _create_connection(self, req: Any, traces: Any, timeout: Any) -> "ResponseHandler":
-        if req.proxy:
-            raise Refused("refused: webhooks use no proxy")
-        handler = await super()._create_connection(req, traces, timeout)
-        peer = handler.transport.get_extra_info("peername") if handler.transport is not None else None
-        try:
-            _refuse(str(peer[0]) if peer else "", self._guard_rules)
-        except Refused:
-            handler.close()
-            raise
-        return handler
-
-    async def close(self, *, abort_ssl: bool = False) -> None:
-        await super().close(abort_ssl=abort_ssl)
-        await self._guard_resolver.close()
-
-
-def guarded_session(rules: Rules, timeout_s: float) -> ClientSession:
-    """The only HTTP client of this service: guarded, without cookies, proxies, redirects from the environment, or decompression."""
-    return ClientSession(
-        connector=GuardedConnector(rules, GuardedResolver(rules)),
-        cookie_jar=DummyCookieJar(),
-        timeout=ClientTimeout(total=timeout_s),
-        trust_env=False,
-        auto_decompress=False,
-    )
-
-
-def _refuse(address: str, rules: Rules) -> None:
+def check_address(address: str, rules: Rules) -> None:
+    """Raises `Refused` for an address that no webhook may reach."""
     why = refusal(address, rules.allow_loopback)
     if why is not None:
         raise Refused(f"refused: the host leads to {why}")

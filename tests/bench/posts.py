@@ -14,8 +14,9 @@ import uvloop
 
 from services.notify import sign
 from services.notify.attempt import attempt
+from services.notify.client import Client
 from services.notify.deliver import utc_now
-from services.notify.guard import Rules, guarded_session
+from services.notify.guard import Rules
 
 BODY = (
     b'{"type":"recommendation.changed","timestamp":"2026-03-01T11:00:01Z","data":{"id":"flood-1000000000","course":"course-1000000000",'
@@ -38,11 +39,11 @@ async def _main(url: str, count: int, at_once: int, endpoints: int) -> float:
     begin, rules, key = process_time(), Rules(frozenset({443}), allow_loopback=True), (sign.read_secret(sign.new_secret()),)
     waiting = deque(range(count))
 
-    async with guarded_session(rules, 15) as session:
+    async with Client(rules, 15) as client:
 
         async def work(endpoint: int) -> None:
             while waiting:
-                answer = await attempt(session, rules, f"{url}/{endpoint}", f"msg_{waiting.popleft()}", key, BODY, utc_now)
+                answer = await attempt(client, rules, f"{url}/{endpoint}", f"msg_{waiting.popleft()}", key, BODY, utc_now)
                 assert answer.outcome == "delivered", answer.error
 
         async with asyncio.TaskGroup() as group:

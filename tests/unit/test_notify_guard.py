@@ -9,9 +9,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from hypothesis import given, strategies as st
+from yarl import URL
 
+from services.notify import client as client_module, guard
 from services.notify.addresses import refusal
-from services.notify.guard import GuardedConnector, GuardedResolver, Refused, Rules, UrlFault, check_url, guarded_session, refusal_in
+from services.notify.client import Client
+from services.notify.guard import GuardedResolver, Refused, Rules, UrlFault, check_url
 
 STRICT = Rules(frozenset({80, 443}), allow_loopback=False)
 TRIAL = Rules(frozenset({80, 443}), allow_loopback=True)
@@ -130,17 +133,20 @@ def _lookup(*addresses: str) -> Any:
     return lookup
 
 
+HEAD = b"host: hooks.example.org\r\ncontent-length: 0\r\n"
+
+
 async def test_a_name_is_refused_when_any_of_its_addresses_is() -> None:
     resolver = GuardedResolver(STRICT, _lookup("9.9.9.9", "169.254.169.254"))
     with pytest.raises(Refused, match="link-local"):
         await resolver.resolve("rebinding.example", 443)
-    await resolver.close()
+    resolver.close()
 
 
 async def test_a_name_with_global_addresses_is_resolved_to_all_of_them() -> None:
     resolver = GuardedResolver(STRICT, _lookup("9.9.9.9", "2606:4700::1111"))
-    assert [found["host"] for found in await resolver.resolve("good.example", 443)] == ["9.9.9.9", "2606:4700::1111"]
-    await resolver.close()
+    assert [found[4][0] for found in await resolver.resolve("good.example", 443)] == ["9.9.9.9", "2606:4700::1111"]
+    resolver.close()
 
 
 @pytest.fixture
@@ -159,46 +165,46 @@ async def receiver() -> Any:
     await server.close()
 
 
-async def test_a_literal_private_address_is_refused_in_the_connector_too(receiver: Any) -> None:
+async def test_a_literal_private_address_is_refused_in_the_client_too(receiver: Any) -> None:
     server, asked = receiver
-    async with guarded_session(STRICT, 5) as session:
-        with pytest.raises(OSError) as fault:
-            await session.get(f"http://127.0.0.1:{server.port}/")
-    assert refusal_in(fault.value) is not None
+    async with Client(STRICT, 5) as client:
+        with pytest.raises(Refused, match="loopback"):
+            await client.post(URL(f"http://127.0.0.1:{server.port}/"), HEAD, b"")
     assert asked == []
 
 
 async def test_a_name_that_resolves_to_a_private_address_is_never_connected_to(receiver: Any) -> None:
     server, asked = receiver
-    async with guarded_session(STRICT, 5) as session:
-        with pytest.raises(OSError) as fault:
-            await session.get(f"http://localhost:{server.port}/")
-    assert refusal_in(fault.value) is not None
+    async with Client(STRICT, 5) as client:
+        with pytest.raises(Refused, match="loopback"):
+            await client.post(URL(f"http://localhost:{server.port}/"), HEAD, b"")
     assert asked == []
 
 
 async def test_a_connection_that_ended_up_inside_is_closed_before_a_byte_is_sent(receiver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     server, asked = receiver
-    # Only the check of the peer is left: as if a route or a NAT had led elsewhere than the address said.
-    monkeypatch.setattr(GuardedConnector, "_socket", lambda self, info: socket.socket(info[0], info[1], info[2]))
-    async with guarded_session(STRICT, 5) as session:
-        with pytest.raises(OSError, match="loopback"):
-            await session.get(f"http://127.0.0.1:{server.port}/")
-    assert asked == []
+    peers: list[str] = []
+
+    def judge(address: str, rules: Rules) -> None:
+        # Only the check of the peer is left: as if a route or a NAT had led elsewhere than the address said.
+        peers.append(address)
+        if len(peers) == 3:
+            guard.check_address(address, rules)
+
+    monkeypatch.setattr(client_module, "check_address", judge)
+    async with Client(STRICT, 5) as client:
+        with pytest.raises(Refused, match="loopback"):
+            await client.post(URL(f"http://127.0.0.1:{server.port}/"), HEAD, b"")
+    assert asked == [] and peers == ["127.0.0.1"] * 3
 
 
 async def test_a_proxy_of_the_environment_is_not_used(receiver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     server, asked = receiver
-    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-    async with guarded_session(TRIAL, 5) as session, session.get(f"http://127.0.0.1:{server.port}/direct") as answer:
-        assert answer.status == 200
+    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with Client(TRIAL, 5) as client:
+        assert (await client.post(URL(f"http://127.0.0.1:{server.port}/direct"), HEAD, b"")).status == 200
     assert asked == ["/direct"]
-
-
-async def test_a_proxy_that_is_asked_for_is_refused() -> None:
-    async with guarded_session(TRIAL, 5) as session:
-        with pytest.raises(OSError, match="proxy"):
-            await session.get("http://hooks.example.org/", proxy="http://127.0.0.1:1")
 
 
 async def test_a_name_server_that_hangs_holds_up_only_its_own_names() -> None:
@@ -218,4 +224,4 @@ async def test_a_name_server_that_hangs_holds_up_only_its_own_names() -> None:
         assert await resolver.resolve("quick.example", 443)
     released.set()
     await slow
-    await resolver.close()
+    resolver.close()

@@ -23,7 +23,7 @@ from services.notify.api.common import (
 )
 from services.notify.api.forms import Asked, Challenge, DeliveryPage, EndpointType, State, Verification, shown
 from services.notify.attempt import attempt
-from services.notify.guard import guarded_session
+from services.notify.client import Client
 from services.notify.notices import VERIFICATION, Notice, replaced_types
 from services.notify.payloads import rendered
 from services.notify.settle import attempt_of
@@ -120,8 +120,8 @@ async def verify(request: Request, principal: Writer, endpoint: str, asked: Chal
     said = Telling(found.tenant, Notice(VERIFICATION, None, None, body), now.isoformat(), f"{found.id} {now.isoformat()}")
     signing = keys.opened(vault, found.tenant, found.id, secret, retired, until, now)
     content = rendered(said.record, "thin", found.role)
-    async with guarded_session(request.app.state.rules, VERIFY_WITHIN_S) as session:
-        answer = await attempt(session, request.app.state.rules, found.url, said.id, signing, content, utc_now)
+    async with Client(request.app.state.rules, VERIFY_WITHIN_S) as client:
+        answer = await attempt(client, request.app.state.rules, found.url, said.id, signing, content, utc_now)
     echoed = answer.outcome == "delivered" and challenge.encode() in (answer.response_body or b"")
     error = answer.error if answer.outcome != "delivered" or echoed else "the answer does not hold the challenge"
     async with stored(request) as connection:
