@@ -190,6 +190,30 @@ def release(course: Course, now: datetime) -> tuple[Course, list[Notice]]:
     return _tell(course, course.waiting, now)
 
 
+def taken_back(
+    course: Course, decision: Mapping[str, Any], outbox: int | None, kind: str, athlete: str, context: Context
+) -> tuple[Course, Notice]:
+    """Takes back from coaches the advance that the course was last told, once a stricter policy no longer lets them have it.
+
+    `decision` is the record that was told. They hear that it awaits a clinician, and the step in force, quiet hours or not: it is not run
+    yet, for what follows a run is another decision.
+    """
+    assert course.told is not None and course.told.decision == decision["id"], "what was told last is taken back"
+    notice = Notice(
+        kind,
+        outbox,
+        athlete,
+        decision,
+        str(decision["course"]),
+        int(decision["seq"]),
+        audience="coaches",
+        context=context,
+        recall=True,
+        urgent=True,
+    )
+    return replace(course, told=replace(course.told, coach_step=decision["from_step"])), notice
+
+
 def _tell(course: Course, waiting: Waiting, now: datetime) -> tuple[Course, list[Notice]]:
     decision, told, fresh = waiting.decision, course.told, advice(waiting.decision)
     known = told is not None and told.advice == fresh

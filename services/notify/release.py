@@ -32,6 +32,7 @@ TYPES_OF: Final = {"coach": COACH_TYPES, "athlete": ATHLETE_TYPES}
 NO_COACH: Final = "no_coach"
 NO_THIRD_PARTY: Final = "no_third_party"
 
+NOT_FOR_ROLE: Final = "not for the role that the endpoint has now"
 UNRELEASED: Final = "not released: an advance waits for a clinician's answer"
 
 
@@ -73,6 +74,20 @@ def judged(reader: Reader, record: Mapping[str, Any]) -> Told | Blocked | None:
     if reader.role not in GATED_ROLES or kind not in ADVICE_TYPES | {EXPIRED}:
         return Told("whole")
     return _gated(reader, record)
+
+
+def judged_again(reader: Reader, record: Mapping[str, Any]) -> Told | Blocked:
+    """What an endpoint gets of a notice that was kept for it, as its role, its terms and the policy are now."""
+    verdict, kind = judged(reader, record), record["type"]
+    if verdict is not None or reader.role not in GATED_ROLES:
+        return verdict or Told("whole")
+    # What a coach may have and was told already, or, since the role changed, what a coach may not have at all.
+    return Told("released") if kind in ADVICE_TYPES else Blocked(NOT_FOR_ROLE)
+
+
+def tightens(before: str, after: str) -> bool:
+    """Whether coaches may have been told of advances that they may not be told of any more."""
+    return before == DIRECT and after != DIRECT
 
 
 def types_for(role: str) -> tuple[str, ...]:

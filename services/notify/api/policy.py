@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from services.notify.api.common import Reader, Writer, stored, utc_now
 from services.notify.api.forms import NewPolicy, PolicyForm
 from services.notify.policy import Policy
+from services.notify.recall import put_in_force
 from services.notify.store import policies
 from shared.auth import Principal
 from shared.problems import Problem, problem_responses
@@ -34,8 +35,9 @@ async def policy(request: Request, principal: Reader) -> dict[str, Any]:
     responses=problem_responses(400, 401, 403, 413, 422, 503),
 )
 async def put_policy(request: Request, principal: Annotated[Principal, Depends(_administrator)], asked: NewPolicy) -> dict[str, Any]:
-    """Holds from now on, for what is still to leave as well. Every version is kept with whose key set it."""
+    """Holds from now on, for what is still to leave as well; advances that coaches heard of under `direct` and may not any more are taken
+    back. Every version is kept with whose key set it."""
     policy = Policy(asked.coach_release, asked.acknowledge_within_s, asked.answer_within_s)
     async with stored(request) as connection:
-        await policies.add(connection, principal.tenant, policy, principal.key_id, utc_now())
+        await put_in_force(connection, principal.tenant, policy, principal.key_id, utc_now())
     return policy._asdict()
