@@ -27,7 +27,7 @@ from services.notify.links import Links
 from services.notify.notices import EXHAUSTED, FAILING, RECOVERED
 from services.notify.operations import Happening
 from services.notify.payloads import rendered
-from services.notify.release import AFTER_CLINICIAN, Blocked, Reader, judged
+from services.notify.release import AFTER_CLINICIAN, Blocked, Reader, judged_again
 from services.notify.schedule import honoured
 from services.notify.settle import attempt_row, blocked, settle
 from services.notify.sign import SecretFault
@@ -179,12 +179,12 @@ class Deliverer:
         try:
             record = orjson.loads(due.body)
             # Judged again: the policy, the endpoint's role or its terms may have changed since the notice was kept.
-            verdict = judged(Reader(due.role, third_party=due.third_party, release=due.release or AFTER_CLINICIAN), record)
+            verdict = judged_again(Reader(due.role, third_party=due.third_party, release=due.release or AFTER_CLINICIAN), record)
             if isinstance(verdict, Blocked):
                 self._done.put_nowait(_Done(due, None, None, blocked(due, verdict.because, self._clock())))
                 return
             link = self._links.made(due, record)
-            body = rendered(record, due.payload, due.role, verdict.form if verdict else "whole", link)
+            body = rendered(record, due.payload, due.role, verdict.form, link)
             signing = keys.opened(self._vault, due.tenant, due.endpoint, due.secret, due.retired_secret, due.retired_until, self._clock())
             answer = await attempt(client, self._rules, due.url, due.notice, signing, body, self._clock)
         except (VaultFault, SecretFault) as fault:
