@@ -3,22 +3,20 @@
 import json
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import asyncpg
 import typer
 
 from services.cli.installation import settings_of
+from services.cli.pack_files import pack_of
 from services.cli.terminal import EXIT_BAD_INPUT, EXIT_FAULT, say, stop
 from services.decision.core.protocol import Protocol
-from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.backtest import UNOBSERVED
 from services.decision.lifecycle.store import Source
 from services.decision.lifecycle.stored import StoredHistory
 from services.decision.rules.difference import Difference, Direction, PastDecisions, difference
-from services.decision.rules.faults import FaultyPack
-from services.decision.rules.library import Pack, PackLibrary, load_pack
+from services.decision.rules.library import Pack
 from services.decision.rules.prove import Unproved
 from services.decision.store.connection import Database
 
@@ -26,17 +24,15 @@ SHOWN = 20
 
 
 def diff(
-    a: Annotated[str, typer.Argument(help="The pack as it was: a path, an id or id@version.")],
+    a: Annotated[str, typer.Argument(help="The pack as it was: a path, an id, id@version or a content hash, shipped or published here.")],
     b: Annotated[str, typer.Argument(help="The pack as it is to be.")],
     history: Annotated[bool, typer.Option("--history", help="Which stored decisions of A's courses would differ, too.")] = False,
-    tenant: Annotated[str | None, typer.Option(help="With --history: only this tenant's.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose published packs and, with --history, whose decisions are meant.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
     """Shows for whom the verdict changes between two packs. Exits 0 where nothing changes, 1 where something does, 2 for bad input."""
-    packs = _find(a), _find(b)
+    packs = pack_of("protocol diff", a, tenant), pack_of("protocol diff", b, tenant)
     old, new = (pack.protocol for pack in packs)
-    if tenant is not None and not history:
-        stop("milepost protocol diff: --tenant says whose history is read: give --history too")
     past = _stored(packs, tenant) if history else None
     try:
         found = difference(old, new, past)
@@ -124,16 +120,3 @@ def _as_json(old: Protocol, new: Protocol, found: Difference) -> dict[str, objec
 def _stored(packs: tuple[Pack, Pack], tenant: str | None) -> StoredHistory:
     texts = {pack.protocol.hash: Source(pack.source.raw, tuple(floor.raw for floor in pack.floors)) for pack in packs}
     return StoredHistory(Database.of(settings_of("protocol diff --history", "secret_key")), texts, tenant)
-
-
-def _find(name: str) -> Pack:
-    if name.endswith((".yaml", ".yml")):
-        try:
-            return load_pack(Path(name))
-        except FaultyPack as faulty:
-            stop(str(faulty))
-    packs = PackLibrary(ReferenceEngine())
-    found = packs.resolve(name)
-    if found is None:
-        stop(f"milepost protocol diff: there is no pack {name}; there are {', '.join(packs.names())}, or give the path of a pack file")
-    return next(pack for pack in packs.packs if pack.protocol.hash == found.hash)

@@ -125,6 +125,7 @@ def backtest(
         say(json.dumps(run))
         return
     _compare(run)
+    _history(run)
     if differences and run["counts"]["kept"]:
         found = service.get("protocols", pack, "backtests", run["id"], "differences", limit=str(differences))
         _differences(found["items"])
@@ -199,6 +200,15 @@ def _compare(run: dict[str, Any]) -> None:
     rows = [(_words(name), str(count), str(counts["athletes"].get(name, ""))) for name, count in counts["decisions"].items()]
     _table(("direction", "decisions", "athletes"), rows)
     say(run["note"])
+
+
+def _history(run: dict[str, Any]) -> None:
+    """Rules that no stored decision met, conditions that all met, steps that none left: of the draft, over the same facts."""
+    said = [one for one in run.get("history", ()) if not one["at"].startswith("floor.")]
+    for one in said[:SHOWN]:
+        say(f"{one['code']}: {one['sentence']}")
+    if len(said) > SHOWN:
+        say(f"… and {len(said) - SHOWN} more (--json)")
 
 
 def _differences(items: Sequence[dict[str, Any]]) -> None:

@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from services.cli.terminal import EXIT_FAULT, complain, say, stop
+from services.cli.pack_files import files_of
+from services.cli.terminal import EXIT_FAULT, complain, say
 from services.decision.rules.faults import FaultyPack, PackFault
-from services.decision.rules.library import FLOORS, SHIPPED, Pack, load_pack
+from services.decision.rules.library import Pack, load_pack
 from services.decision.rules.testing.cases import place_of, written
 from services.decision.rules.testing.completing import complete
 from services.decision.rules.testing.killing import Fate, Score
@@ -33,7 +34,7 @@ def test(
     jobs: Annotated[int, typer.Option(min=0, help="Processes for the mutants; 0: one per core.")] = 0,
 ) -> None:
     """Tells the stories, replays the recorded cases, scores the mutants; exits 1 where one ends otherwise or goes unnoticed."""
-    files = [_file_of(name) for name in packs] if packs else sorted(path for path in SHIPPED.glob("*.yaml") if path.stem not in FLOORS)
+    files = files_of("protocol test", packs)
     failed = False
     with _workers(jobs if mutants or stories_alone else 1) as workers:
         for file in files:
@@ -53,16 +54,6 @@ def test(
             failed = failed or bool(faults)
     if failed:
         raise typer.Exit(EXIT_FAULT)
-
-
-def _file_of(name: str) -> Path:
-    if name.endswith((".yaml", ".yml")):
-        return Path(name)
-    file = SHIPPED / f"{name.partition('@')[0]}.yaml"
-    if name in FLOORS or not file.exists():
-        known = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.yaml") if path.stem not in FLOORS))
-        stop(f"milepost protocol test: there is no pack {name}; there are {known}, or give the path of a pack file")
-    return file
 
 
 def _accept(pack: Pack, file: Path) -> None:

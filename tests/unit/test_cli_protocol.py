@@ -114,6 +114,41 @@ def test_check_leaves_with_one_for_a_faulty_pack_and_zero_for_a_good_one(tmp_pat
     assert run("check", str(SHIPPED / "progressive-return.yaml"))[0] == 0
 
 
+def test_check_without_a_name_looks_at_every_shipped_pack(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+
+    def looking(file: Path, on: object, history: object) -> tuple[()]:
+        looked.append(file.stem)
+        return ()
+
+    monkeypatch.setattr("services.cli.protocol_check.check_file", looking)
+    code, text = run("check")
+    assert code == 0 and looked == sorted(path.stem for path in SHIPPED.glob("*.yaml") if path.stem != "floor")
+    assert text.count("no fault found") == len(looked) == text.count("no stored decision was looked at (--history)")
+    assert "all shipped packs if none" in " ".join(run("check", "--help")[1].replace("│", " ").split())
+    assert run("check", "mil-knee-overuse")[0] == 0 and looked[-1] == "mil-knee-overuse"
+    code, text = run("check", "nowhere")
+    assert code == 2 and "there is no pack nowhere; there are achilles-pmm" in text
+
+
+def test_a_warning_fails_a_check_that_is_strict_and_no_other(tmp_path: Path) -> None:
+    warned = tmp_path / "warned.yaml"
+    good = Path(__file__).parent / "rules" / "packs" / "good.yaml"
+    warned.write_text(
+        good.read_text()
+        .replace("is: above, value: 2 nrs", "is: above, value: 2 nrs, max_age: 9 d", 1)
+        .replace(
+            "      - {fact: session.pain_during, is: above",
+            "      - {fact: session.pain_during, is: at_least, value: 0 nrs, cite: [table]}\n      - {fact: session.pain_during, is: above",
+            1,
+        )
+    )
+    code, text = run("check", str(warned))
+    assert code == 0 and "warning VACUOUS" in text and "2 warnings" in text
+    assert run("check", "--strict", str(warned))[0] == 1
+    assert run("check", "--strict", str(good))[0] == 0
+
+
 def test_a_changed_byte_of_meaning_changes_the_hash(tmp_path: Path) -> None:
     file = tmp_path / "pack.yaml"
     file.write_text(PACK.replace("rpe_max: 5", "rpe_max: 6"))

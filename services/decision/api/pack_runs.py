@@ -30,6 +30,8 @@ from services.decision.api.pack_life import answered, done, office, who
 from services.decision.lifecycle import past
 from services.decision.lifecycle.backtest import UNOBSERVED, Backtests, state_of
 from services.decision.lifecycle.past import Kept, Run
+from services.decision.rules.check import Lived
+from services.decision.rules.check.dead import looked_at
 from services.decision.store.connection import Connection
 from shared.auth import requires
 from shared.problems import problem_responses
@@ -68,7 +70,7 @@ async def runs(request: Request, id: str, principal: ProtocolsReader) -> Respons
     async with reading(request) as connection:
         await done(office(request).life(connection, principal.tenant, named(id, "protocol")))
         found = await past.runs(connection, principal.tenant, id)
-    return answer({"items": [_shown(run) for run in found]})
+    return answer({"items": [_shown(run, whole=False) for run in found]})
 
 
 @router.get(
@@ -160,8 +162,12 @@ async def _run(connection: Connection, tenant: str, id: str, backtest: str) -> R
     return found
 
 
-def _shown(run: Run) -> dict[str, Any]:
+def _shown(run: Run, whole: bool = True) -> dict[str, Any]:
+    """`whole`: with what the stored decisions say of each rule, condition and step."""
     state, because = state_of(run, datetime.now(UTC))
+    counts = {name: one for name, one in run.counts.items() if name != "lived"}
+    lived = Lived.of_json(run.counts["lived"]) if whole and "lived" in run.counts else None
+    history = {} if lived is None else {"looked_at": looked_at(lived), "history": [one._asdict() for one in lived.said()]}
     return {
         "id": run.id,
         "protocol": run.pack,
@@ -174,8 +180,9 @@ def _shown(run: Run) -> dict[str, Any]:
         "ended": None if run.ended_at is None else forms.stamp(run.ended_at),
         "athletes": run.athletes,
         "done": run.done,
-        "counts": run.counts,
+        "counts": counts,
         "note": UNOBSERVED,
+        **history,
     }
 
 

@@ -14,13 +14,13 @@ from uuid import uuid4
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.decision.lifecycle import past, store
+from services.decision.lifecycle import past
 from services.decision.lifecycle.compare import DIRECTIONS, Difference, Job, Outcome, decide_again
 from services.decision.lifecycle.office import NotPermitted, Office, Who
 from services.decision.lifecycle.past import Run
 from services.decision.lifecycle.pool import Pool
-from services.decision.lifecycle.store import Source
 from services.decision.packs import Published
+from services.decision.rules.check.lived import Lived
 from services.decision.store.connection import Connection, borrowed
 
 AT_ONCE: Final = 8
@@ -43,6 +43,7 @@ class _Tally:
     kept: int = 0
     decisions: Counter[str] = field(default_factory=Counter)
     athletes: Counter[str] = field(default_factory=Counter)
+    lived: Lived = field(default_factory=Lived)
 
     def take(self, outcomes: Sequence[Outcome]) -> list[Difference]:
         """The differences to keep of these athletes."""
@@ -51,6 +52,8 @@ class _Tally:
             self.done += 1
             if outcome.fault is not None:
                 self.athletes["failed"] += 1
+            if outcome.lived is not None:
+                self.lived.add(outcome.lived)
             self.decisions.update(one.direction for one in outcome.compared)
             self.athletes.update({one.direction for one in outcome.compared} - {"same"})
             found += [one for one in outcome.compared if one.direction != "same"]
@@ -60,7 +63,7 @@ class _Tally:
 
     def counts(self) -> dict[str, Any]:
         decisions = {direction: self.decisions[direction] for direction in DIRECTIONS}
-        return {"decisions": decisions, "athletes": dict(sorted(self.athletes.items())), "kept": self.kept}
+        return {"decisions": decisions, "athletes": dict(sorted(self.athletes.items())), "kept": self.kept, "lived": self.lived.as_json()}
 
 
 class Backtests:
@@ -83,7 +86,7 @@ class Backtests:
         counts = _Tally().counts()
         run = Run(str(uuid4()), pack, hash, over, who.id, "running", None, now, now, None, len(athletes), 0, counts)
         await past.begin(connection, tenant, run)
-        own = await self._own(connection, tenant)
+        own = await past.own_packs(connection, self._packs, tenant)
         task = asyncio.create_task(self._run(tenant, run, who, Job(candidate, over, own, ()), athletes))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -95,10 +98,6 @@ class Backtests:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-
-    async def _own(self, connection: Connection, tenant: str) -> dict[str, Source]:
-        """The tenant's published packs, which other courses of the same athletes may stand on."""
-        return await own_packs(connection, self._packs, tenant)
 
     async def _run(self, tenant: str, run: Run, who: Who, job: Job, athletes: Sequence[str]) -> None:
         tally, state, because = _Tally(), "done", None
@@ -143,20 +142,16 @@ class Backtests:
         return not stopped
 
     async def _note(self, connection: Connection, tenant: str, run: Run, who: Who, tally: _Tally) -> None:
-        """A finished run over the draft's own courses is a step of its life; one over others, or before its tests, is not."""
-        body = {"run": run.id, "athletes": run.athletes, **tally.counts()}
-        if run.over != run.pack and run.athletes == 0:
+        """A finished run over the draft's own courses is a step of its life, even where there are none yet. One over the courses of another
+        protocol is only as long as the draft's id has none of its own, and where somebody was there to look at. Before its tests none is.
+        """
+        if run.over != run.pack and (run.athletes == 0 or await past.athletes_on(connection, tenant, run.pack)):
             return
+        body = {"run": run.id, "athletes": run.athletes, **{name: one for name, one in tally.counts().items() if name != "lived"}}
         try:
             await self._office.note(connection, tenant, run.pack, who, "simulated", run.hash, body)
         except NotPermitted as fault:
             _log.info("a backtest is no step of the pack's life", pack=run.pack, why=str(fault))
-
-
-async def own_packs(connection: Connection, packs: Published, tenant: str) -> dict[str, Source]:
-    """Everything that the tenant published, by content hash."""
-    wanted = [(tenant, pack, one.hash) for (whose, pack), life in packs.lives.items() if whose == tenant for one in life.releases]
-    return await store.sources(connection, wanted)
 
 
 def _pieces(athletes: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -13,11 +13,13 @@ import orjson
 
 from services.decision.advice import ACTIONS, RUNNING, URGENCIES
 from services.decision.core.athlete import Athlete
+from services.decision.core.decision import Decision
 from services.decision.core.places import Name
 from services.decision.core.protocol import Protocol
 from services.decision.core.verdict import Judge
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.store import Source
+from services.decision.rules.check.lived import Lived
 from services.decision.rules.difference import Direction
 from services.decision.rules.library import HASH, PackLibrary, load_recorded
 from shared.events import Event, parse
@@ -73,11 +75,16 @@ class Difference(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """`fault` is None unless the athlete could not be folded at all."""
+    """`fault` is None unless the athlete could not be folded at all; `lived` is what the candidate's rules said at these decisions."""
 
     athlete: str
     compared: Sequence[Difference]
     fault: str | None
+    lived: Lived | None = None
+
+
+class DamagedDecision(Exception):
+    """A stored decision that cannot be read; the text says which, and what to do."""
 
 
 def decide_again(job: Job) -> list[Outcome]:
@@ -86,7 +93,10 @@ def decide_again(job: Job) -> list[Outcome]:
     outcomes = []
     for past in job.athletes:
         try:
-            outcomes.append(Outcome(past.athlete, _compared(candidate, job, past), None))
+            lived = Lived(athletes=1, of_athletes=1)
+            outcomes.append(Outcome(past.athlete, _compared(candidate, job, past, lived), None, lived))
+        except DamagedDecision as fault:
+            outcomes.append(Outcome(past.athlete, (), str(fault)))
         except Exception as fault:
             # Parked with its reason: one history that cannot be folded must not keep the others from being compared.
             outcomes.append(Outcome(past.athlete, (), f"{type(fault).__name__}: {fault}"))
@@ -115,26 +125,40 @@ class CandidatePacks:
         return _judge(protocol.hash, protocol)
 
 
-def _compared(candidate: Protocol, job: Job, past: Past) -> list[Difference]:
+def body_of(one: Decided) -> dict[str, Any]:
+    """A stored decision as it says itself; raises `DamagedDecision`."""
+    try:
+        body = orjson.loads(one.body)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict) or "protocol" not in body:
+        raise DamagedDecision(f"decision {one.seq} of course {one.course} is stored damaged; `milepost verify` tells what was altered")
+    return body
+
+
+def _compared(candidate: Protocol, job: Job, past: Past, lived: Lived) -> list[Difference]:
     found, refused = _refolded(CandidatePacks(candidate, job.over, job.own), job.over, past)
     differences = []
-    for one in past.decided:
+    stored = [body_of(one) for one in past.decided]
+    for one, before in zip(past.decided, stored, strict=True):
         other = found.get((one.course, one.source, one.id))
         if other is None:
             why = refused.get(one.course) or refused.get(f"{one.source}\0{one.id}") or "the candidate decides nothing at this event"
             differences.append(Difference("not_comparable", past.athlete, one.course, one.seq, one.body, None, why))
             continue
-        before, after = orjson.loads(one.body), orjson.loads(other)
+        if other.question.pack == candidate.hash:
+            lived.take(candidate, other.question)
+        after = orjson.loads(other.encoded)
         direction, changed = direction_of(before, after, candidate)
-        differences.append(Difference(direction, past.athlete, one.course, one.seq, one.body, other, "; ".join(changed)))
+        differences.append(Difference(direction, past.athlete, one.course, one.seq, one.body, other.encoded, "; ".join(changed)))
     return differences
 
 
-def _refolded(packs: CandidatePacks, over: str, past: Past) -> tuple[dict[tuple[str, str, str], bytes], dict[str, str]]:
+def _refolded(packs: CandidatePacks, over: str, past: Past) -> tuple[dict[tuple[str, str, str], Decision], dict[str, str]]:
     """Every decision by course and cause; and why a course could not start, or an event took no effect."""
     events = [(parse(orjson.loads(body), internal=True), digest) for body, digest in past.events]
     athlete = Athlete(packs, _pins(events, over, past.latest))
-    found: dict[tuple[str, str, str], bytes] = {}
+    found: dict[tuple[str, str, str], Decision] = {}
     refused: dict[str, str] = {}
     for event, digest in events:
         receipt = athlete.receive(event, digest)
@@ -142,7 +166,7 @@ def _refolded(packs: CandidatePacks, over: str, past: Past) -> tuple[dict[tuple[
             name = event.data["course"] if event.type == STARTED else f"{event.source}\0{event.id}"
             refused[name] = f"{receipt.path}: {receipt.reason}"
         for decision in receipt.decisions:
-            found[decision.course, decision.cause[0], decision.cause[1]] = decision.encoded
+            found[decision.course, decision.cause[0], decision.cause[1]] = decision
     return found, refused
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from services.decision.lifecycle import review, store
+from services.decision.lifecycle import past, review, store
+from services.decision.lifecycle.compare import Job
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.states import AGREED, Kind, Pack, PackEvent, Revision, advance, fold, refusal
 from services.decision.lifecycle.store import SHARED, Source, Taken
@@ -14,6 +15,8 @@ from services.decision.packs import Published
 from services.decision.store.connection import Connection
 
 TRIES: Final = 3
+LOOKED_AT: Final = 100
+"""Athletes whose stored decisions a check looks at; a backtest looks at all."""
 
 
 class NotPermitted(Exception):
@@ -68,7 +71,10 @@ class Office:
 
     async def check(self, connection: Connection, tenant: str, pack: str, who: Who, hash: str) -> Pack:
         source = await self._at_hand(connection, tenant, pack, hash)
-        report = await self._pool.run(review.check, pack, source.pack)
+        athletes = await past.athletes_on(connection, tenant, pack)
+        lived = await past.pasts(connection, tenant, pack, athletes[:LOOKED_AT])
+        job = Job(source, pack, await past.own_packs(connection, self._packs, tenant), lived)
+        report = await self._pool.run(review.check, pack, source.pack, job, len(athletes))
         if report["content"] not in (None, hash):
             raise NotPermitted(f"the floor changed since this was drafted (its content is {report['content']} now): draft it again")
         return await self._write(connection, tenant, pack, who, "checked", hash, report)

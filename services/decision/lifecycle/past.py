@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from services.decision.lifecycle import store
 from services.decision.lifecycle.compare import Decided, Difference, Past
+from services.decision.lifecycle.store import Source
+from services.decision.packs import Published
 from services.decision.store.athletes import histories
 from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
@@ -85,6 +88,12 @@ async def pasts(connection: Connection, tenant: str, protocol: str, athletes: Se
         )
         for athlete in athletes
     ]
+
+
+async def own_packs(connection: Connection, packs: Published, tenant: str) -> dict[str, Source]:
+    """Everything that the tenant published, by content hash."""
+    wanted = [(tenant, pack, one.hash) for (whose, pack), life in packs.lives.items() if whose == tenant for one in life.releases]
+    return await store.sources(connection, wanted)
 
 
 async def begin(connection: Connection, tenant: str, run: Run) -> None:

@@ -12,9 +12,11 @@ from services.decision.core.protocol import TISSUES, Protocol
 from services.decision.core.question import Question
 from services.decision.engines.durable import EngineFault, PackRefused, SecondEngine
 from services.decision.engines.reference import ReferenceEngine
+from services.decision.lifecycle.compare import Job, decide_again
 from services.decision.lifecycle.states import Region
 from services.decision.lifecycle.store import Source
-from services.decision.rules.check import check_pack
+from services.decision.rules.check import Lived, check_pack
+from services.decision.rules.check.dead import looked_at
 from services.decision.rules.difference import difference
 from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.library import Pack, load_recorded, load_text
@@ -36,18 +38,30 @@ def read(name: str, raw: bytes) -> dict[str, Any]:
     }
 
 
-def check(name: str, raw: bytes) -> dict[str, Any]:
-    """`{ok, content, faults, warnings}`: whether nothing forbids to publish it; `content` is its hash with the floors as they are now."""
+def check(name: str, raw: bytes, past: Job | None = None, athletes: int = 0) -> dict[str, Any]:
+    """`{ok, content, faults, warnings, history}`: whether nothing forbids to publish it; `content` is its hash with the floors as they are
+    now. `past` are some of so many `athletes` whose stored decisions are looked at; `history` says how many that were.
+    """
     try:
         pack = load_text(name, raw)
     except FaultyPack as faulty:
         return {"ok": False, "content": None, "faults": _told(faulty.faults), "warnings": []}
-    found = [finding.as_json() for finding in check_pack(pack, datetime.now(UTC).date())]
+    lived = None if past is None else _lived(past, athletes)
+    found = [finding.as_json() for finding in check_pack(pack, datetime.now(UTC).date(), lived)]
     faults = [one for one in found if one["severity"] == "error"]
     if not faults:
         faults = _limits(pack)
     told = {"faults": faults[:FAULTS_KEPT], "warnings": [one for one in found if one["severity"] != "error"][:FAULTS_KEPT]}
-    return {"ok": not faults, "content": pack.protocol.hash, **told}
+    return {"ok": not faults, "content": pack.protocol.hash, "history": looked_at(lived), **told}
+
+
+def _lived(past: Job, athletes: int) -> Lived:
+    found = Lived()
+    for outcome in decide_again(past):
+        if outcome.lived is not None:
+            found.add(outcome.lived)
+    found.of_athletes = athletes
+    return found
 
 
 def test(name: str, raw: bytes) -> dict[str, Any]:

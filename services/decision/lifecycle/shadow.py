@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.lifecycle import past, store
-from services.decision.lifecycle.backtest import AT_ONCE, own_packs
+from services.decision.lifecycle.backtest import AT_ONCE
 from services.decision.lifecycle.compare import Decided, Difference, Job, Outcome, decide_again
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.states import Revision
@@ -50,7 +50,7 @@ async def follow(engine: AsyncEngine, packs: Published, pool: Pool, tenant: str,
         if not waiting:
             return False
         candidate = await store.source_of(connection, tenant, pack, revision.hash)
-        own = await own_packs(connection, packs, tenant)
+        own = await past.own_packs(connection, packs, tenant)
     assert candidate is not None, "every draft keeps its text"
     athletes = list(waiting)
     for first in range(0, len(athletes), AT_ONCE):

@@ -208,7 +208,77 @@ async def test_the_command_tells_past_decisions_in_words_and_says_what_nobody_ob
     places = [output.index(words) for words in parts]
     assert code == 1 and places == sorted(places)
     assert "no stored decision is of a course" in (await told("tibia-bsi-lowrisk", files["once"], "--history"))[1]
-    assert (await told(PACK, files["once"], "--tenant", TENANT))[0] == 2
+
+
+async def test_what_a_tenant_published_can_be_named_and_comes_before_what_is_shipped(
+    clinic: Clinic, files: dict[str, str], fed: None, app: FastAPI, engine: AsyncEngine
+):
+    other = f"{TENANT}-other"
+    own, name = text_of("1.0.0", pack="own-knee"), "own-knee"
+    hash = await clinic.published(own, name)
+    code, output = await told(f"{name}@1.0.0", files["as-shipped"])
+    assert code == 0 and output.startswith(f"{name}@1.0.0 {hash[:19]} becomes {PACK}@9.0.0"), output
+    assert (await told(name, hash))[0] == 0, "by id and by content it is the same"
+    later = await clinic.published(text_of("1.1.0", pack=name), name)
+    code, output = await told(f"{name}@1.0.0", name, "--tenant", TENANT)
+    assert code == 0 and f"{name}@1.0.0 {hash[:19]} becomes {name}@1.1.0 {later[:19]}" in output
+    async with founded(app, engine, other) as elsewhere:
+        await elsewhere.published(own.replace("1.0.0", "1.2.0"), name)
+    code, output = await told(name, files["as-shipped"])
+    assert code == 2 and f"was published by {TENANT}, {other}: say with --tenant whose is meant" in output
+    assert (await told(name, files["once"], "--tenant", other))[0] == 1
+    code, output = await told(f"{name}@7.7.7", files["as-shipped"], "--tenant", other)
+    assert code == 2 and f"{other} has not published one of that name" in output
+
+
+async def test_a_check_says_of_stored_decisions_which_rules_they_never_met(files: dict[str, str], fed: None, engine: AsyncEngine):
+    async def checked(*words: str) -> tuple[int, str]:
+        found = await asyncio.to_thread(CliRunner().invoke, protocol, ["check", files["as-shipped"], *words])
+        return found.exit_code, found.output
+
+    async with borrowed(engine) as connection:
+        made = await connection.fetchval(KNEES, TENANT)
+    code, output = await checked("--history", "--tenant", TENANT)
+    assert code == 0 and f"{made} stored decisions of 3 athletes were looked at" in output
+    assert f"mil.hold-pain-ceiling is met by 0 of {made} stored decisions" in output
+    assert f"0 of {made} stored decisions stand at" in output and "floor.red-flag" not in output
+    code, output = await checked("--history", "--tenant", TENANT, "--notes")
+    assert f"floor.red-flag is met by 0 of {made} stored decisions" in output
+    code, output = await checked()
+    assert code == 0 and "no stored decision was looked at (--history)" in output
+    assert (await checked("--tenant", TENANT))[0] == 2
+
+
+async def test_the_check_of_a_draft_and_its_backtest_look_at_history_too(clinic: Clinic, fed: None, engine: AsyncEngine):
+    hash = await drafted(clinic, text_of("9.7.0"))
+    async with borrowed(engine) as connection:
+        made = await connection.fetchval(KNEES, TENANT)
+    life = await clinic.ann.post(f"/v1/protocols/{PACK}/check", {"hash": hash})
+    report, never = life["revision"]["check"], f"mil.hold-pain-ceiling is met by 0 of {made} stored decisions"
+    assert report["ok"] and report["history"] == f"{made} stored decisions of 3 athletes were looked at"
+    assert any(one["code"] == "DEAD" and one["sentence"] == never for one in report["warnings"])
+    found = await clinic.backtested(hash)
+    assert found["looked_at"] == report["history"] and never in [one["sentence"] for one in found["history"]]
+    assert "lived" not in found["counts"]
+
+
+async def test_a_backtest_over_other_courses_is_no_step_while_there_are_courses_of_its_own(clinic: Clinic, fed: None):
+    async def simulated(pack: str, over: str) -> bool:
+        text = text_of("1.0.1", pack=pack) if pack != PACK else text_of("9.8.0")
+        hash = await drafted(clinic, text)
+        for step in ("check", "test"):
+            await clinic.ann.post(f"/v1/protocols/{pack}/{step}", {"hash": hash})
+        run = await clinic.ann.post(f"/v1/protocols/{pack}/backtests", {"hash": hash, "over": over}, 202)
+
+        async def ended() -> bool:
+            return bool((await clinic.ann.get(f"/v1/protocols/{pack}/backtests/{run['id']}"))["state"] == "done")
+
+        await until(ended, 90)
+        return bool((await clinic.ann.get(f"/v1/protocols/{pack}/life"))["state"] == "simulated")
+
+    assert not await simulated(PACK, "progressive-return"), "its own courses are to be looked at"
+    assert await simulated("new-knee", PACK)
+    assert not await simulated("newer-knee", "tibia-bsi-lowrisk"), "nobody was there to look at"
 
 
 async def test_without_a_database_history_is_refused_in_words(

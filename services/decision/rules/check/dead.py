@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 
 from services.decision.rules.check.finding import Case, Finding
+from services.decision.rules.check.lived import Lived
 from services.decision.rules.prove.reach import dead_rules
 
 CODE = "DEAD"
 
 
 def check(case: Case) -> Iterator[Finding]:
+    """By proof and by history; which of the two was looked at is told here for VACUOUS and LIVE as well."""
+    yield Finding(CODE, "info", *case.at("rules"), looked_at(case.lived))
+    yield from case.of_history(CODE)
     for name, stronger in dead_rules(case.proof):
         why = f"wherever it is met, {stronger} is met too and asks for as much" if stronger else "what it asks for cannot be at any step"
         yield Finding(
@@ -19,3 +23,13 @@ def check(case: Case) -> Iterator[Finding]:
             f"{name} can never change a verdict: {why}",
             fix="Take the rule out, or mend its scope or thresholds.",
         )
+
+
+def looked_at(lived: Lived | None) -> str:
+    """How far history stands behind what is said of rules, conditions and steps."""
+    if lived is None:
+        return "no stored decision was looked at: that rules speak, conditions fail and steps are left is said by proof alone"
+    if not lived.decisions:
+        return "there is no stored decision of a course under this pack: what is said here is said by proof alone"
+    some = "" if lived.athletes >= lived.of_athletes else f", of {lived.of_athletes}"
+    return f"{lived.decisions} stored decisions of {lived.athletes} athletes{some} were looked at"

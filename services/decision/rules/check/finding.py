@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from services.decision.core.protocol import Protocol
+from services.decision.rules.check.lived import Lived
 from services.decision.rules.library import Pack
 from services.decision.rules.model import FloorText, PackText, SourceText
 from services.decision.rules.prove.proof import Proof
@@ -39,12 +40,15 @@ class Finding:
 
 
 class Case:
-    """One pack to be checked: as compiled, as written where it was read from a file, as laid out for proof, and on which date."""
+    """One pack to be checked: as compiled, as written where it was read from a file, as laid out for proof, on which date, and what
+    its rules said at stored decisions, where somebody looked.
+    """
 
-    def __init__(self, protocol: Protocol, pack: Pack | None = None, on: date | None = None) -> None:
+    def __init__(self, protocol: Protocol, pack: Pack | None = None, on: date | None = None, lived: Lived | None = None) -> None:
         self.protocol = protocol
         self.pack = pack
         self.on = on
+        self.lived = lived
 
     @cached_property
     def proof(self) -> Proof:
@@ -90,6 +94,18 @@ class Case:
         if self.pack is not None:
             texts = [self.pack.source.text, *(floor.text for floor in self.pack.floors)]
         return next(((n, text.sources[cite]) for n, text in enumerate(texts) if cite in text.sources), None)
+
+    def of_history(self, code: str) -> Iterator[Finding]:
+        """What stored decisions say under one check. Never a fault: what was not seen yet may be seen tomorrow."""
+        for said in () if self.lived is None else self.lived.said():
+            if said.code != code:
+                continue
+            if code == "LIVE":
+                rung = self.protocol.place.get(said.at, -1)
+                place = self.at(f"ladder[{rung}]" if rung >= 0 else "rules")
+            else:
+                place = self.at_rule(said.at, "" if said.entry < 0 else f"when[{said.entry}]")
+            yield Finding(code, "info", *place, said.sentence)
 
     def of_floor(self, rule: str) -> bool:
         """The rule stands in an included floor, which is checked with the packs but mended elsewhere."""

@@ -11,6 +11,7 @@ CODE = "LIVE"
 
 
 def check(case: Case) -> Iterator[Finding]:
+    yield from case.of_history(CODE)
     for stuck in dead_ends(case.proof):
         who = f"with a {' or '.join(stuck.tissues)} injury"
         path = "rules" if stuck.step == ENTRY else f"ladder[{case.protocol.place[stuck.step]}]"

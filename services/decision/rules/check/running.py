@@ -1,6 +1,6 @@
 """Runs every check over a pack, turns what could not be settled into errors, and applies the pack's waivers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -32,6 +32,7 @@ from services.decision.rules.check import (
     vacuous,
 )
 from services.decision.rules.check.finding import Case, Check, Finding
+from services.decision.rules.check.lived import Lived
 from services.decision.rules.faults import FaultyPack
 from services.decision.rules.library import Pack, load_pack
 from services.decision.rules.prove.solver import Unproved
@@ -54,19 +55,22 @@ FIRST = ("BOUND", "COST")
 
 ORDER = ("error", "warning", "info")
 
+History = Callable[[Pack], Lived]
+"""What the pack's rules say at stored decisions."""
 
-def check_file(path: Path, on: date | None = None) -> tuple[Finding, ...]:
+
+def check_file(path: Path, on: date | None = None, history: History | None = None) -> tuple[Finding, ...]:
     """Every finding of a pack file, the gravest first. A file that cannot be compiled has its faults only."""
     try:
         pack = load_pack(path)
     except FaultyPack as faulty:
         return tuple(Finding(f.code, "error", f.file, f.line, f.column, f.path, f.sentence) for f in faulty.faults)
-    return check_pack(pack, on)
+    return check_pack(pack, on, None if history is None else history(pack))
 
 
-def check_pack(pack: Pack, on: date | None = None) -> tuple[Finding, ...]:
-    """Every finding of a loaded pack, the gravest first. Without a date nothing is said to be past."""
-    return run(Case(pack.protocol, pack, on))
+def check_pack(pack: Pack, on: date | None = None, lived: Lived | None = None) -> tuple[Finding, ...]:
+    """Every finding of a loaded pack, the gravest first. Without a date nothing is said to be past; without `lived` no history was seen."""
+    return run(Case(pack.protocol, pack, on, lived))
 
 
 def check_protocol(protocol: Protocol, on: date | None = None) -> tuple[Finding, ...]:

@@ -11,6 +11,7 @@ CODE = "VACUOUS"
 
 
 def check(case: Case) -> Iterator[Finding]:
+    yield from case.of_history(CODE)
     for rule in case.protocol.rules:
         for at, entry in enumerate(rule.when):
             if always(case, entry):
