@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import asyncpg
 from alembic import command
@@ -20,6 +20,8 @@ from shared.tables import APPEND_ONLY
 SERVICE_ROLE: Final = "milepost_service"
 POOL_SIZE: Final = 10
 OLDEST_SERVER: Final = 150_000
+_SETTINGS: Final = ("server_version_num", "fsync", "full_page_writes", "synchronous_commit")
+_SHOWN: Final = "SELECT " + ", ".join(f"current_setting('{name}') AS {name}" for name in _SETTINGS)
 CONNECT_LIMIT_S: Final = 5
 STATEMENT_LIMIT_S: Final = 60
 
@@ -31,8 +33,16 @@ _CHANGEABLE: Final = text(
 ).bindparams(bindparam("tables", type_=ARRAY(Text)))
 
 
+FAULTS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What a statement raises when the database cannot do it now, through SQLAlchemy or below it."""
+
+
 class DatabaseRefused(Exception):
     """A database the service must not run on, or cannot reach; one clear sentence says why and what to do."""
+
+
+class DatabaseUnreachable(DatabaseRefused):
+    """The database does not answer; this says nothing of how it is set."""
 
 
 def engine(settings: Settings, pool_size: int = POOL_SIZE, abandoned_after_s: float = 0) -> AsyncEngine:
@@ -113,24 +123,31 @@ async def verify(database: AsyncEngine) -> None:
     try:
         async with database.connect() as conn:
             await _verify(conn)
-    except (SQLAlchemyError, OSError, TimeoutError) as fault:
-        raise DatabaseRefused(f"PostgreSQL cannot be used: {_why(fault)}") from fault
+    except FAULTS as fault:
+        raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}") from fault
+
+
+async def broken_setting(driver: "asyncpg.Connection[asyncpg.Record]") -> DatabaseRefused | None:
+    """Which setting of the server, as this connection has it, breaks the durability contract; None when all keep it."""
+    found = dict(await driver.fetchrow(_SHOWN) or {})
+    version = int(found["server_version_num"])
+    if version < OLDEST_SERVER:
+        return DatabaseRefused(f"PostgreSQL {version // 10_000} is too old; 15 or newer is expected: upgrade the server")
+    for name in ("fsync", "full_page_writes"):
+        if found[name] != "on":
+            return DatabaseRefused(
+                f"PostgreSQL runs with {name} off and may lose what it confirmed; set {name} = on and restart the server"
+            )
+    if (confirmed := found["synchronous_commit"]) not in ("on", "remote_apply"):
+        return DatabaseRefused(
+            f"PostgreSQL runs with synchronous_commit = {confirmed} and may lose what it confirmed; set synchronous_commit = on"
+        )
+    return None
 
 
 async def _verify(conn: AsyncConnection) -> None:
-    async def show(name: str) -> str:
-        return str((await conn.execute(text("SELECT current_setting(:name)"), {"name": name})).scalar_one())
-
-    version = int(await show("server_version_num"))
-    if version < OLDEST_SERVER:
-        raise DatabaseRefused(f"PostgreSQL {version // 10_000} is too old; 15 or newer is expected: upgrade the server")
-    for name in ("fsync", "full_page_writes"):
-        if await show(name) != "on":
-            raise DatabaseRefused(f"PostgreSQL runs with {name} off and may lose what it confirmed; set {name} = on and restart the server")
-    if (confirmed := await show("synchronous_commit")) not in ("on", "remote_apply"):
-        raise DatabaseRefused(
-            f"PostgreSQL runs with synchronous_commit = {confirmed} and may lose what it confirmed; set synchronous_commit = on"
-        )
+    if (fault := await broken_setting(cast(Any, (await conn.get_raw_connection()).driver_connection))) is not None:
+        raise fault
     known = (await conn.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))).scalar_one()
     revision = (await conn.execute(text("SELECT version_num FROM alembic_version"))).scalar_one_or_none() if known else None
     if revision != newest_revision():

@@ -19,7 +19,7 @@ async def check_servers(settings: Settings) -> None:
         await db.verify(engine)
         bus = await Bus.connect(settings, "milepost-decision-check")
         try:
-            await bus.check()
+            await bus.verify()
         finally:
             await bus.close()
     finally:
@@ -30,7 +30,7 @@ def main() -> int:
     """Serves until told to stop. Exit 1 when the settings are at fault or a server is refused."""
     try:
         settings = load()
-        require(settings, "database_url", "nats_url", "pseudonym_key", "secret_key")
+        require(settings, "database_url", "nats_url", "nats_monitor_url", "pseudonym_key", "secret_key")
     except SettingsFault as fault:
         print(fault, file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import Depends, FastAPI
 
@@ -37,6 +38,7 @@ from services.decision.store import leases, outbox
 from services.decision.store.connection import Database, borrowed
 from shared import db, problems, telemetry
 from shared.bus import EVENTS, Bus
+from shared.durability import Durability
 from shared.proof import Keyring
 from shared.settings import Settings
 
@@ -54,7 +56,10 @@ def create_app(settings: Settings) -> FastAPI:
             await db.verify(engine)
             bus = await Bus.connect(settings, "milepost-decision-api")
             stack.push_async_callback(bus.close)
-            app.state.engine, app.state.bus = engine, bus
+            await bus.verify()
+            durability = Durability(engine, bus)
+            await stack.enter_async_context(durability.held())
+            app.state.engine, app.state.bus, app.state.durability = engine, bus, durability
             pool = Pool(settings.bench_processes)
             stack.callback(pool.close)
             app.state.office = Office(app.state.packs, pool, settings.approval_days)
@@ -63,12 +68,12 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.replays = replays.Replays(engine, Database.of(settings), app.state.packs, pool)
             stack.push_async_callback(app.state.replays.close)
             for work in (
-                app.state.replays.watch(),
-                Reconciler(engine, bus).run(),
-                keep(engine, app.state.packs, app.state.office),
-                accompany(engine, app.state.packs, pool),
+                app.state.replays.watch,
+                Reconciler(engine, bus).run,
+                partial(keep, engine, app.state.packs, app.state.office),
+                partial(accompany, engine, app.state.packs, pool),
             ):
-                stack.push_async_callback(_ended, asyncio.create_task(work))
+                stack.push_async_callback(_ended, asyncio.create_task(durability.while_kept(work)))
             yield
 
     app = FastAPI(
@@ -101,13 +106,10 @@ async def _ended(task: "asyncio.Task[None]") -> None:
 
 def _checks(app: FastAPI) -> dict[str, telemetry.Check]:
     async def database() -> None:
-        try:
-            await db.verify(app.state.engine)
-        except db.DatabaseRefused as fault:
-            raise telemetry.NotReady("the database does not answer, or its schema is not ours") from fault
+        await app.state.durability.database()
 
     async def bus() -> None:
-        await app.state.bus.check()
+        await app.state.durability.bus()
 
     async def partitions() -> None:
         async with borrowed(app.state.engine) as connection:

@@ -30,6 +30,7 @@ from services.decision.store.connection import Connection, borrowed
 from services.decision.ticker import Ticker
 from shared import db
 from shared.bus import Bus, BusError
+from shared.durability import Durability
 from shared.proof import Keyring
 from shared.settings import Settings, SettingsFault, load, require
 from shared.telemetry import REGISTRY, configure_logs
@@ -72,7 +73,7 @@ class Worker:
 
 async def serve(settings: Settings, lane: int) -> None:
     """Runs lane `lane` until SIGTERM or SIGINT, then gives its partitions back. Raises what the servers are refused for."""
-    require(settings, "database_url", "nats_url", "pseudonym_key", "secret_key")
+    require(settings, "database_url", "nats_url", "nats_monitor_url", "pseudonym_key", "secret_key")
     packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
     async with AsyncExitStack() as stack:
         engine = db.engine(settings, pool_size=5, abandoned_after_s=settings.lease_s)
@@ -89,11 +90,13 @@ async def serve(settings: Settings, lane: int) -> None:
         second = Second(packs.by_hash)
         stack.push_async_callback(second.close)
         await second.start()
-        await _until_told(Worker(settings, engine, bus, packs, second, lane))
+        durability = Durability(engine, bus)
+        await stack.enter_async_context(durability.held())
+        await _until_told(Worker(settings, engine, bus, packs, second, lane), durability)
 
 
-async def _until_told(worker: Worker) -> None:
-    running = asyncio.create_task(worker.run())
+async def _until_told(worker: Worker, durability: Durability) -> None:
+    running = asyncio.create_task(durability.while_kept(worker.run))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, running.cancel)

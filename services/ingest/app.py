@@ -1,6 +1,5 @@
 """The HTTP application of ingest: routes, readiness, and the connections they use."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -14,7 +13,8 @@ from services.ingest.publish import Publisher
 from services.ingest.reading import FitReaders
 from services.ingest.reception import Reception
 from shared import db, problems, telemetry
-from shared.bus import Bus, BusUnavailable
+from shared.bus import Bus
+from shared.durability import Durability
 from shared.events import TYPES
 from shared.events.schema import adapter
 from shared.settings import Settings
@@ -41,8 +41,8 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = now) -> FastA
             stack.push_async_callback(bus.close)
             await bus.ensure_streams()
             await bus.verify()
-            guard = asyncio.create_task(bus.guard())
-            stack.callback(guard.cancel)
+            durability = Durability(engine, bus)
+            await stack.enter_async_context(durability.held())
             publisher = Publisher(bus, settings.ingest_queue_limit, settings.group_commit_ms / 1000, settings.group_commit_events)
             publisher.start()
             stack.push_async_callback(publisher.stop)
@@ -51,8 +51,10 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = now) -> FastA
             for event_type in TYPES:
                 # Compiled now, not by the first event of each type.
                 adapter(event_type)
-            app.state.engine, app.state.bus, app.state.readers = engine, bus, readers
-            app.state.reception = Reception(Intake(settings, clock), publisher, settings.max_event_bytes, settings.ndjson_max_lines)
+            app.state.engine, app.state.durability, app.state.readers = engine, durability, readers
+            intake = Intake(settings, clock)
+            limits = settings.max_event_bytes, settings.ndjson_max_lines
+            app.state.reception = Reception(intake, publisher, *limits, permit=durability.permit)
             yield
 
     app = FastAPI(title="Milepost ingest", version="1", description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None)
@@ -68,18 +70,12 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = now) -> FastA
 
 def _checks(app: FastAPI) -> dict[str, telemetry.Check]:
     async def bus() -> None:
-        try:
-            await app.state.bus.check()
-        except BusUnavailable as fault:
-            raise telemetry.NotReady("the bus does not answer") from fault
+        await app.state.durability.bus()
 
-    async def keys() -> None:
-        try:
-            await db.verify(app.state.engine)
-        except db.DatabaseRefused as fault:
-            raise telemetry.NotReady("the database of the API keys does not answer, or its schema is not ours") from fault
+    async def database() -> None:
+        await app.state.durability.database()
 
-    return {"bus": bus, "keys": keys}
+    return {"bus": bus, "database": database}
 
 
 def _describe(app: FastAPI) -> None:

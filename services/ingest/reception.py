@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from services.ingest.publish import Publisher, QueueFull
 from shared.auth import Principal
 from shared.bus import BusFull, BusRefused, BusUnavailable
 from shared.documents import NotJson, load
+from shared.durability import ContractBroken
 from shared.events import Fault
 from shared.problems import Fault as ToldFault, Problem
 
@@ -35,6 +36,8 @@ class Reception:
     publisher: Publisher
     max_event_bytes: int
     max_lines: int
+    permit: Callable[[], None] = lambda: None
+    """Raises `ContractBroken` while the servers may lose what they confirm."""
 
     async def one(self, principal: Principal, raw: object) -> Outcome:
         """What became of a single event. Raises `Problem` 503 when the bus cannot take it."""
@@ -120,7 +123,11 @@ class Reception:
 
     def _submit(self, sealed: list[Sealed]) -> "asyncio.Future[None]":
         try:
+            self.permit()
             return self.publisher.submit([(item.subject, item.payload) for item in sealed])
+        except ContractBroken as fault:
+            _log.warning("events are not taken: the durability contract is broken", reason=str(fault))
+            raise _later("the servers could lose what they confirm; their operator has to look at it", "contract-broken", 30) from None
         except QueueFull:
             raise _later("more events wait for the bus than may wait", "queue-full", 1) from None
 

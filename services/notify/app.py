@@ -20,7 +20,8 @@ from services.notify.supervise import Supervised
 from services.notify.vault import Vault
 from services.notify.watch import Watch
 from shared import db, problems, telemetry
-from shared.bus import Bus, BusUnavailable
+from shared.bus import Bus
+from shared.durability import Durability
 from shared.settings import Settings
 
 DESCRIPTION = "Webhook endpoints, what is sent to them, and every attempt, byte for byte. Webhooks follow Standard Webhooks 1.0."
@@ -38,10 +39,12 @@ def create_app(settings: Settings) -> FastAPI:
             bus = await Bus.connect(settings, "milepost-notify")
             stack.push_async_callback(bus.close)
             await bus.verify()
-            app.state.engine, app.state.bus = engine, bus
+            durability = Durability(engine, bus)
+            await stack.enter_async_context(durability.held())
+            app.state.engine, app.state.durability = engine, durability
             app.state.watch = Watch(engine)
             stack.push_async_callback(app.state.watch.close)
-            leading = Supervised("lead", lambda: _lead(app, engine, bus))
+            leading = Supervised("lead", lambda: durability.while_kept(lambda: _lead(app, engine, bus)))
             app.state.tasks["lead"] = leading
             task = asyncio.create_task(leading.run(), name="lead")
             stack.push_async_callback(_ended, task)
@@ -103,16 +106,10 @@ async def _ended(task: "asyncio.Task[None]") -> None:
 
 def _checks(app: FastAPI) -> dict[str, telemetry.Check]:
     async def database() -> None:
-        try:
-            await db.verify(app.state.engine)
-        except db.DatabaseRefused as fault:
-            raise telemetry.NotReady("the database does not answer, or its schema is not ours") from fault
+        await app.state.durability.database()
 
     async def bus() -> None:
-        try:
-            await app.state.bus.check()
-        except BusUnavailable as fault:
-            raise telemetry.NotReady("the bus does not answer") from fault
+        await app.state.durability.bus()
 
     async def tasks() -> None:
         # A process that stands by has the lead's task only, and is ready all the same.

@@ -2,12 +2,14 @@
 
 import hmac
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import insert, or_, select, update
 from sqlalchemy.engine import Row
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shared.auth.keytext import KeyText
@@ -101,7 +103,10 @@ async def find_principal(conn: AsyncConnection, text: str, now: datetime) -> Pri
         raise KeyRefused("the key has expired; ask for a new one")
     long_ago = or_(api_keys.c.last_used_at.is_(None), api_keys.c.last_used_at < now - USE_NOTED_EVERY)
     if row.last_used_at is None or row.last_used_at < now - USE_NOTED_EVERY:
-        await conn.execute(update(api_keys).where(api_keys.c.id == key.id, long_ago).values(last_used_at=now))
+        # A database that cannot write now, full or read-only, can tell a good key from a bad one all the same.
+        with suppress(DBAPIError):
+            async with conn.begin_nested():
+                await conn.execute(update(api_keys).where(api_keys.c.id == key.id, long_ago).values(last_used_at=now))
     return Principal(row.id, row.tenant, row.role, frozenset(row.scopes), row.name, row.expires_at)
 
 

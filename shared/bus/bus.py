@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self, cast
 
@@ -40,6 +40,8 @@ class Bus:
         self.connections = 0
         """How often the connection was made; readers that hold deliveries compare it."""
         self._up = asyncio.Event()
+        self._trusted = asyncio.Event()
+        self._trusted.set()
         self._guarded = False
         self._doubt = asyncio.Event()
         self._broken: BusError | None = None
@@ -120,18 +122,27 @@ class Bus:
         return int((await self.api(f"STREAM.INFO.{stream}"))["state"]["last_seq"])
 
     async def check(self) -> None:
-        """Raises `BusUnavailable` when JetStream does not answer within a second: for readiness."""
+        """Raises `BusUnavailable` when JetStream does not answer within a second, and the breach that `guard` found: for readiness."""
+        if self.breach is not None:
+            raise self.breach
         if not self.client.is_connected:
             raise BusUnavailable("not connected to the bus")
         await self.api("INFO", timeout=1.0)
 
     async def connected(self, wait_s: float) -> None:
-        """Wait for the connection to be there. Raises `BusUnavailable` after `wait_s`."""
+        """Wait for the connection to be there and, under `guard`, looked at. Raises `BusUnavailable` or the breach after `wait_s`."""
         try:
             async with asyncio.timeout(wait_s):
                 await self._up.wait()
+                await self._trusted.wait()
         except TimeoutError:
+            self._permitted()
             raise BusUnavailable("not connected to the bus; the client keeps trying") from None
+
+    @property
+    def is_ready(self) -> bool:
+        """Connected, and not in doubt."""
+        return self.client.is_connected and self._trusted.is_set()
 
     async def ensure_streams(self) -> None:
         """Create the streams that are missing; raises `BusRefused` naming the first difference of one that exists."""
@@ -163,8 +174,13 @@ class Bus:
                 raise BusRefused(f"stream {stream.name} does not exist; start ingest or `milepost up` once to create it")
             compare(stream.configuration(facts.replicas, 1), found["config"])
 
-    async def guard(self, every_s: float = GUARD_EVERY_S) -> None:
-        """Until cancelled: holds the server to its contract while running.
+    @property
+    def breach(self) -> BusRefused | None:
+        """Why the server breaks its contract, as `guard` found it last."""
+        return self._broken if isinstance(self._broken, BusRefused) else None
+
+    async def guard(self, every_s: float = GUARD_EVERY_S, looked: Callable[[], None] = lambda: None) -> None:
+        """Until cancelled: holds the server to its contract while running; `looked` is called after each look.
 
         While it is broken, and from a renewed connection until the server was looked at again, `publish` stores nothing and raises: a
         server may come back with other settings than it went with.
@@ -175,20 +191,26 @@ class Bus:
             try:
                 await self.verify()
             except BusUnavailable as fault:
-                # Says nothing of the contract; publishing fails by itself where the bus does not answer.
-                if self._broken is not None:
-                    self._broken = fault
+                # Says nothing of the contract, and mends no breach; publishing fails by itself where the bus does not answer.
+                if self._broken is not None and self.breach is None:
+                    self._distrust(fault)
             except BusError as fault:
-                if not isinstance(self._broken, BusRefused):
+                if self.breach is None:
                     _log.error("nothing is confirmed any more: the bus breaks its durability contract", reason=str(fault))
-                self._broken = fault
+                self._distrust(fault)
             else:
-                if isinstance(self._broken, BusRefused):
+                if self.breach is not None:
                     _log.info("the bus keeps its durability contract again")
                 self._broken = None
+                self._trusted.set()
+            looked()
             with suppress(TimeoutError):
                 async with asyncio.timeout(every_s if self._broken is None else min(every_s, 0.5)):
                     await self._doubt.wait()
+
+    def _distrust(self, fault: BusError) -> None:
+        self._broken = fault
+        self._trusted.clear()
 
     def _permitted(self) -> None:
         if self._broken is not None:
@@ -227,7 +249,7 @@ class Bus:
         self._up.set()
         if self.connections > 1:
             if self._guarded and self._broken is None:
-                self._broken = BusUnavailable("the connection was renewed, and the server has not been checked yet")
+                self._distrust(BusUnavailable("the connection was renewed, and the server has not been checked yet"))
                 self._doubt.set()
             _log.info("connected to the bus again", count=self.connections)
 

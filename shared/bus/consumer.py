@@ -106,7 +106,7 @@ class PullConsumer:
         Takes at most `wait_s` and a second. Raises `BusUnavailable` while there is no connection or no server behind it.
         """
         deadline = monotonic() + wait_s
-        if not self._bus.client.is_connected:
+        if not self._bus.is_ready:
             await self._bus.connected(wait_s)
         if self._connection != self._bus.connections:
             await self._renew("the connection was renewed")

@@ -13,12 +13,12 @@ from uuid import UUID, uuid5
 import orjson
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
-from sqlalchemy.exc import SQLAlchemyError
 
 from services.decision.api.answers import Said, answered, publish
 from services.decision.store import answer_links as used, past, reads
 from services.decision.store.connection import Connection, borrowed
 from services.decision.store.reads import CourseRead
+from shared import db
 from shared.answer_links import AnswerLink, LinkRefused
 from shared.events import canonical
 from shared.problems import Problem
@@ -61,7 +61,7 @@ async def confirm(request: Request, token: str) -> HTMLResponse:
                 raise _used()
     except _Shown as shown:
         return shown.page
-    except (SQLAlchemyError, OSError, TimeoutError):
+    except db.FAULTS:
         return _unavailable().page
     return _page(200, "Answer this recommendation", _form(orjson.loads(course.decision)))
 
@@ -92,7 +92,7 @@ async def act(
     except Problem as problem:
         text = "; ".join(f"{fault['path']}: expected {fault['expected']}" for fault in problem.faults) or problem.detail
         return _page(problem.status, problem.title, f"<p>{escape(text)}</p><p>Nothing was answered; go back and try again.</p>")
-    except (SQLAlchemyError, OSError, TimeoutError):
+    except db.FAULTS:
         return _unavailable().page
     return _page(200, "Thank you", f"<p>The recommendation is {escape(answer)}. You can close this page.</p>")
 

@@ -14,7 +14,8 @@ from services.decision.api.common import JSON, Clinician, CourseId, reading
 from services.decision.api.courses import course_of
 from services.decision.arrivals import moment, stamp
 from services.decision.store.reads import CourseRead
-from shared.bus import Bus, BusFull, BusUnavailable, event_subject
+from shared.bus import Bus, BusError, event_subject
+from shared.durability import ContractBroken
 from shared.events import EventFault, canonical, parse
 from shared.placing import partition, pseudonym
 from shared.problems import Fault, Problem, problem_responses
@@ -105,7 +106,8 @@ async def publish(request: Request, tenant: str, athlete: str, body: bytes) -> N
     bus: Bus = request.app.state.bus
     key: bytes = request.app.state.settings.pseudonym_key_bytes
     try:
+        request.app.state.durability.permit()
         await bus.publish(event_subject(partition(tenant, athlete), pseudonym(key, tenant, athlete)), body, timeout=PUBLISH_LIMIT_S)
-    except (BusUnavailable, BusFull) as fault:
-        detail = "it was not confirmed because the bus does not answer; repeat it after the time in Retry-After"
+    except (BusError, ContractBroken) as fault:
+        detail = "it was not confirmed because the bus does not answer or could lose it; repeat it after the time in Retry-After"
         raise Problem(503, "Not available", detail, "not-available", headers={"Retry-After": "2"}) from fault

@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from fastapi import Depends, Path, Query, Request, Response
-from sqlalchemy.exc import SQLAlchemyError
 
 from services.decision.cursors import Cursors
 from services.decision.packs import PacksRefused, Published
 from services.decision.store.connection import Connection, borrowed
+from shared import db
 from shared.auth import Principal, requires
 from shared.events.forms import INSTANT_FORM, instant
 from shared.problems import Problem
@@ -45,7 +45,7 @@ async def reading(request: Request) -> AsyncIterator[Connection]:
     try:
         async with borrowed(request.app.state.engine) as connection:
             yield connection
-    except (SQLAlchemyError, OSError, TimeoutError) as fault:
+    except db.FAULTS as fault:
         detail = "history cannot be read now because the database does not answer; repeat the request after the time in Retry-After"
         raise Problem(503, "Not available", detail, "not-available", headers={"Retry-After": "2"}) from fault
 

@@ -1,0 +1,145 @@
+"""The durability contract while a service runs: both servers are looked at again and again, and while either breaks it nothing is written.
+
+A breach of the database makes every connection of the service read-only; a breach of the bus refuses every publish. Work that goes on by
+itself is ended and begun anew once the contract is kept: a checkpoint must never run ahead of a bus that may forget what it confirmed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shared import db
+from shared.bus import Bus, BusError, BusRefused
+from shared.telemetry import NotReady
+
+EVERY_S: Final = 5.0
+"""How often the servers are looked at; a new connection is looked at before it is used, whenever it comes."""
+AGAIN_S: Final = 0.5
+
+_log = structlog.get_logger("milepost.durability")
+
+
+class ContractBroken(Exception):
+    """Nothing may be confirmed or written now; one sentence says why."""
+
+
+class Durability:
+    """Both servers of one service, held to the contract inside `async with durability.held()`."""
+
+    def __init__(self, engine: AsyncEngine, bus: Bus, every_s: float | None = None) -> None:
+        self._engine = engine
+        self._bus = bus
+        self._every_s = EVERY_S if every_s is None else every_s
+        self._database: db.DatabaseRefused | None = None
+        self._kept = asyncio.Event()
+        self._kept.set()
+        self._broken = asyncio.Event()
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Looks again and again inside; the engine's connections follow what was found."""
+        event.listen(self._engine.sync_engine, "connect", self._connected)
+        event.listen(self._engine.sync_engine, "checkout", self._checked_out)
+        watching = [asyncio.create_task(self._watch_database()), asyncio.create_task(self._bus.guard(self._every_s, self._looked))]
+        try:
+            yield
+        finally:
+            for task in watching:
+                task.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
+            event.remove(self._engine.sync_engine, "connect", self._connected)
+            event.remove(self._engine.sync_engine, "checkout", self._checked_out)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether either server breaks the contract, as it was found last."""
+        return self._broken.is_set()
+
+    def permit(self) -> None:
+        """Raises `ContractBroken` while either server breaks the contract."""
+        if (fault := self._database or self._bus.breach) is not None:
+            raise ContractBroken(str(fault))
+
+    async def while_kept(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Does `work`; ends it where the contract breaks, and begins it anew once it is kept again."""
+        while True:
+            await self._kept.wait()
+            working = asyncio.ensure_future(work())
+            broken = asyncio.create_task(self._broken.wait())
+            try:
+                await asyncio.wait({working, broken}, return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    await working
+                    return
+            finally:
+                broken.cancel()
+                working.cancel()
+                await asyncio.gather(working, broken, return_exceptions=True)
+
+    async def database(self) -> None:
+        """For readiness: raises `NotReady` when the database does not answer or breaks the contract."""
+        try:
+            await self._look()
+        except db.DatabaseUnreachable as fault:
+            raise NotReady("the database does not answer") from fault
+        if self._database is not None:
+            raise NotReady(str(self._database))
+
+    async def bus(self) -> None:
+        """For readiness: raises `NotReady` when the bus does not answer or breaks the contract."""
+        try:
+            await self._bus.check()
+        except BusRefused as fault:
+            raise NotReady(str(fault)) from fault
+        except BusError as fault:
+            raise NotReady("the bus does not answer") from fault
+
+    async def _watch_database(self) -> None:
+        while True:
+            # Unreachable says nothing of the contract; writing fails by itself where the database does not answer.
+            with suppress(db.DatabaseUnreachable):
+                await self._look()
+            await asyncio.sleep(self._every_s if self._database is None else min(self._every_s, AGAIN_S))
+
+    async def _look(self) -> None:
+        try:
+            await db.verify(self._engine)
+        except db.DatabaseUnreachable:
+            raise
+        except db.DatabaseRefused as fault:
+            self._found(fault)
+        else:
+            self._found(None)
+
+    def _found(self, fault: db.DatabaseRefused | None) -> None:
+        if fault is not None and self._database is None:
+            _log.error("nothing is written any more: the database breaks its durability contract", reason=str(fault))
+        elif fault is None and self._database is not None:
+            _log.info("the database keeps its durability contract again")
+        self._database = fault
+        self._looked()
+
+    def _looked(self) -> None:
+        if self._database is None and self._bus.breach is None:
+            self._broken.clear()
+            self._kept.set()
+        else:
+            self._kept.clear()
+            self._broken.set()
+
+    def _connected(self, connection: Any, _: Any) -> None:
+        """A new connection may lead to a server that came back with other settings: it is asked before anything goes over it."""
+        fault = connection.run_async(db.broken_setting)
+        if fault is not None:
+            self._found(fault)
+
+    def _checked_out(self, connection: Any, record: Any, _: Any) -> None:
+        wanted = self._database is not None
+        if record.info.get("read_only", False) is not wanted:
+            connection.run_async(lambda driver: driver.execute(f"SET default_transaction_read_only = {'on' if wanted else 'off'}"))
+            record.info["read_only"] = wanted

@@ -1,0 +1,258 @@
+"""Law nothing-lost while a server's settings change under running services: nothing is confirmed or written until they are mended."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.decision.app import create_app as decision_app
+from services.decision.engines.reference import ReferenceEngine
+from services.decision.rules.library import PackLibrary
+from services.decision.store.connection import borrowed
+from services.decision.worker import Worker
+from services.embedded import EmbeddedServers
+from services.ingest.app import create_app as ingest_app
+from services.notify.app import create_app as notify_app
+from shared import auth, db
+from shared.bus import EVENTS, Bus
+from shared.durability import Durability
+from shared.settings import Settings
+from tests.integration.decision.feeding import Agreeing, pain, send, settled, started, until
+
+NUMBER = count(1)
+Change = Callable[["Site"], Awaitable[Callable[[], Awaitable[None]]]]
+
+
+@dataclass
+class Site:
+    """Every service at work in this process, and the servers below, whose settings a test may change."""
+
+    servers: EmbeddedServers
+    settings: Settings
+    owner: AsyncEngine
+    engine: AsyncEngine
+    bus: Bus
+    clients: dict[str, httpx.AsyncClient]
+    monitor: "Monitor"
+    worker: Durability
+
+    async def refusals(self) -> list[str]:
+        """What each service that is not ready says of its servers."""
+        answers = [await client.get("/readyz") for client in self.clients.values()]
+        checks = [answer.json()["checks"] for answer in answers if answer.status_code == 503]
+        return [checked[name] for checked in checks for name in ("bus", "database") if checked[name] != "ok"]
+
+    async def ready(self) -> bool:
+        return all([(await client.get("/readyz")).status_code == 200 for client in self.clients.values()])
+
+    async def post(self) -> httpx.Response:
+        return await self.clients["ingest"].post("/v1/events", json=pain("a", "guarded", next(NUMBER)))
+
+    async def written(self) -> list[int]:
+        """How much history, the bus and the endpoints hold."""
+        tables = ("events", "decisions", "checkpoints", "endpoints", "outbox")
+        async with borrowed(self.engine) as connection:
+            rows = [int(await connection.fetchval(f"SELECT count(*) FROM {table}")) for table in tables]
+        return [*rows, await self.bus.last_seq("DECISIONS")]
+
+    async def quiet(self) -> list[int]:
+        """As `written`, once what was under way when the breach was noticed has ended."""
+        found = await self.written()
+        while (await asyncio.sleep(0.1, found)) != (found := await self.written()):
+            pass
+        return found
+
+
+class Monitor:
+    """The server's monitor with one answer twisted."""
+
+    def __init__(self, upstream: str) -> None:
+        self._upstream = upstream
+        self.sync_always = True
+
+    async def jsz(self, request: web.Request) -> web.Response:
+        async with httpx.AsyncClient() as client:
+            found = (await client.get(f"{self._upstream}/jsz")).json()
+        found["config"]["sync_always"] = self.sync_always
+        return web.json_response(found)
+
+
+@pytest.fixture(scope="module")
+async def site(servers: EmbeddedServers, settings: Settings, owner: AsyncEngine, engine: AsyncEngine, bus: Bus) -> AsyncIterator[Site]:
+    monitor = Monitor(settings.nats_monitor_url)
+    app = web.Application()
+    app.router.add_get("/jsz", monitor.jsz)
+    async with AsyncExitStack() as stack:
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr("shared.durability.EVERY_S", 0.1)
+        watched = TestServer(app, host="127.0.0.1")
+        await watched.start_server()
+        stack.push_async_callback(watched.close)
+        own = settings.model_copy(update={"nats_monitor_url": f"http://127.0.0.1:{watched.port}", "lease_s": 1.0, "checkpoint_s": 0.2})
+        async with engine.begin() as conn:
+            key = (await auth.create_key(conn, "guarded", "integrator", "test"))[1]
+        clients = {}
+        for name, create in (("ingest", ingest_app), ("decision", decision_app), ("notify", notify_app)):
+            running = create(own)
+            await stack.enter_async_context(running.router.lifespan_context(running))
+            client = httpx.AsyncClient(
+                transport=httpx.ASGITransport(running), base_url=f"http://{name}", headers={"Authorization": f"Bearer {key}"}
+            )
+            clients[name] = await stack.enter_async_context(client)
+        worker = await stack.enter_async_context(working(own))
+        site = Site(servers, own, owner, engine, bus, clients, monitor, worker)
+        await until(site.ready)
+        await send(bus, own, "guarded", first := [started("a", "guarded")])
+        await settled(engine, "guarded", first)
+        yield site
+
+
+@asynccontextmanager
+async def working(settings: Settings) -> AsyncIterator[Durability]:
+    """A worker of all partitions, as its process runs it."""
+    engine, bus = db.engine(settings, pool_size=5), await Bus.connect(settings)
+    durability = Durability(engine, bus)
+    async with durability.held():
+        worker = Worker(settings, engine, bus, PackLibrary(ReferenceEngine()), Agreeing())
+        task = asyncio.create_task(durability.while_kept(worker.run))
+        yield durability
+        task.cancel()
+        await asyncio.wait([task])
+    await bus.close()
+    await engine.dispose()
+
+
+def setting(name: str, value: str) -> Change:
+    async def change(site: Site) -> Callable[[], Awaitable[None]]:
+        async def altered(words: str) -> None:
+            admin = await site.servers.postgres._connect("milepost")
+            await admin.execute(f"ALTER SYSTEM {words}")
+            await admin.execute("SELECT pg_reload_conf()")
+            await admin.close()
+
+        await altered(f"SET {name} = {value}")
+        return lambda: altered(f"RESET {name}")
+
+    return change
+
+
+async def revision(site: Site) -> Callable[[], Awaitable[None]]:
+    async def put(number: str) -> None:
+        async with site.owner.begin() as conn:
+            await conn.execute(text("UPDATE alembic_version SET version_num = :number"), {"number": number})
+
+    await put("elsewhere")
+    return lambda: put(db.newest_revision())
+
+
+async def stream(site: Site) -> Callable[[], Awaitable[None]]:
+    declared = (await site.bus.api(f"STREAM.INFO.{EVENTS}"))["config"]
+
+    async def put(configuration: dict[str, Any]) -> None:
+        await site.bus.api(f"STREAM.UPDATE.{EVENTS}", configuration)
+
+    await put(declared | {"max_age": 3_600_000_000_000})
+    return lambda: put(declared)
+
+
+async def syncing(site: Site) -> Callable[[], Awaitable[None]]:
+    async def put(always: bool) -> None:
+        site.monitor.sync_always = always
+
+    await put(False)
+    return lambda: put(True)
+
+
+def oldest(name: str, newer: Any) -> Change:
+    """The server's version cannot change under a running service without its restart; what is asked of it can."""
+
+    async def change(site: Site) -> Callable[[], Awaitable[None]]:
+        patched = pytest.MonkeyPatch()
+        patched.setattr(name, newer)
+
+        async def undo() -> None:
+            patched.undo()
+
+        return undo
+
+    return change
+
+
+CHANGES = {
+    "fsync": (setting("fsync", "off"), "fsync off"),
+    "full_page_writes": (setting("full_page_writes", "off"), "full_page_writes off"),
+    "synchronous_commit": (setting("synchronous_commit", "local"), "synchronous_commit = local"),
+    "database version": (oldest("shared.db.OLDEST_SERVER", 990_000), "is too old"),
+    "schema revision": (revision, "revision elsewhere"),
+    "stream": (stream, "stream EVENTS: max_age"),
+    "sync_always": (syncing, "sync_interval: always"),
+    "bus version": (oldest("shared.bus.bus.OLDEST_SERVER", (99, 0, 0)), "is too old"),
+}
+
+
+@pytest.mark.law("nothing-lost")
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_setting_changed_under_running_services_stops_every_confirmation_until_it_is_mended(site: Site, name: str):
+    change, words = CHANGES[name]
+    mend = await change(site)
+    try:
+
+        async def all_refuse() -> bool:
+            return site.worker.is_broken and len(found := await site.refusals()) == 3 and all(words in reason for reason in found)
+
+        await until(all_refuse)
+        refused = await site.post()
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "30")
+        assert "could lose what they confirm" in refused.json()["detail"]
+        before = await site.quiet()
+        # As if it had been confirmed before the breach: it waits on the bus.
+        waiting = [pain("a", "guarded", next(NUMBER))]
+        await send(site.bus, site.settings, "guarded", waiting)
+        endpoint = await site.clients["notify"].post("/v1/endpoints", json={"url": "https://hooks.example.org/in"})
+        assert endpoint.status_code == (503 if words_of_database(name) else 201)
+        await asyncio.sleep(0.5)  # Longer than a worker would need: what must not happen has no condition to wait for.
+        after = await site.written()
+        assert after == before if words_of_database(name) else after[:3] == before[:3]
+    finally:
+        await mend()
+    await until(site.ready)
+    taken = await site.post()
+    assert taken.status_code == 202, taken.text
+    await settled(site.engine, "guarded", waiting)
+    assert json.loads(taken.content)["accepted"] == 1
+
+
+def words_of_database(name: str) -> bool:
+    return CHANGES[name][0] not in (stream, syncing) and name != "bus version"
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_server_that_comes_back_with_other_settings_is_not_written_to_before_it_is_looked_at(
+    settings: Settings, servers: EmbeddedServers, owner: AsyncEngine
+):
+    engine, bus = db.engine(settings, pool_size=1), await Bus.connect(settings)
+    durability = Durability(engine, bus, every_s=3600)
+    async with durability.held():
+        async with engine.begin() as conn:
+            await conn.execute(text("DELETE FROM timers"))
+        admin = await servers.postgres._connect("milepost")
+        await admin.execute("ALTER ROLE milepost_service SET synchronous_commit = off")
+        try:
+            await engine.dispose()
+            with pytest.raises(db.FAULTS, match="read-only transaction"):
+                async with engine.begin() as conn:
+                    await conn.execute(text("DELETE FROM timers"))
+        finally:
+            await admin.execute("ALTER ROLE milepost_service RESET synchronous_commit")
+            await admin.close()
+    await engine.dispose()
+    await bus.close()
