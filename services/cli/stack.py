@@ -20,6 +20,7 @@ import psutil
 
 from services.cli.migrate import bring_up_to_date
 from services.cli.readiness import HttpProbe, LeaseProbe, Probe
+from services.cli.watching import Pauses, watch_servers, watch_services
 from services.decision.lease import partitions_of
 from services.embedded import EmbeddedServers, ServerFault
 from services.embedded.files import own_port, publish_runtime, sole_use, withdraw_runtime
@@ -29,9 +30,6 @@ from shared.settings import Settings, load, require
 
 READY_WITHIN_S = 60
 STOP_WITHIN_S = 20
-STEADY_AFTER_S = 30
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 10.0
 
 WITH_PORT = ("ingest", "decision", "notify")
 # By stages, so that nothing new comes in while the rest finishes what it has.
@@ -50,7 +48,7 @@ class _Service:
         self._words = words
         self._is_ready = is_ready
         self._started = 0.0
-        self._pause = FIRST_PAUSE_S
+        self._pauses = Pauses()
 
     def launch(self, environment: Mapping[str, str]) -> None:
         self.process.start(leash("run", [sys.executable, *self._words], None), environment)
@@ -58,11 +56,7 @@ class _Service:
         self.due = None
 
     def next_pause(self) -> float:
-        """How long to wait before starting it again: doubles up to 10 s while it keeps ending, and forgets after 30 s of life."""
-        if time.monotonic() - self._started > STEADY_AFTER_S:
-            self._pause = FIRST_PAUSE_S
-        pause, self._pause = self._pause, min(LONGEST_PAUSE_S, 2 * self._pause)
-        return pause
+        return self._pauses.next(time.monotonic() - self._started)
 
     async def ready(self) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
@@ -184,8 +178,11 @@ class Stack:
         await self.ready()
         publish_runtime(data_dir, self.settings.environment())
         if self._watching:
-            watcher = asyncio.create_task(self._watch())
-            self._held.callback(watcher.cancel)
+            watching = [asyncio.create_task(watch_services(self._services, self.env, self._tell))]
+            if self.servers is not None:
+                watching.append(asyncio.create_task(watch_servers(self.servers, self._tell)))
+            for task in watching:
+                self._held.push_async_callback(_ended, task)
 
     async def _provide(self) -> None:
         session = await self._held.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3)))
@@ -211,35 +208,15 @@ class Stack:
         finally:
             await self._held.aclose()
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(FIRST_PAUSE_S)
-            for service in self._services.values():
-                if service.wanted and not service.process.alive():
-                    self._revive(service)
-            if self.servers is not None:
-                for name, server in (("PostgreSQL", self.servers.postgres), ("NATS", self.servers.nats)):
-                    if not server.alive():
-                        self._tell(f"{name} ended; starting it again")
-                        try:
-                            await server.start()
-                        except ServerFault as fault:
-                            self._tell(str(fault))
-                            await asyncio.sleep(LONGEST_PAUSE_S / 2)
-
-    def _revive(self, service: _Service) -> None:
-        now = time.monotonic()
-        if service.due is None:
-            pause = service.next_pause()
-            service.due = now + pause
-            self._tell(f"{service.name} ended; starting it again in {pause:g} s (its log is {service.process.log})")
-        elif now >= service.due:
-            service.launch(self.env)
-
     def _server(self, name: str) -> Any:
         if self.servers is None or name not in ("nats", "postgres"):
             raise ServerFault(f"{name}: not a part of this stack")
         return getattr(self.servers, name)
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _port(settings: Settings, data_dir: Path, name: str) -> int:

