@@ -26,10 +26,44 @@ POINTS: Final = {
     15: "after a checkpoint was kept",
     16: "before published rows leave the outbox",
     17: "after published rows left the outbox",
+    18: "before the notices of a batch are kept",
+    19: "before COMMIT, with every notice of the batch written",
+    20: "after COMMIT of the notices of a batch",
+    21: "before what waited for its window is told",
+    22: "before COMMIT, with what waited written",
+    23: "after COMMIT of what waited",
+    24: "before what nobody took up is said again",
+    25: "before COMMIT, with what is said again written",
+    26: "after COMMIT of what is said again",
+    27: "before a webhook leaves",
+    28: "after its receiver answered",
+    29: "before ended attempts are recorded",
+    30: "before COMMIT, with attempts and where their deliveries stand written",
+    31: "after COMMIT of ended attempts",
+    32: "before circuit breakers are noted",
+    33: "before COMMIT, with circuit breakers written",
+    34: "after COMMIT of circuit breakers",
+    35: "before the lead is asked for",
+    36: "after the lead was taken",
+    37: "before the lead is given up",
+    38: "after the lead was given up",
+    39: "before deliveries are put off",
+    40: "after deliveries were put off",
+    41: "before the reconciler's place is kept",
+    42: "after the reconciler's place was kept",
+    43: "before the progress of a replay is kept",
+    44: "after the progress of a replay was kept",
 }
 EXIT: Final = 86
 
 _passed: dict[int, int] = {}
+
+
+def arm(end: int = 0, stop: int = 0) -> None:
+    """End, or stop, this process where it next passes the point; 0: nowhere."""
+    global _end, _stop, _none
+    _end, _stop, _none = (end, 1), (stop, 1), not (end or stop)
+    _passed.clear()
 
 
 def _armed(variable: str) -> tuple[int, int]:
@@ -37,17 +71,17 @@ def _armed(variable: str) -> tuple[int, int]:
     return int(number), int(times or 1)
 
 
-_END: Final = _armed("CRASH_AT")
-_STOP: Final = _armed("STOP_AT")
-_NONE: Final = not (_END[0] or _STOP[0])
+_end = _armed("CRASH_AT")
+_stop = _armed("STOP_AT")
+_none = not (_end[0] or _stop[0])
 
 
 def point(number: int) -> None:
     """The process passes point `number`."""
-    if _NONE:
+    if _none:
         return
     _passed[number] = times = _passed.get(number, 0) + 1
-    if (number, times) == _END:
+    if (number, times) == _end:
         os._exit(EXIT)
-    if (number, times) == _STOP:
+    if (number, times) == _stop:
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -134,7 +134,12 @@ class Durability:
 
     def _connected(self, connection: Any, _: Any) -> None:
         """A new connection may lead to a server that came back with other settings: it is asked before anything goes over it."""
-        fault = connection.run_async(db.broken_setting)
+        try:
+            fault = connection.run_async(db.broken_setting)
+        except BaseException:
+            # The pool does not know it yet and would leave it open.
+            connection.driver_connection.terminate()
+            raise
         if fault is not None:
             self._found(fault)
 

@@ -46,7 +46,7 @@ class Coalescer:
     async def release_due(self) -> int:
         """Tells up to 500 courses whose window has ended; returns how many."""
         now = self._clock()
-        async with transaction(self._database) as connection:
+        async with transaction(self._database, points=21) as connection:
             due = await telling.courses_due(connection, now, RELEASED_TOGETHER)
             released = {key: release(course, now) for key, course in due.items()}
             tellings = [made for (tenant, _), (_, notices) in released.items() for made in tellings_of(tenant, notices)]

@@ -60,7 +60,7 @@ class Consumer:
     async def tell(self, batch: Sequence[Message]) -> None:
         """Takes messages in order; those taken before change nothing."""
         now = self._clock()
-        async with transaction(self._database) as connection:
+        async with transaction(self._database, points=18) as connection:
             decided = {(message.tenant, message.body["course"]) for message in batch if message.kind == DECISION}
             courses = await telling.courses(connection, decided) if decided else {}
             terms = await telling.terms(connection, {(message.tenant, message.athlete) for message in batch})

@@ -35,6 +35,7 @@ from services.notify.store import sending, telling
 from services.notify.store.connection import Connection, reading, transaction
 from services.notify.store.sending import Attempt, Breaker, Due, Settled
 from services.notify.vault import Vault, VaultFault
+from shared.crash import point
 from shared.settings import Settings
 
 MOST_UNDER_WAY: Final = 1024
@@ -186,7 +187,9 @@ class Deliverer:
             link = self._links.made(due, record)
             body = rendered(record, due.payload, due.role, verdict.form, link)
             signing = keys.opened(self._vault, due.tenant, due.endpoint, due.secret, due.retired_secret, due.retired_until, self._clock())
+            point(27)
             answer = await attempt(client, self._rules, due.url, due.notice, signing, body, self._clock)
+            point(28)
         except (VaultFault, SecretFault) as fault:
             _log.error("a webhook secret cannot be read", tenant=due.tenant, endpoint_id=due.endpoint, reason=str(fault))
             answer = Answer("refused", self._clock(), 0, {}, error="not sent: the endpoint's secret cannot be read; rotate it")
@@ -204,20 +207,20 @@ class Deliverer:
             batch = [await self._done.get()]
             while len(batch) < RECORDED_TOGETHER and not self._done.empty():
                 batch.append(self._done.get_nowait())
-            told = await self._kept(partial(self._write, batch))
+            told = await self._kept(29, partial(self._write, batch))
             for done in batch:
                 self._settled(done)
                 self._done.task_done()
             if self._changed or self._overdue:
-                told |= await self._kept(self._note)
+                told |= await self._kept(32, self._note)
             self.hint(told)
 
-    async def _kept(self, write: Callable[[Connection], Awaitable[set[str]]]) -> set[str]:
+    async def _kept(self, points: int, write: Callable[[Connection], Awaitable[set[str]]]) -> set[str]:
         """One transaction, repeated until the store takes it: what it writes is known here only. Returns endpoints with something new."""
         wait_s = 0.1
         while True:
             try:
-                async with transaction(self._database) as connection:
+                async with transaction(self._database, points) as connection:
                     return await write(connection)
             except _STORE_FAULTS as fault:
                 _log.warning("outcomes cannot be recorded yet", error=type(fault).__name__, retry_in_s=wait_s)

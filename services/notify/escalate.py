@@ -42,7 +42,7 @@ class Escalator:
     async def say_due(self) -> int:
         """Says up to 100 again; returns how many."""
         now = self._clock()
-        async with transaction(self._database) as connection:
+        async with transaction(self._database, points=24) as connection:
             await telling.in_line(connection)
             due = await escalations.due(connection, now, SAID_TOGETHER)
             if not due:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.notify import measures
 from services.notify.store.connection import Connection
 from services.notify.store.endpoints import WAKE
+from shared.crash import point
 
 ASK_EVERY_S: Final = 1.0
 HEARTBEAT_S: Final = 5.0
@@ -34,7 +35,9 @@ async def lead(database: AsyncEngine, work: Callable[[], Awaitable[None]], woken
         try:
             while True:
                 # A waiting `pg_advisory_lock` would be ended by the statement limit; so it is asked for.
+                point(35)
                 if await driver.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                    point(36)
                     break
                 await asyncio.sleep(ASK_EVERY_S)
             _log.info("this process tells and delivers")
@@ -44,7 +47,9 @@ async def lead(database: AsyncEngine, work: Callable[[], Awaitable[None]], woken
         finally:
             measures.LEADING.set(0)
             # Never back into the pool: a lock or a listener must not outlive this block.
+            point(37)
             await session.invalidate()
+            point(38)
 
 
 async def _while_held(driver: Connection, work: Callable[[], Awaitable[None]]) -> None:

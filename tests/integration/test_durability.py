@@ -243,11 +243,12 @@ async def test_a_server_that_comes_back_with_other_settings_is_not_written_to_be
     durability = Durability(engine, bus, every_s=3600)
     async with durability.held():
         async with engine.begin() as conn:
+            pid = (await conn.execute(text("SELECT pg_backend_pid()"))).scalar_one()
             await conn.execute(text("DELETE FROM timers"))
         admin = await servers.postgres._connect("milepost")
         await admin.execute("ALTER ROLE milepost_service SET synchronous_commit = off")
         try:
-            await engine.dispose()
+            await admin.execute("SELECT pg_terminate_backend($1)", pid)
             with pytest.raises(db.FAULTS, match="read-only transaction"):
                 async with engine.begin() as conn:
                     await conn.execute(text("DELETE FROM timers"))

@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
+from shared.crash import point
 
 Content: TypeAlias = tuple[str, str, str, bytes]
 """(tenant, source, id, digest)."""
@@ -61,6 +62,7 @@ async def place(connection: Connection) -> int:
 
 async def keep(connection: Connection, stream_seq: int, windows: Sequence[Compared]) -> None:
     """The comparison up to here. A window that was compared in parts has a row for each."""
+    point(41)
     async with connection.transaction():
         await connection.execute(
             "INSERT INTO reconciled (one, stream_seq) VALUES (1, $1) ON CONFLICT (one) DO UPDATE SET stream_seq = excluded.stream_seq",
@@ -68,6 +70,7 @@ async def keep(connection: Connection, stream_seq: int, windows: Sequence[Compar
         )
         if windows:
             await connection.execute(_KEEP, *(list(column) for column in zip(*windows, strict=True)))
+    point(42)
 
 
 async def compared(connection: Connection, limit: int) -> list[tuple[datetime, int, int, int, bool]]:

@@ -11,6 +11,7 @@ from services.decision.store.athletes import AthleteKey
 from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection, touched
 from services.decision.store.rows import OUTSIDE_THE_FOLD
+from shared.crash import point
 
 
 class Replay(NamedTuple):
@@ -135,6 +136,7 @@ async def progress(
     connection: Connection, id: str, before: Replay, after: AthleteKey, counts: tuple[int, int, int], found: Sequence[Kept], total: int
 ) -> bool:
     """Keeps one round: (athletes, erased, decisions) more, and what differed. False when somebody else went on from there meanwhile."""
+    point(43)
     async with connection.transaction():
         tag = await connection.execute(
             "UPDATE replays SET seen_at = clock_timestamp(), done = done + $2, erased = erased + $3, decisions = decisions + $4,"
@@ -155,6 +157,7 @@ async def progress(
                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
                 [(id, one.n, one.tenant, one.athlete, *_columns(one.difference)) for one in found],
             )
+    point(44)
     return True
 
 

@@ -7,6 +7,8 @@ from typing import TypeAlias, cast
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from shared.crash import point
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
@@ -31,7 +33,19 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[Connection]:
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[Connection]:
-    """One transaction: committed when the block ends, rolled back when it raises."""
-    async with reading(engine) as driver, driver.transaction():
-        yield driver
+async def transaction(engine: AsyncEngine, points: int | None = None) -> AsyncIterator[Connection]:
+    """One transaction: committed when the block ends, rolled back when it raises.
+
+    `points` is the first of the three points of `shared.crash` that it passes: before it, before its COMMIT, and after.
+    """
+
+    def passes(number: int) -> None:
+        if points is not None:
+            point(points + number)
+
+    passes(0)
+    async with reading(engine) as driver:
+        async with driver.transaction():
+            yield driver
+            passes(1)
+        passes(2)

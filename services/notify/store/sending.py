@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import orjson
 
 from services.notify.store.connection import Connection
+from shared.crash import point
 
 WINDOW: Final = 256
 """How many due deliveries of an endpoint are considered at once. A constant, so that the server walks the order instead of sorting it."""
@@ -165,7 +166,10 @@ async def park(connection: Connection, endpoints: Sequence[str], now: datetime) 
 
     Otherwise such deliveries would fill the window in front of those that can leave.
     """
-    return {row["endpoint"] for row in await connection.fetch(_PARK, now, list(endpoints))}
+    point(39)
+    parked = {row["endpoint"] for row in await connection.fetch(_PARK, now, list(endpoints))}
+    point(40)
+    return parked
 
 
 async def next_due(connection: Connection, endpoints: Sequence[str], after: datetime) -> dict[str, datetime]:

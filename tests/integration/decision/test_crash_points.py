@@ -1,31 +1,36 @@
 """Laws nothing-lost and once at every numbered point: whatever was about to be, or had just been, written, confirmed, owned or signed."""
 
 import asyncio
-import os
 import signal
-import sys
-from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
 
 import orjson
 import psutil
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.decision.audit import replay as replaying
 from services.decision.audit.replay import Asked, differences
 from services.decision.audit.whole import verify_database
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.packs import Published
+from services.decision.reconciler import Reconciler
 from services.decision.rules.library import PackLibrary
-from services.decision.store import outbox, replays
+from services.decision.store import leases, outbox, reconciliations, replays
 from services.decision.store.connection import borrowed
 from shared.bus import DECISIONS, Bus
 from shared.crash import EXIT, POINTS
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, pain, send, settled, started, until
+from tests.integration.forking import Forks, forks
 
 NUMBER = count(1)
+WORKER_POINTS = range(1, 18)
+RECONCILER_POINTS = (41, 42)
+REPLAY_POINTS = (43, 44)
 
 
 def some(course: str) -> list[dict[str, Any]]:
@@ -33,10 +38,14 @@ def some(course: str) -> list[dict[str, Any]]:
     return [pain("a", course, next(NUMBER)) for _ in range(3)]
 
 
-async def worker(settings: Settings, **armed: str) -> Process:
-    own = settings.model_copy(update={"lease_s": 1.0, "checkpoint_s": 0.1})
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MILEPOST_")} | own.environment() | armed
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.integration.decision.crashing", env=environment)
+def quick(settings: Settings) -> Settings:
+    return settings.model_copy(update={"lease_s": 1.0, "checkpoint_s": 0.1})
+
+
+@pytest.fixture(scope="module")
+async def parent() -> AsyncIterator[Forks]:
+    async with forks() as parent:
+        yield parent
 
 
 async def owned(engine: AsyncEngine) -> bool:
@@ -50,22 +59,18 @@ async def owned(engine: AsyncEngine) -> bool:
 @pytest.mark.law("same-bytes")
 @pytest.mark.law("tamper-evident")
 @pytest.mark.timeout(170)
-async def test_ended_at_any_point_nothing_is_lost_or_done_twice(settings: Settings, engine: AsyncEngine, bus: Bus, run: Run):
+async def test_ended_at_any_point_nothing_is_lost_or_done_twice(settings: Settings, engine: AsyncEngine, bus: Bus, run: Run, parent: Forks):
     sent = [started("a", "c")]
     await send(bus, settings, "clinic", sent)
-    for number in POINTS:
+    for number in WORKER_POINTS:
         new = some("c")
         await send(bus, settings, "clinic", new)
         sent += new
-        process = await worker(settings, CRASH_AT=str(number))
+        process = await parent.child("worker", quick(settings), end=number)
         if number in (12, 13):
             await settled(engine, "clinic", new)
             process.send_signal(signal.SIGTERM)
-        try:
-            assert await asyncio.wait_for(process.wait(), 40) == EXIT, f"point {number} was not passed: {POINTS[number]}"
-        finally:
-            if process.returncode is None:
-                process.kill()
+        assert await asyncio.wait_for(process.wait(), 40) == EXIT, f"point {number} was not passed: {POINTS[number]}"
     async with run(checkpoint_s=0.1):
         await settled(engine, "clinic", sent)
 
@@ -113,33 +118,76 @@ async def everything_was_told(engine: AsyncEngine, bus: Bus) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("number", [3, 4])
 async def test_a_worker_that_was_stopped_past_its_lease_writes_nothing_when_it_wakes(
-    settings: Settings, engine: AsyncEngine, bus: Bus, run: Run, number: int
+    settings: Settings, engine: AsyncEngine, bus: Bus, run: Run, parent: Forks, number: int
 ):
     course = f"stopped-{number}"
     sent = [started("b", course), pain("b", course, next(NUMBER)) | {"id": f"{course}-1"}]
-    process = await worker(settings, STOP_AT=str(number))
-    try:
-        await until(lambda: owned(engine))
-        await send(bus, settings, "clinic", sent)
-        await until(lambda: stopped(process.pid))
-        async with run():
-            # Takes over although the other one may hold the rows of an open transaction.
-            await settled(engine, "clinic", sent)
-            before = await everything(engine)
-            process.send_signal(signal.SIGCONT)
-            later = [pain("b", course, next(NUMBER)) | {"id": f"{course}-2"}]
-            await send(bus, settings, "clinic", later)
-            await settled(engine, "clinic", later)
-            process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.wait(), 30)
-            after = await everything(engine)
-        assert before.items() <= after.items()
-        new = [row for place, row in after.items() if place not in before and row["source"] == "urn:test"]
-        assert [row["id"] for row in new] == [f"{course}-2"]
-        assert (await verify_database(settings, (), 1)).faults == []
-    finally:
-        if process.returncode is None:
-            process.kill()
+    process = await parent.child("worker", quick(settings), stop=number)
+    await until(lambda: owned(engine))
+    await send(bus, settings, "clinic", sent)
+    await until(lambda: stopped(process.pid))
+    async with run():
+        # Takes over although the other one may hold the rows of an open transaction.
+        await settled(engine, "clinic", sent)
+        before = await everything(engine)
+        process.send_signal(signal.SIGCONT)
+        later = [pain("b", course, next(NUMBER)) | {"id": f"{course}-2"}]
+        await send(bus, settings, "clinic", later)
+        await settled(engine, "clinic", later)
+        process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.wait(), 30)
+        after = await everything(engine)
+    assert before.items() <= after.items()
+    new = [row for place, row in after.items() if place not in before and row["source"] == "urn:test"]
+    assert [row["id"] for row in new] == [f"{course}-2"]
+    assert (await verify_database(settings, (), 1)).faults == []
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_reconciler_ended_at_any_point_compares_everything_and_fetches_again_what_is_missing(
+    settings: Settings, engine: AsyncEngine, bus: Bus, run: Run, parent: Forks, owner: AsyncEngine
+):
+    sent = [started("c", "compared"), *(pain("c", "compared", next(NUMBER)) for _ in range(3))]
+    async with run():
+        last = await send(bus, settings, "clinic", sent)
+        await settled(engine, "clinic", sent)
+        await until(lambda: passed(engine, last))
+    for number in RECONCILER_POINTS:
+        async with owner.begin() as conn:
+            await conn.execute(text("DELETE FROM events WHERE id = 'compared-start'"))
+            await conn.execute(text("DELETE FROM event_outcomes WHERE id = 'compared-start'"))
+            await conn.execute(text("DELETE FROM reconciled"))
+        process = await parent.child("reconciler", settings, end=number)
+        assert await asyncio.wait_for(process.wait(), 40) == EXIT, f"point {number} was not passed: {POINTS[number]}"
+        await Reconciler(engine, bus).reconcile()
+        assert await bus.last_seq("EVENTS") > last, "what history lacked was not put on the bus again"
+        last = await bus.last_seq("EVENTS")
+        async with borrowed(engine) as connection:
+            assert await reconciliations.place(connection) >= await leases.checkpoint(connection)
+
+
+async def passed(engine: AsyncEngine, stream_seq: int) -> bool:
+    async with borrowed(engine) as connection:
+        return await leases.checkpoint(connection) >= stream_seq
+
+
+@pytest.mark.law("same-bytes")
+async def test_a_replay_ended_at_any_point_goes_on_where_it_was_and_counts_nothing_twice(
+    settings: Settings, engine: AsyncEngine, bus: Bus, run: Run, parent: Forks
+):
+    sent = [one for athlete in ("r1", "r2") for one in (started(athlete, f"{athlete}-c"), pain(athlete, f"{athlete}-c", next(NUMBER)))]
+    async with run():
+        await send(bus, settings, "replayed", sent)
+        await settled(engine, "replayed", sent)
+    for number in REPLAY_POINTS:
+        async with borrowed(engine) as connection:
+            id = await replaying.start(connection, "replayed", "test", Asked())
+        process = await parent.child("replay", settings, end=number)
+        assert await asyncio.wait_for(process.wait(), 40) == EXIT, f"point {number} was not passed: {POINTS[number]}"
+        assert await asyncio.wait_for((await parent.child("replay", settings)).wait(), 40) == 0
+        async with borrowed(engine) as connection:
+            done = await replays.read(connection, id)
+        assert done is not None and (done.state, done.done, done.athletes, done.differences) == ("done", 2, 2, 0)
 
 
 async def everything(engine: AsyncEngine) -> dict[tuple[int, int], Any]:
