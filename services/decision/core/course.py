@@ -13,6 +13,8 @@ from services.decision.core.protocol import ENTRY, Protocol
 from services.decision.core.sessions import Data, Fact, Report, Session
 from shared.events import Event
 
+ASSESSORS = ("self", "coach", "clinician")
+"""Who assesses, by standing."""
 KEEP_DAYS = 60
 KEEP_REPORT_DAYS = 15
 
@@ -91,6 +93,8 @@ class Course:
     """What was heard last when time said that nothing was heard; `stuck_since` likewise, of the step."""
     stuck_since: Key | None = None
     gained: tuple[tuple[date, str], ...] = ()
+    raised: Key = (datetime.min.replace(tzinfo=UTC), "", "")
+    """The event by which the step was last raised, or set by a clinician."""
     setbacks: tuple[Setback, ...] = ()
     failures: dict[str, int] = field(default_factory=dict)
     block_start: date | None = None
@@ -101,6 +105,8 @@ class Course:
     """(test, side or '', field) to the latest results, several where they bear one time."""
     tested: dict[tuple[str, str, str | None], Fact] = field(default_factory=dict)
     """Milestone facts already found of these results; emptied when they, or the return to entry, change."""
+    failed: dict[str, Result] = field(default_factory=dict)
+    """Tests of the injured side that were failed and not passed since before anybody of the same standing."""
     clearances: dict[str, Clearance] = field(default_factory=dict)
     flags: tuple[OpenFlag, ...] = ()
     reviews: tuple[OpenFlag, ...] = ()
@@ -168,6 +174,7 @@ def begin(event: Event, protocol: Protocol) -> Course:
         baseline_pain=data.get("baseline", {}).get("pain_nrs"),
         last_key=key_of(event),
         step_since=key_of(event),
+        raised=key_of(event),
     )
 
 

@@ -39,6 +39,7 @@ def move_step(course: Course, session: Session, standing: Standing | None) -> No
         _to_entry(course)
     elif step != course.step:
         if rung > now:
+            course.raised = session.key
             course.gained = (*tuple(g for g in course.gained if (session.day - g[0]).days <= KEEP_DAYS), (session.day, step))
         course.step = step
         course.step_since = session.key
@@ -59,8 +60,7 @@ def _set_back(course: Course, session: Session, standing: Standing) -> None:
 
 def set_step(course: Course, event: Event, step: str) -> None:
     course.step = step
-    course.set_at = key_of(event)
-    course.step_since = key_of(event)
+    course.set_at = course.step_since = course.raised = key_of(event)
     course.failures = {}
     if step == ENTRY:
         course.entry_since = event.time

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import time, timedelta
 
-from services.decision.core.course import KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result, key_of
+from services.decision.core.course import ASSESSORS, KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result, key_of
 from services.decision.core.days import Key, zone
 from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY, OpenFlag, elsewhere, raised_flags, red_flags
 from services.decision.core.judging import Judging
@@ -193,6 +193,18 @@ def _milestone(course: Course, event: Event, standing: Standing | None, judging:
             results[place] = (*same_time, Result(key, data[name], data["assessor"]))
     course.results = results
     course.tested = {}
+    if "passed" in data and not elsewhere(data, course.side):
+        _note_failure(course, key, data["test"], data["passed"], data["assessor"])
+
+
+def _note_failure(course: Course, key: Key, test: str, passed: bool, assessor: str) -> None:
+    """A failure stands until somebody of at least the standing of those who saw it passes the test later."""
+    before = course.failed.get(test)
+    standing = max(assessor, before.assessor if before is not None else assessor, key=ASSESSORS.index)
+    if not passed:
+        course.failed = {**course.failed, test: Result(key, False, standing)}
+    elif before is not None and standing == assessor and key[0] > before.key[0]:
+        course.failed = {name: one for name, one in course.failed.items() if name != test}
 
 
 def _wellness(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:

@@ -49,6 +49,7 @@ _IF = {
     ("session.swelling_higher_next_morning", False): "swelling the next morning were no more than before the session",
     ("session.technique_ok", True): "technique were seen to be good",
     ("surgery.more_than_reconstruction", False): "no more was done than the reconstruction of the ligament",
+    ("test.failed", False): "the failed test were passed",
     ("skipped.for_pain", False): "no session had been skipped for pain",
     ("surface.first_outdoors", False): "the last run had not been the first outdoors",
     ("swelling.first_1_after_2", False): "swelling were assessed once more since it was 2+",

@@ -58,6 +58,8 @@ BECAUSE = {
     "elsewhere.worst": "something else hurts as well",
     "elsewhere.times": "something else hurts as well",
     "skipped.for_pain": "you skipped a session because of pain",
+    "test.failed": "a test did not go well enough",
+    "test.pain": "it hurt too much in a test",
     "illness.now": "you are ill",
     "illness.febrile_since_last_run": "you had a fever",
     "sleep.short_nights": "you slept too little",

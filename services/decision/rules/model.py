@@ -165,8 +165,9 @@ class ExpectText(Strict):
     """What stands at this point of a story. What is not said is not checked."""
 
     action: Literal["advance", "hold", "regress"] | None = None
-    from_step: Word | None = None
-    to_step: Word | None = None
+    from_step: Word | int | None = None
+    to_step: Word | int | None = None
+    """A step, or its number on the ladder, from 1."""
     axis: Axis | None = None
     running: Running | None = None
     urgency: Urgency | None = None
@@ -176,6 +177,8 @@ class ExpectText(Strict):
     """Day of the story on which the next session may be at the earliest."""
     because: list[Word] = []
     """Rules that decide: each must stand among the reasons with its own kind as outcome."""
+    silent: list[Word] = []
+    """Rules that must not stand among those that decide."""
     unmet: list[Word] = []
     """Rules that stand among the reasons as not met or unknown."""
     missing: list[Prose] = []
@@ -187,10 +190,13 @@ class StoryText(Strict):
 
     story: Prose
     cite: list[Word] = []
+    not_under: list[Word] = []
+    """Of a story of the floor: the packs that it is not told under."""
     course: dict[str, Any] = {}
-    """Data of `course.started` on day 0, over what `usual` says."""
+    """Data of `course.started` on day 0, over what `usual` says. `start_step` may be the number of the step on the ladder, from 1."""
     events: list[dict[str, Any]]
-    """In order: `day`, `at` (local time), `event` (type without `milepost.`) and its data; or `expect`."""
+    """In order: `day`, `at` (local time), `event` (type without `milepost.`) and its data; or `day` (or `days`) and `often`, with what
+    differs under the name of its part, and `without`; or `expect`."""
     expect: ExpectText
 
 
@@ -198,6 +204,10 @@ class StoriesText(Strict):
     """`usual` holds data that every event of a type has in these stories unless it says otherwise, `course` for the start."""
 
     usual: dict[str, dict[str, Any]] = {}
+    often: dict[Word, dict[Word, dict[str, Any]]] = {}
+    """Several events that are told in one line: name of the line to its parts, each an event with `at` and, where it is another day,
+    `on` (days after). `session: own` in a part is the id that the line gives it.
+    """
     told: list[StoryText]
 
 
@@ -210,6 +220,8 @@ class FloorText(Strict):
     title: Prose
     sources: dict[Word, SourceText]
     rules: list[RuleText]
+    told: list[StoryText] = []
+    """Stories that are told under every pack that says what a `run` is in its own `often`: its run, its ladder."""
 
 
 class PackText(Strict):

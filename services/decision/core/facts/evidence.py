@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from services.decision.core.course import Course, Result
+from services.decision.core.course import ASSESSORS, Course, Result
 from services.decision.core.days import Key
 from services.decision.core.facts.registry import View, fact
 from services.decision.core.facts.words import capital, gate_word, test_word
@@ -10,7 +10,6 @@ from services.decision.core.sessions import Data, Fact, Session
 from services.decision.core.trivalent import Unknown
 from shared.events.catalogue import GATES, MEASURES, TESTS
 
-_ASSESSORS = ("self", "coach", "clinician")
 _FIELDS = {
     "lsi_pct": ("number", "% lsi", "lower", "limb symmetry index"),
     "pain_nrs": ("number", "nrs", "higher", "pain"),
@@ -61,7 +60,7 @@ def _milestone(course: Course, test: str, field: str, assessor: str | None) -> F
     if not results:
         told = any(place[0] == test for place in course.results)
         return Fact(Unknown(f"was recorded without {_ASKED[field]}" if told else "was not done"))
-    if assessor is not None and any(_ASSESSORS.index(r.assessor) < _ASSESSORS.index(assessor) for r in results):
+    if assessor is not None and any(ASSESSORS.index(r.assessor) < ASSESSORS.index(assessor) for r in results):
         return Fact(Unknown(f"was not done by a {assessor}"), tuple(r.key for r in results))
     if course.entry_since is not None and any(r.key[0] <= course.entry_since for r in results):
         return Fact(Unknown("was done before the setback and counts no more"), tuple(r.key for r in results))

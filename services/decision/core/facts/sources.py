@@ -27,6 +27,7 @@ _DONE = Source("session_record", ATHLETE, "the record of the session: dose, exer
 _DAILY = Source("daily", ATHLETE, "a daily report of pain and swelling")
 _ELSEWHERE = Source("elsewhere", ATHLETE, "a report of pain elsewhere")
 _REVIEW = Source("clinician_review", CLINICIAN, "a clinician's review")
+_TESTS = Source("functional_tests", CLINICIAN, "the functional tests again")
 _FLAG = Source("red_flag_review", CLINICIAN, "a clinician's review of the red flag")
 _LIMITS = Source("limits", CLINICIAN, "a change of the clinician's limits")
 _SCHEDULE = Source("time", TIME, "time")
@@ -44,6 +45,8 @@ _BY_NAME = {
     "session.pain_after_24_h": _NEXT_DAY,
     "session.swelling_after_24_h": _NEXT_DAY,
     "session.technique_ok": Source("technique", COACH, "a look at running technique by a clinician or coach"),
+    "test.failed": _TESTS,
+    "test.pain": _TESTS,
     "last.stopped_for_pain": _DONE,
     "last.gait_changed": _DONE,
     "last.above_step": _DONE,

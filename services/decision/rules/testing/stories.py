@@ -23,6 +23,7 @@ from shared.events import Event, EventFault, content_digest, parse
 DAY_0: Final = date(2026, 3, 2)
 ZONE: Final = "Europe/Berlin"
 COURSE: Final = "story"
+RUN: Final = "run"
 _AT = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 _KINDS: Final = {"hold": "hold", "regress": "regress", "refer": "refer", "advance": "advance"}
 
@@ -70,38 +71,56 @@ def tell(protocol: Protocol, engine: Engine, stories: StoriesText, story: StoryT
     for path, step in _steps(protocol, stories, story):
         if isinstance(step, ExpectText):
             if last is not None:
-                differs += [f"{path}: {one}" for one in differences(step, last)]
+                differs += [f"{path}: {one}" for one in differences(protocol, step, last)]
             continue
         receipt = athlete.receive(step, content_digest(step.wire()))
         if receipt.status != "accepted":
             raise FaultyStory(path, f"the event is {receipt.status}: {receipt.path or ''} {receipt.reason or ''}".rstrip())
         last = receipt.decisions[-1] if receipt.decisions else last
     assert last is not None, "the start of the course decides"
-    return Told(story.story, (*differs, *(f"expect: {one}" for one in differences(story.expect, last))), last)
+    return Told(story.story, (*differs, *(f"expect: {one}" for one in differences(protocol, story.expect, last))), last)
 
 
 def tell_all(pack: Pack, engine: Engine) -> tuple[list[Told], list[PackFault]]:
     """Every story of the pack, and a fault with its place for each that cannot be told or ends otherwise."""
     told, faults = [], []
-    stories = pack.source.text.stories
-    for n, story in enumerate(stories.told):
+    stories = stories_of(pack)
+    own = len(pack.source.text.stories.told)
+    floors = [(floor, n) for floor in pack.floors for n, story in enumerate(floor.text.told) if pack.protocol.id not in story.not_under]
+    for number, story in enumerate(stories.told):
+        floor, n = floors[number - own] if number >= own else (None, number)
+        where = f"stories.told[{n}]" if floor is None else f"told[{n}]"
+        fault = pack.source.fault if floor is None else floor.fault
         try:
             one = tell(pack.protocol, engine, stories, story)
-        except FaultyStory as fault:
-            faults.append(pack.source.fault(f"stories.told[{n}].{fault.path}", f"story “{story.story}”: {fault.sentence}"))
+        except FaultyStory as faulty:
+            faults.append(fault(f"{where}.{faulty.path}", f"story “{story.story}”: {faulty.sentence}"))
             continue
         told.append(one)
         for difference in one.differs:
             path, _, sentence = difference.partition(": ")
-            faults.append(pack.source.fault(f"stories.told[{n}].{path}", f"story “{story.story}”: {sentence}"))
+            faults.append(fault(f"{where}.{path}", f"story “{story.story}”, under {pack.protocol.id}: {sentence}"))
     return told, faults
 
 
-def differences(expect: ExpectText, decision: Decision) -> list[str]:
+def stories_of(pack: Pack) -> StoriesText:
+    """The pack's stories, and those of the floor where the pack says what a run is."""
+    own = pack.source.text.stories
+    if RUN not in own.often:
+        return own
+    floor = [story for floor in pack.floors for story in floor.text.told if pack.protocol.id not in story.not_under]
+    return StoriesText(usual=own.usual, often=own.often, told=[*own.told, *floor])
+
+
+def differences(protocol: Protocol, expect: ExpectText, decision: Decision) -> list[str]:
     """What the decision has otherwise, in words."""
     body = decision.body
     found: list[str] = []
-    for name in ("action", "from_step", "to_step", "axis", "running", "urgency", "modifier", "rest_days"):
+    for name in ("from_step", "to_step"):
+        wanted = _step(protocol, getattr(expect, name))
+        if wanted is not None and body[name] != wanted:
+            found.append(f"{name} is {body[name]}, expected {wanted}; it says: {body['summary']}")
+    for name in ("action", "axis", "running", "urgency", "modifier", "rest_days"):
         wanted = getattr(expect, name)
         if wanted is not None and body[name] != wanted:
             found.append(f"{name} is {body[name]}, expected {wanted}; it says: {body['summary']}")
@@ -115,6 +134,7 @@ def differences(expect: ExpectText, decision: Decision) -> list[str]:
         for rule in expect.because
         if outcomes.get(rule) not in _KINDS
     ]
+    found += [f"{rule} was not to decide; it does" for rule in expect.silent if outcomes.get(rule) in _KINDS]
     found += [
         f"{rule} was to be not met or unknown; it is {outcomes.get(rule, 'not among the reasons')}"
         for rule in expect.unmet
@@ -134,10 +154,11 @@ def _steps(protocol: Protocol, stories: StoriesText, story: StoryText) -> Iterat
         **usual.get("course", {}),
         **story.course,
     }
+    if "start_step" in start:
+        start["start_step"] = _step(protocol, start["start_step"])
     yield "course", _event("course", "milepost.course.started", _moment(0, "08:00", "course"), start, "story-0")
-    for n, said in enumerate(story.events):
-        path = f"events[{n}]"
-        told = dict(said)
+    for n, told in _spelled_out(stories, story):
+        path = f"events[{int(n.partition('.')[0]) - 1}]"
         if "expect" in told:
             yield path, _expectation(path, told["expect"])
             continue
@@ -145,7 +166,43 @@ def _steps(protocol: Protocol, stories: StoriesText, story: StoryText) -> Iterat
         if not isinstance(kind, str) or not isinstance(day, int) or not isinstance(at, str):
             raise FaultyStory(path, "an event of a story has `day` (a whole number), `at` (as 18:00) and `event` (as session.completed)")
         data = {**usual.get(kind, {}), **told}
-        yield path, _event(path, f"milepost.{kind}", _moment(day, at, path), data, f"story-{n + 1}")
+        if "step" in data:
+            data["step"] = _step(protocol, data["step"])
+        yield path, _event(path, f"milepost.{kind}", _moment(day, at, path), data, f"story-{n}")
+
+
+def _spelled_out(stories: StoriesText, story: StoryText) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(number of the line, number of its part) and the event; a line of several events in order of their time of day."""
+    for n, said in enumerate(story.events, 1):
+        name = said.get("often")
+        if name is None:
+            yield f"{n}", dict(said)
+            continue
+        path = f"events[{n - 1}]"
+        if name not in stories.often:
+            raise FaultyStory(path, f"{name} is not a line of `often`; it knows {', '.join(stories.often) or 'none'}")
+        parts = stories.often[name]
+        without = said.get("without", [])
+        days = said.get("days", [said.get("day")])
+        others = {key: value for key, value in said.items() if key not in ("often", "day", "days", "without")}
+        unknown = [key for key in (*others, *without) if key not in parts]
+        if unknown or not all(isinstance(day, int) for day in days):
+            raise FaultyStory(
+                path, f"{name} has a `day` or `days` and the parts {', '.join(parts)}; {', '.join(unknown) or 'no day'} is none"
+            )
+        for place, day in enumerate(days):
+            for m, (part, event) in enumerate(parts.items()):
+                if part not in without:
+                    spelled = {**event, **others.get(part, {})}
+                    spelled["day"] = day + spelled.pop("on", 0)
+                    if spelled.get("session") == "own":
+                        spelled["session"] = f"{name}-{day}"
+                    yield f"{n}.{place}.{m}", spelled
+
+
+def _step(protocol: Protocol, named: Any) -> Any:
+    """A step by its number on the ladder."""
+    return protocol.ladder[named - 1].id if isinstance(named, int) and 0 < named <= len(protocol.ladder) else named
 
 
 def _expectation(path: str, said: object) -> ExpectText:

@@ -14,7 +14,7 @@ from services.decision.rules.testing.coverage import Coverage, coverage
 from services.decision.rules.testing.killing import Fate, Hunt, Score
 from services.decision.rules.testing.mutants import mutants
 from services.decision.rules.testing.sameness import same
-from services.decision.rules.testing.stories import tell_all
+from services.decision.rules.testing.stories import stories_of, tell_all
 
 LEAST_SHARE: Final = 0.95
 """A pack whose tests notice fewer of its mutants is not published."""
@@ -47,13 +47,13 @@ def part(file: Path, number: int, of: int) -> list[Fate]:
 def _hunt(file: Path) -> tuple[Pack, Hunt]:
     pack = load_pack(file)
     cases = read_cases(pack.protocol, place_of(file))
-    return pack, Hunt(pack.protocol, cases, pack.source.text.stories, partial(same, pack.protocol))
+    return pack, Hunt(pack.protocol, cases, stories_of(pack), partial(same, pack.protocol))
 
 
 def stories_part(file: Path, number: int, of: int) -> list[Fate]:
     """The same without the recorded cases: what the stories alone notice. What changes nothing counts as unnoticed here."""
     pack = load_pack(file)
-    hunt = Hunt(pack.protocol, Cases("", {}, ()), pack.source.text.stories, lambda mutant: False)
+    hunt = Hunt(pack.protocol, Cases("", {}, ()), stories_of(pack), lambda mutant: False)
     return list(hunt.fates(mutant for n, mutant in enumerate(mutants(pack.protocol)) if n % of == number))
 
 
