@@ -6,19 +6,20 @@ from alembic import context
 from sqlalchemy import Connection, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from migrations.grants import grant
-from shared.db import SERVICE_ROLE
+from migrations.grants import grant, grant_eraser
+from shared.db import ERASER_ROLE, SERVICE_ROLE
 from shared.settings import load, require
 from shared.tables import metadata
 
 
-def run(connection: Connection, service_role: str) -> None:
+def run(connection: Connection, service_role: str, eraser_role: str) -> None:
     context.configure(connection=connection, target_metadata=metadata, compare_type=True, compare_server_default=True)
     with context.begin_transaction():
         context.run_migrations()
     # Only a schema that has been brought to the newest revision has every table that rights are given on.
     if context.get_context().get_current_revision() == context.get_head_revision():
         grant(connection, service_role)
+        grant_eraser(connection, eraser_role)
 
 
 async def run_by_command() -> None:
@@ -26,13 +27,14 @@ async def run_by_command() -> None:
     require(settings, "owner_database_url")
     engine = create_async_engine(settings.owner_database_url, hide_parameters=True)
     service_role = (make_url(settings.database_url).username if settings.database_url else None) or SERVICE_ROLE
+    eraser_role = (make_url(settings.eraser_database_url).username if settings.eraser_database_url else None) or ERASER_ROLE
     async with engine.begin() as connection:
-        await connection.run_sync(run, service_role)
+        await connection.run_sync(run, service_role, eraser_role)
     await engine.dispose()
 
 
 handed = context.config.attributes
 if "connection" in handed:
-    run(handed["connection"], handed["service_role"])
+    run(handed["connection"], handed["service_role"], handed["eraser_role"])
 else:
     asyncio.run(run_by_command())

@@ -26,3 +26,29 @@ def grant(connection: Connection, role: str) -> bool:
     connection.execute(text(f"GRANT SELECT ON alembic_version TO {service}"))
     connection.execute(text(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {service}"))
     return True
+
+
+ERASABLE = ("events", "event_outcomes", "event_conflicts", "decisions", "seals", "partition_heads", "replays")
+"""Where the eraser replaces what is told of an athlete."""
+REMOVABLE = (
+    *("courses", "timers", "outbox", "notices", "course_notices", "deliveries", "attempts", "escalations", "acknowledgements"),
+    *("answer_links", "event_terms", "backtest_differences", "shadow_decisions", "replay_differences"),
+)
+"""Where it removes the rows."""
+
+
+def grant_eraser(connection: Connection, role: str) -> bool:
+    """Give the eraser's role what erasing an athlete takes, and nothing else. False when there is no such role."""
+    if not connection.execute(text("SELECT :role <> current_user FROM pg_roles WHERE rolname = :role"), {"role": role}).scalar():
+        return False
+    eraser = connection.dialect.identifier_preparer.quote(role)
+    connection.execute(text(f"GRANT USAGE ON SCHEMA public, keys TO {eraser}"))
+    for table in metadata.sorted_tables:
+        rights = ", ".join(("SELECT", *(["UPDATE"] if table.name in ERASABLE else ()), *(["DELETE"] if table.name in REMOVABLE else ())))
+        connection.execute(text(f"REVOKE ALL ON {table.name} FROM {eraser}"))
+        connection.execute(text(f"GRANT {rights} ON {table.name} TO {eraser}"))
+    for table in key_metadata.sorted_tables:
+        connection.execute(text(f"REVOKE ALL ON keys.{table.name} FROM {eraser}"))
+        connection.execute(text(f"GRANT SELECT, INSERT, UPDATE ON keys.{table.name} TO {eraser}"))
+    connection.execute(text(f"GRANT SELECT ON alembic_version TO {eraser}"))
+    return True

@@ -53,6 +53,11 @@ POINTS: Final = {
     42: "after the reconciler's place was kept",
     43: "before the progress of a replay is kept",
     44: "after the progress of a replay was kept",
+    45: "before the bus is cleared of an athlete to be erased",
+    46: "after the bus was cleared of an athlete to be erased",
+    47: "before COMMIT of an erasure, with every row replaced or removed",
+    48: "after COMMIT of an erasure",
+    49: "after an erasure was noted as carried out",
 }
 EXIT: Final = 86
 

@@ -18,6 +18,7 @@ from shared.settings import Settings
 from shared.tables import APPEND_ONLY
 
 SERVICE_ROLE: Final = "milepost_service"
+ERASER_ROLE: Final = "milepost_eraser"
 POOL_SIZE: Final = 10
 OLDEST_SERVER: Final = 150_000
 _SETTINGS: Final = ("server_version_num", "fsync", "full_page_writes", "synchronous_commit")
@@ -35,6 +36,11 @@ _CHANGEABLE: Final = text(
 
 FAULTS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a statement raises when the database cannot do it now, through SQLAlchemy or below it."""
+# An erasure stands in history before it is carried out; data without it was restored from before.
+_OLDER: Final = text(
+    "SELECT count(*) FROM keys.erasures AS e WHERE e.erased_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM events AS v"
+    " WHERE v.tenant = e.tenant AND v.source = 'urn:milepost:erasures' AND v.id = 'erasure-' || e.pseudonym)"
+)
 
 
 class DatabaseRefused(Exception):
@@ -88,21 +94,27 @@ async def migrate(settings: Settings) -> None:
     Safe to call from several processes at once and on a schema that is up to date.
     """
     owner = _engine(settings.owner_database_url or settings.database_url, 1)
-    service_role = (make_url(settings.database_url).username if settings.database_url else None) or SERVICE_ROLE
+    service_role = _role(settings.database_url) or SERVICE_ROLE
+    eraser_role = _role(settings.eraser_database_url) or ERASER_ROLE
     try:
         async with owner.begin() as conn:
             await conn.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-            await conn.run_sync(_upgrade, service_role)
+            await conn.run_sync(_upgrade, service_role, eraser_role)
     except (SQLAlchemyError, OSError, TimeoutError) as fault:
         raise DatabaseRefused(f"the schema cannot be brought up to date: {_why(fault)}") from fault
     finally:
         await owner.dispose()
 
 
-def _upgrade(conn: Connection, service_role: str) -> None:
+def _role(url: str) -> str | None:
+    return make_url(url).username if url else None
+
+
+def _upgrade(conn: Connection, service_role: str, eraser_role: str) -> None:
     config = _config()
     config.attributes["connection"] = conn
     config.attributes["service_role"] = service_role
+    config.attributes["eraser_role"] = eraser_role
     command.upgrade(config, "head")
 
 
@@ -153,6 +165,12 @@ async def _verify(conn: AsyncConnection) -> None:
     if revision != newest_revision():
         raise DatabaseRefused(
             f"the schema is at revision {revision or 'none'}, expected {newest_revision()}: run the migrations as the owner role"
+        )
+    older = (await conn.execute(_OLDER)).scalar_one()
+    if older:
+        raise DatabaseRefused(
+            f"the data is older than {older} of the erasures that are kept with the keys, as after restoring a backup: "
+            "run `milepost erasures reapply`, then start again"
         )
     table = (await conn.execute(_CHANGEABLE, {"tables": list(APPEND_ONLY)})).scalar_one_or_none()
     if table is not None:

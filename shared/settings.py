@@ -34,7 +34,13 @@ class Settings(BaseSettings):
     # Servers
     database_url: str = Field("", repr=False, description="PostgreSQL as the service role, `postgresql+asyncpg://…`. Empty: embedded.")
     owner_database_url: str = Field("", repr=False, description="PostgreSQL as the role that owns the schema; used by migrations only.")
+    eraser_database_url: str = Field(
+        "", repr=False, description="PostgreSQL as the role that erases athletes; for the eraser alone. Empty: embedded."
+    )
     nats_url: str = Field("", repr=False, description="NATS with JetStream, `nats://…`, several with commas. Empty: embedded.")
+    eraser_nats_url: str = Field(
+        "", repr=False, description="NATS with the credential that may delete messages; for the eraser alone. Empty: embedded."
+    )
     nats_monitor_url: str = Field(
         "", description="The HTTP monitor of each NATS server, with commas; asked whether it syncs what it confirms."
     )
@@ -120,14 +126,14 @@ class Settings(BaseSettings):
             raise ValueError("expected waits of 0 or more seconds, as in 0,5,300")
         return value
 
-    @field_validator("database_url", "owner_database_url")
+    @field_validator("database_url", "owner_database_url", "eraser_database_url")
     @classmethod
     def _postgres(cls, value: str) -> str:
         if value and not value.startswith("postgresql+asyncpg://"):
             raise ValueError("expected postgresql+asyncpg://ROLE:PASSWORD@HOST:PORT/DATABASE")
         return value
 
-    @field_validator("nats_url")
+    @field_validator("nats_url", "eraser_nats_url")
     @classmethod
     def _nats(cls, value: str) -> str:
         if value and not all(part.strip().startswith(("nats://", "tls://")) for part in value.split(",")):

@@ -25,6 +25,7 @@ COMMANDS = {
     "checkpoints": ("services.cli.checkpoints", "Writes the signed checkpoints, for a witness to keep."),
     "replay": ("services.cli.replay", "Decides stored history again and compares."),
     "export": ("services.cli.export", "Writes everything that history holds of one athlete."),
+    "erasures": ("services.cli.erasures", "Who was erased; scrubs old bytes; erases again after a restore."),
     "protocol": ("services.cli.protocol", "Shows the rule packs."),
 }
 

@@ -30,6 +30,13 @@ class HttpProbe:
             return "no answer"
 
 
+class Alive:
+    """For a process that nobody waits for: what it is asked for waits for it."""
+
+    async def __call__(self, pid: int) -> str:
+        return ""
+
+
 class LeaseProbe:
     """A worker has no port; it serves once it holds the lease of every partition of its lane."""
 

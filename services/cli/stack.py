@@ -19,7 +19,7 @@ import aiohttp
 import psutil
 
 from services.cli.migrate import bring_up_to_date
-from services.cli.readiness import HttpProbe, LeaseProbe, Probe
+from services.cli.readiness import Alive, HttpProbe, LeaseProbe, Probe
 from services.cli.watching import Pauses, watch_servers, watch_services
 from services.decision.lease import partitions_of
 from services.embedded import EmbeddedServers, ServerFault
@@ -33,7 +33,7 @@ STOP_WITHIN_S = 20
 
 WITH_PORT = ("ingest", "decision", "notify")
 # By stages, so that nothing new comes in while the rest finishes what it has.
-_STOPPING = ("services.ingest", "services.decision.worker", "services.decision", "services.notify")
+_STOPPING = ("services.ingest", "services.decision.eraser", "services.decision.worker", "services.decision", "services.notify")
 
 
 class _Service:
@@ -51,6 +51,9 @@ class _Service:
         self._pauses = Pauses()
 
     def launch(self, environment: Mapping[str, str]) -> None:
+        if self.module != "services.decision.eraser":
+            # What may delete is for the eraser alone.
+            environment = {name: value for name, value in environment.items() if not name.startswith("MILEPOST_ERASER_")}
         self.process.start(leash("run", [sys.executable, *self._words], None), environment)
         self._started = time.monotonic()
         self.due = None
@@ -77,7 +80,7 @@ class Stack:
     a bus in the settings, both are embedded in the data directory. Raises `ServerFault`, `SettingsFault` or `DatabaseRefused`, one
     sentence each. With `watch`, what dies is started again; `tell` hears what happens, one line each.
 
-    The parts are named `ingest`, `decision`, `worker` (with several lanes also `worker-1`, …), `notify`, `nats` and `postgres`.
+    The parts are named `ingest`, `decision`, `worker` (with several lanes also `worker-1`, …), `eraser`, `notify`, `nats` and `postgres`.
     """
 
     def __init__(
@@ -192,6 +195,8 @@ class Stack:
         for lane in range(self.settings.lanes):
             words = ["-m", "services.decision.worker", "--lane", str(lane)]
             probes.append((f"worker-{lane}" if lane else "worker", words, LeaseProbe(database, partitions_of(lane, self.settings.lanes))))
+        if self.settings.eraser_database_url and self.settings.eraser_nats_url:
+            probes.append(("eraser", ["-m", "services.decision.eraser"], Alive()))
         for name in WITH_PORT:
             probes.append((name, ["-m", f"services.{name}"], HttpProbe(session, _url(self.settings, name))))
         self._services = {name: _Service(name, words, self.logs / f"{name}.log", probe) for name, words, probe in probes}

@@ -13,6 +13,7 @@ from services.decision.api import (
     answers,
     audit,
     courses,
+    erasure,
     events,
     explained,
     export,
@@ -92,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.cursors = Cursors(settings.pseudonym_key_bytes)
     problems.install(app)
     telemetry.install(app, "decision")
-    rooms = (audit, courses, explained, recommendations, answers, answer_pages, overrides, events, protocols)
+    rooms = (audit, courses, explained, recommendations, answers, answer_pages, overrides, events, protocols, erasure)
     for room in (*rooms, pack_life, pack_runs, migration, replays, export):
         app.include_router(room.router)
     app.include_router(telemetry.health_router(_checks(app)))

@@ -12,6 +12,7 @@ import orjson
 from services.decision.core.athlete import Receipt
 from services.decision.core.decision import Decision
 from services.decision.store.athletes import AthleteKey, EventKey
+from services.decision.store.remains import ERASED, SOURCE
 from services.decision.store.rows import TimerRow
 from shared.events import Event, EventFault, canonical, content_digest, parse
 from shared.events.forms import instant
@@ -27,7 +28,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Outside:
     """What becomes of an event that the athlete's fold is not to see."""
 
-    status: Literal["refused", "duplicate", "conflict"]
+    status: Literal["accepted", "refused", "duplicate", "conflict"]
     path: str
     reason: str
 
@@ -85,6 +86,8 @@ def read(partition: int, stream_seq: int, body: bytes) -> Arrival:
         return _unreadable(partition, stream_seq, body, {}, "", "the message is not JSON")
     if not isinstance(found, dict):
         return _unreadable(partition, stream_seq, body, {}, "", "the message is not a JSON object")
+    if found.get("type") == ERASED and found.get("source") == SOURCE:
+        return _erasure(partition, stream_seq, body, found)
     try:
         # The one internal type that comes by the bus: a clinician's migration, which decision's own route sends.
         event = parse(found, internal=found.get("type") == MIGRATED)
@@ -94,6 +97,13 @@ def read(partition: int, stream_seq: int, body: bytes) -> Arrival:
     if event.tenant is None or event.recordedtime is None:
         return _unreadable(partition, stream_seq, body, found, "tenant", "the attributes that ingest adds are missing")
     return _arrival(event, partition, stream_seq, content_digest(found), body)
+
+
+def _erasure(partition: int, stream_seq: int, body: bytes, found: dict[str, Any]) -> Arrival:
+    """The event that asks to forget an athlete: no fold sees it, and of several the first counts, whatever else they say."""
+    arrival = _unreadable(partition, stream_seq, body, found, "", "")
+    arrival.outside, arrival.digest = Outside("accepted", "", ""), hashlib.sha256(arrival.id.encode()).digest()
+    return arrival
 
 
 def set_aside(partition: int, stream_seq: int, body: bytes) -> Arrival:

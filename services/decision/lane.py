@@ -17,11 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.decision import measures
 from services.decision.arrivals import Arrival, read, set_aside, time_reached
 from services.decision.desk import Desk
+from services.decision.forgetting import Forgetting
 from services.decision.keys import AthleteKeys
 from services.decision.lease import Lease
 from services.decision.ledger import entries
 from services.decision.reader import Message, Reader
 from services.decision.stopping import told_to_stop
+from services.decision.store import erasures
 from services.decision.store.commit import Clash, Fenced, commit
 from services.decision.store.committing import commit_to
 from services.decision.store.connection import Connection, borrowed
@@ -51,6 +53,7 @@ class Lane:
         fetch_size: int,
         committed: Callable[[], None],
         renew_packs: Callable[[Connection], Awaitable[None]],
+        forgetting: Forgetting,
     ) -> None:
         """`open_reader(partitions, start)` reads the bus from stream sequence `start`; `committed` is called after each COMMIT, and
         `renew_packs` between two batches, about once a second, with what was published since.
@@ -64,6 +67,7 @@ class Lane:
         self._fetch_size = fetch_size
         self._committed = committed
         self._renew_packs = renew_packs
+        self._forgetting = forgetting
         self._packs_renewed = 0.0
         self._moved = False
         self.serving = asyncio.Event()
@@ -95,6 +99,8 @@ class Lane:
 
     async def _serve(self) -> None:
         await self._lease.take()
+        async with borrowed(self._engine) as connection:
+            self._forgetting.know(await erasures.pseudonyms(connection))
         reader = await self._open_reader(self._lease.partitions, self._lease.read_to + 1)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -156,13 +162,16 @@ class Lane:
     async def _write(self, arrive: Callable[[], list[Arrival]], read_to: dict[int, int]) -> None:
         """Settles and commits in one transaction. `arrive` makes the arrivals anew for every try: settling marks them."""
         for attempt in range(CLASHES):
-            arrivals = arrive()
+            arrivals = self._forgetting.screened(arrive())
             try:
                 await self._settle_and_commit(arrivals, read_to, keys_may_be_taken=attempt > 0)
             except Clash:
                 self._desk.athletes.drop(a.athlete_key for a in arrivals)
                 self._keys.clear()
             else:
+                if self._forgetting.stored(arrivals):
+                    self._desk.athletes.clear()
+                    self._keys.clear()
                 self._moved = True
                 self._committed()
                 return

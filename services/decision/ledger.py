@@ -9,7 +9,9 @@ import orjson
 from services.decision import measures
 from services.decision.arrivals import Arrival, moment
 from services.decision.core.decision import Decision
+from services.decision.forgetting import erasure_row
 from services.decision.reminders import TIME_REACHED, told_of_time
+from services.decision.store.remains import ERASED
 from services.decision.store.rows import (
     OUTSIDE_THE_FOLD,
     ConflictRow,
@@ -81,6 +83,8 @@ def _enter(writes: Writes, numbers: dict[int, int], arrival: Arrival) -> None:
             arrival.body,
         )
     )
+    if status == "accepted" and arrival.type == ERASED:
+        writes.erasures.append(erasure_row(arrival))
     _note_terms(writes, arrival)
     writes.outcomes.append(OutcomeRow(arrival.tenant, arrival.source, arrival.id, seq, n, status, path, reason, arrival.partition))
     if status == "refused":

@@ -17,6 +17,7 @@ from services.decision.athletes import Athletes
 from services.decision.desk import Desk, SecondOpinion
 from services.decision.engines.durable import PackRefused, SecondEngineMissing
 from services.decision.engines.reference import ReferenceEngine
+from services.decision.forgetting import Forgetting
 from services.decision.keys import AthleteKeys
 from services.decision.lane import Lane
 from services.decision.lease import Lease, partitions_of
@@ -58,10 +59,12 @@ class Worker:
                 await second.hold(packs.by_hash)
 
         ring = Keyring(settings.secret_key_bytes)
-        keys = AthleteKeys(ring)
+        keys, forgetting = AthleteKeys(ring), Forgetting(ring, settings.pseudonym_key_bytes)
         self.notary = Notary(engine, ring, self.partitions, settings.checkpoint_s, seals=lane == 0)
         self.desk = Desk(Athletes(packs, settings.athletes_in_memory), second, renew_packs)
-        self.lane = Lane(engine, open_reader, self.desk, keys, self.lease, Ticker(), settings.fetch_size, self.relay.wake, renew_packs)
+        self.lane = Lane(
+            engine, open_reader, self.desk, keys, self.lease, Ticker(), settings.fetch_size, self.relay.wake, renew_packs, forgetting
+        )
 
     async def run(self) -> None:
         """Serves until cancelled."""

@@ -32,6 +32,7 @@ class Secrets:
     postgres_admin: str
     postgres_owner: str
     postgres_service: str
+    postgres_eraser: str
     nats_service: str
     nats_eraser: str
 
@@ -99,6 +100,10 @@ def own_secrets(data_dir: Path) -> Secrets:
         return made
     try:
         found = json.loads(path.read_text())
+        if "postgres_eraser" not in found and set(names) - {"postgres_eraser"} <= set(found):
+            # A directory from before there was an eraser.
+            found["postgres_eraser"] = secrets.token_hex(32)
+            keep(path, json.dumps(found, indent=1))
         return Secrets(**{name: str(found[name]) for name in names})
     except (ValueError, KeyError, TypeError):
         raise ServerFault(f"{path}: expected the secrets that milepost wrote there; put the file back from a copy of {data_dir}") from None

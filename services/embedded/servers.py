@@ -44,7 +44,9 @@ class EmbeddedServers:
         return {
             "database_url": self.postgres.url,
             "owner_database_url": self.postgres.owner_url,
+            "eraser_database_url": self.postgres.eraser_url,
             "nats_url": self.nats.url,
+            "eraser_nats_url": self.nats.eraser_url,
             "nats_monitor_url": self.nats.monitor_url,
             "data_dir": str(self.data_dir),
             "pseudonym_key": self._secrets.pseudonym_key,

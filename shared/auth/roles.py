@@ -14,6 +14,7 @@ SCOPES: Final = {
     "protocols:write": "draft, check, test, backtest and submit rule packs",
     "protocols:approve": "approve, decline, publish, roll back and retire rule packs",
     "audit:read": "replay history and compare",
+    "athletes:erase": "erase athletes for good",
     "athletes:export": "export everything held of an athlete",
     "endpoints:read": "read webhook endpoints and what was sent",
     "endpoints:write": "create, change and remove webhook endpoints",
@@ -50,7 +51,7 @@ ROLE_SCOPES: Final = {
     "author": frozenset({"protocols:read", "protocols:write"}),
     "auditor": frozenset({"events:read", "decisions:read", "recommendations:read", "protocols:read", "audit:read", "endpoints:read"}),
     # Runs the installation; reading athletes' records is not part of that.
-    "admin": frozenset({"keys:admin", "endpoints:read", "endpoints:write", "protocols:read", "protocols:approve"}),
+    "admin": frozenset({"keys:admin", "athletes:erase", "endpoints:read", "endpoints:write", "protocols:read", "protocols:approve"}),
 }
 """The scopes a key of the role has when none are named."""
 

@@ -25,6 +25,8 @@ class Keyring:
         self.signing_seed = derived(secret, b"milepost checkpoints")
         self.own = derived(secret, b"milepost rows of no athlete")
         """The key of rows that belong to no athlete."""
+        self.remains = derived(secret, b"milepost erased rows")
+        """The key of what an erasure leaves in a row."""
 
     def new(self) -> bytes:
         return os.urandom(KEY_BYTES)

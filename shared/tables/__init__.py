@@ -21,7 +21,17 @@ from shared.tables.notices import (
     notices,
 )
 from shared.tables.packs import backtest_differences, backtests, pack_events, shadow_decisions
-from shared.tables.proof import athlete_keys, checkpoints, reconciled, reconciliations, replay_differences, replays, seals, tree_blocks
+from shared.tables.proof import (
+    athlete_keys,
+    checkpoints,
+    erasures,
+    reconciled,
+    reconciliations,
+    replay_differences,
+    replays,
+    seals,
+    tree_blocks,
+)
 
 __all__ = [
     "APPEND_ONLY",
@@ -38,6 +48,7 @@ __all__ = [
     "decisions",
     "deliveries",
     "endpoints",
+    "erasures",
     "escalations",
     "event_conflicts",
     "event_outcomes",

@@ -53,6 +53,22 @@ athlete_keys = Table(
     PrimaryKeyConstraint("tenant", "athlete"),
 )
 
+# Whom history was asked to forget, by pseudonym alone. `event` is the event that asks for it, `bus_seq` up to where the bus was cleared of
+# them. It is kept with the keys: a backup of the data does not bring anybody back.
+erasures = Table(
+    "erasures",
+    key_metadata,
+    Column("tenant", Text, nullable=False),
+    Column("pseudonym", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("event", LargeBinary, nullable=False),
+    instant("requested_at"),
+    instant("erased_at", nullable=True),
+    instant("scrubbed_at", nullable=True),
+    Column("bus_seq", BigInteger, nullable=False, server_default="0"),
+    PrimaryKeyConstraint("tenant", "pseudonym"),
+)
+
 # Up to which stream sequence bus and history were compared, and what each window of reception held. A window that was compared in parts
 # has a row for each.
 reconciled = Table(

@@ -27,6 +27,7 @@ from services.decision.api.common import (
     reading,
 )
 from services.decision.api.courses import course_of
+from services.decision.api.erasure import refuse_erased
 from services.decision.api.explained import Explain, Trace, explained, in_words
 from services.decision.api.moments import Moment, course_then, would_have_been
 from services.decision.arrivals import moment as instant_of, stamp
@@ -104,7 +105,7 @@ async def recommendation(
     "/v1/athletes/{athlete}/recommendation",
     summary="The most conservative recommendation over all open courses",
     response_model=forms.AthleteAdvice,
-    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 422, 503)},
+    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 410, 422, 503)},
 )
 async def athletes_recommendation(request: Request, athlete: AthleteId, principal: RecommendationsReader, moment: Moment) -> Response:
     """404 when the athlete has no open course."""
@@ -118,6 +119,7 @@ async def athletes_recommendation(request: Request, athlete: AthleteId, principa
             courses = [course for course, _ in await moments.courses_of(connection, principal.tenant, athlete, moment)]
         standing = [course for course in courses if course.status != reads.ENDED]
         if not standing:
+            await refuse_erased(request, connection, principal.tenant, athlete)
             raise not_found("athlete with an open course")
         release = "" if _reads_decisions(principal) else await _coach_release(connection, principal.tenant, standing)
     hashes = sha256("\n".join(f"{course.course} {_hash(course)}" for course in standing).encode()).hexdigest()

@@ -3,6 +3,7 @@
 from struct import pack
 
 from services.decision.store.connection import Connection
+from services.decision.store.remains import GONE
 from shared.proof import Envelope, Keyring
 
 
@@ -14,13 +15,18 @@ class Keys:
     def __init__(self, ring: Keyring, wrapped: dict[bytes, tuple[str, str, bytes | None]]) -> None:
         self._ring = ring
         self._wrapped = wrapped
+        self.gone: dict[bytes, tuple[str, str]] = {}
+        """(tenant, pseudonym) of those who were erased, by the two columns as they stand in an erased row."""
         self._open: dict[bytes, bytes | None] = {}
         self._envelopes: dict[bytes, tuple[bytes, Envelope] | None] = {}
 
     @classmethod
     async def load(cls, connection: Connection, ring: Keyring) -> "Keys":
         rows = await connection.fetch("SELECT tenant, athlete, wrapped FROM keys.athlete_keys")
-        return cls(ring, {_name(row["tenant"], row["athlete"]): tuple(row) for row in rows})
+        found = cls(ring, {_name(row["tenant"], row["athlete"]): tuple(row) for row in rows})
+        for row in await connection.fetch("SELECT tenant, pseudonym FROM keys.erasures"):
+            found.gone[_name(row["tenant"], GONE + row["pseudonym"])] = (row["tenant"], row["pseudonym"])
+        return found
 
     def opening(self, athlete: bytes) -> tuple[bytes, Envelope] | None:
         """The key of an athlete with what opens their bodies; as `of`."""

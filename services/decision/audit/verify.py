@@ -19,21 +19,27 @@ from services.decision.notary import sealed_columns, sealed_commitment
 from services.decision.store.committing import (
     CONFLICT,
     CONFLICT_COLUMNS,
+    CONFLICT_KINDS,
     CONFLICTS,
     DECISION,
     DECISION_COLUMNS,
+    DECISION_KINDS,
     EVENT,
     EVENT_COLUMNS,
+    EVENT_KINDS,
     EVENTS,
     OUTCOME,
     OUTCOME_COLUMNS,
+    OUTCOME_KINDS,
     conflict_leaf,
 )
 from services.decision.store.connection import Connection
+from services.decision.store.remains import ERASED, GONE, Remains
 from services.decision.store.scan import Row, scan
 from services.decision.store.sealed import SEALED, Sealed
 from shared.placing import PARTITIONS
 from shared.proof import Envelope, Frontier, KeyFault, Keyring, Signer, commitment, event_salt, leaf_of, row_salt
+from shared.proof.commitments import columns
 from shared.proof.envelope import MARK, TEXT_MARK
 
 NAMED: Final = 100
@@ -53,6 +59,10 @@ class Found:
     unproven: int = 0
     """Events from before there were commitments."""
     checkpoints: int = 0
+    gone: set[tuple[str, str]] = field(default_factory=set)
+    """(tenant, athlete or pseudonym) of rows whose key is destroyed."""
+    asked: set[tuple[str, str]] = field(default_factory=set)
+    """(tenant, pseudonym) of erasures that history itself records."""
     faults: list[str] = field(default_factory=list)
     more: int = 0
 
@@ -66,6 +76,13 @@ class Found:
         for name in ("events", "rows", "erased", "unproven", "checkpoints", "more"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.faults += other.faults
+        self.gone |= other.gone
+        self.asked |= other.asked
+
+    def settle(self) -> None:
+        """Once every share is in: nobody's rows are gone unless an event of history asked for it."""
+        for tenant, name in sorted(self.gone - self.asked):
+            self.fault(f"keys.athlete_keys, tenant {tenant}, {name}: rows were erased, and no event of history asked for it")
 
 
 _EVENTS: Final = f"""SELECT {", ".join(EVENT_COLUMNS)}, commitment, leaf FROM events
@@ -78,6 +95,7 @@ _CONFLICTS: Final = f"""SELECT {", ".join(CONFLICT_COLUMNS)}, commitment FROM ev
 WHERE n IS NOT NULL ORDER BY partition, n"""
 
 _PARTITION, _SEQ, _ATHLETE, _COMMITMENT, _LEAF = 0, 1, 2, len(EVENT_COLUMNS), len(EVENT_COLUMNS) + 1
+_TYPE, _ERASED = EVENT_COLUMNS.index("type"), ERASED.encode()
 _BODY, _REASON, _MADE = EVENT_COLUMNS.index("body"), OUTCOME_COLUMNS.index("reason"), DECISION_COLUMNS.index("body")
 Place = tuple[int, int]
 Opening = tuple[bytes, Envelope]
@@ -109,11 +127,14 @@ class Share:
         self._keys: Keys
         self._points: Points
         self._stack = AsyncExitStack()
+        self._remains = Remains(ring.remains)
+        self._by_pseudonym: dict[str, tuple[str, str]] = {}
 
     async def verify(self) -> Found:
         async with self._stack:
             main = await self._connect()
             self._keys = await Keys.load(main, self._ring)
+            self._by_pseudonym = {whose[1]: whose for whose in self._keys.gone.values()}
             self._points = await Points.load(main, Signer(self._ring.signing_seed).verifier, self._mine, self._witness, self.found.fault)
             await self._histories(main)
             if self._share == 0:
@@ -124,6 +145,8 @@ class Share:
                 for table in SEALED:
                     await self._sealed(main, table)
             self.found.checkpoints = self._points.end(self.found.fault)
+        if self._of == 1:
+            self.found.settle()
         return self.found
 
     def _mine(self, tree: str, partition: int) -> bool:
@@ -192,11 +215,16 @@ class Share:
     def _event(self, row: Row, place: Place, told: list[Row], made: list[Row], unproven: bool) -> bytes:
         """The leaf as the rows' commitments make it; every row that is not what it is committed to is named."""
         self.found.rows += 1 + len(told) + len(made)
+        if row.value(_TYPE) == _ERASED:
+            self.found.asked.add((row.text(_ATHLETE), row.text(_ATHLETE + 1)))
         if unproven:
             self.found.unproven += 1
             if row.value(_COMMITMENT) is not None or row.value(_LEAF) is not None:
                 self.found.fault(f"{_event_name(place)}: it has a commitment although it is older than those")
             return leaf_of(EVENTS, *place)
+        gone = self._keys.gone.get(row.raw(_ATHLETE, _ATHLETE + 2))
+        if gone is not None:
+            return self._gone(row, place, told, made, gone)
         salt = self._salt(row.raw(_ATHLETE, _ATHLETE + 2), EVENTS, place, partial(_event_name, place), 1 + len(told) + len(made))
         own = self._held(row, _COMMITMENT, salt, (EVENT, 0, _BODY), partial(_event_name, place))
         told_as = [self._held(one, 9, salt, (OUTCOME, n, _REASON), partial(_outcome_name, place, one)) for n, one in enumerate(told)]
@@ -205,6 +233,29 @@ class Share:
         if row.value(_LEAF) != leaf:
             self.found.fault(f"{_event_name(place)}: its leaf is not that of its rows; one was changed, added or removed")
         return leaf
+
+    def _gone(self, row: Row, place: Place, told: list[Row], made: list[Row], whose: tuple[str, str]) -> bytes:
+        """The leaf of an erased event: its commitments stand as they were, and beside them nothing but what an erasure leaves."""
+        self.found.gone.add(whose)
+        self.found.erased += 1 + len(told) + len(made)
+        own = self._left(row, _COMMITMENT, columns(self._remains.event(*place, *whose), EVENT_KINDS), partial(_event_name, place))
+        told_as = [
+            self._left(one, 9, columns(self._remains.outcome(*place, n, *whose), OUTCOME_KINDS), partial(_outcome_name, place, one))
+            for n, one in enumerate(told)
+        ]
+        made_as = [
+            self._left(one, 12, columns(self._remains.decision(*place, n, *whose), DECISION_KINDS), partial(_decision_name, one))
+            for n, one in enumerate(made)
+        ]
+        leaf = leaf_of(EVENTS, *place, [own], told_as, made_as)
+        if row.value(_LEAF) != leaf:
+            self.found.fault(f"{_event_name(place)}: its leaf is not that of its rows; one was changed, added or removed")
+        return leaf
+
+    def _left(self, row: Row, at: int, expected: bytes, name: Named) -> bytes:
+        if row.raw(0, at) != expected:
+            self.found.fault(f"{name()}: the row is not what an erasure leaves")
+        return row.value(at) or b""
 
     def _salt(self, athlete: bytes, tree: str, place: Place, name: Named, rows: int) -> Opening | None:
         try:
@@ -217,6 +268,7 @@ class Share:
             return None
         if opening is None:
             self.found.erased += rows
+            self.found.gone.add(_parts(athlete))
             return None
         return event_salt(opening[0], tree, *place), opening[1]
 
@@ -249,6 +301,16 @@ class Share:
                 if n != tree.size + 1:
                     self.found.fault(f"event_conflicts, partition {at}: the rows before n {n} are missing")
                 tenant_athlete = row.raw(0, 1) + row.raw(6, 7)
+                whose = self._keys.gone.get(tenant_athlete)
+                if whose is not None:
+                    self.found.gone.add(whose)
+                    self.found.erased += 1
+                    expected = columns(self._remains.conflict(at, n, *whose), CONFLICT_KINDS)
+                    tree.append(conflict_leaf(at, n, self._left(row, len(CONFLICT_COLUMNS), expected, partial(str, name))))
+                    if tree.size == heads.get(at):
+                        heads.pop(at)
+                    self._points.reached(CONFLICTS, at, tree.size, tree.root(), self.found.fault)
+                    continue
                 salt = self._salt(tenant_athlete, CONFLICTS, (at, n), partial(str, name), 1)
                 held = self._held(row, len(CONFLICT_COLUMNS), salt, (CONFLICT, 0, CONFLICT_COLUMNS.index("body")), partial(str, name))
                 leaf = conflict_leaf(at, n, held)
@@ -275,7 +337,9 @@ class Share:
                 self.found.rows += 1
                 if n != tree.size + 1:
                     self.found.fault(f"seals of {table.table}: number {tree.size + 1} is missing")
-                if row.value(3) is None:
+                if row.value(3) is None and self._removed(table, row.text(1), n):
+                    self.found.erased += 1
+                elif row.value(3) is None:
                     self.found.fault(f"{name}: it was sealed as number {n} and is not there")
                 else:
                     self._seal(table, row, n, stored, name)
@@ -287,6 +351,14 @@ class Share:
             for one in await connection.fetch(f"{query} AND s.row = {table.row}){late} ORDER BY 1 LIMIT {NAMED}", table.table):
                 self.found.fault(f"{table.table}, row {one['row']}: it was never sealed; it was changed, added, or no worker serves lane 0")
 
+    def _removed(self, table: Sealed, name: str, n: int) -> bool:
+        """Whether a seal says that its row was removed by an erasure."""
+        whose = self._by_pseudonym.get(name.removeprefix(GONE).partition("-")[0])
+        if whose is None or name != self._remains.seal(table.table, n, *whose):
+            return False
+        self.found.gone.add(whose)
+        return True
+
     def _seal(self, table: Sealed, row: Row, n: int, stored: bytes, name: str) -> None:
         try:
             key = self._keys.of(row.raw(4, 6), default=self._ring.own)
@@ -295,6 +367,7 @@ class Share:
             return
         if key is None:
             self.found.erased += 1
+            self.found.gone.add(_parts(row.raw(4, 6)))
         elif sealed_commitment(table, key, n, row, 6) != stored:
             self.found.fault(f"{name}: the row is not what was written")
 
@@ -347,6 +420,12 @@ class Under:
             return True
         self._ended = True
         return False
+
+
+def _parts(athlete: bytes) -> tuple[str, str]:
+    """Tenant and athlete out of the two columns, each with its length in front."""
+    end = 4 + int.from_bytes(athlete[:4], "big")
+    return athlete[4:end].decode(), athlete[end + 4 :].decode()
 
 
 def _written(row: Row, end: int, sealed: int, envelope: Envelope, text: bool) -> bytes | None:

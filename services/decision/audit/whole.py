@@ -34,6 +34,7 @@ async def verify_database(settings: Settings, witness: Sequence[str] = (), proce
             shares = [loop.run_in_executor(pool, _share, url, secret, share, count, snapshot, tuple(witness)) for share in range(count)]
             for share in await asyncio.gather(*shares):
                 found.add(share)
+        found.settle()
     finally:
         await main.close(timeout=5)
     return found

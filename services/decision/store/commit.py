@@ -91,6 +91,11 @@ INSERT INTO event_terms (tenant, source, id, athlete, terms)
 SELECT t, s, i, a, string_to_array(e, ' ') FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) AS n(t, s, i, a, e)
 """
 
+_ERASURES = """
+INSERT INTO keys.erasures (tenant, pseudonym, partition, event, requested_at)
+SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::bytea[], $5::timestamptz[]) ON CONFLICT DO NOTHING
+"""
+
 _OUTBOX = """
 INSERT INTO outbox (partition, tenant, athlete, body)
 SELECT p, t, a, b FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS n(p, t, a, b, place) ORDER BY place
@@ -132,6 +137,8 @@ async def _write(connection: Connection, writes: Writes) -> None:
         if touched(await connection.execute(_COURSES, *_columns(rows))) != len(rows):
             raise _rolled_back("a course of the batch belongs to another athlete")
     await _set_timers(connection, writes)
+    if writes.erasures:
+        await connection.execute(_ERASURES, *_columns(writes.erasures))
     if writes.terms:
         await connection.execute(_TERMS, *_columns(writes.terms))
     outbox: list[OutboxRow] = writes.outbox + told

@@ -68,6 +68,16 @@ class KeyRow(NamedTuple):
     created_at: datetime
 
 
+class ErasureRow(NamedTuple):
+    """Somebody asked to be forgotten; `event` is the event that says so."""
+
+    tenant: str
+    pseudonym: str
+    partition: int
+    event: bytes
+    requested_at: datetime
+
+
 class DecisionRow(NamedTuple):
     tenant: str
     course: str
@@ -150,5 +160,6 @@ class Writes:
     """Per course that was decided: all its timers from now on."""
     stored: dict[tuple[str, str], int] = field(default_factory=dict)
     """Per course that was decided: its latest decision before this batch, which set the timers that were at hand; 0: none."""
+    erasures: list[ErasureRow] = field(default_factory=list)
     terms: list[TermsRow] = field(default_factory=list)
     outbox: list[OutboxRow] = field(default_factory=list)

@@ -64,10 +64,12 @@ WHERE d.id = w.id AND d.state = 'pending' AND w.until > $1
 RETURNING d.endpoint
 """
 
+# Of a delivery that was erased meanwhile, nothing is kept.
 _ADD_ATTEMPTS: Final = """
 INSERT INTO attempts (delivery, n, tenant, started_at, duration_ms, status, error, request_headers, request_body, response_body)
-SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::timestamptz[], $5::int[], $6::int[], $7::text[], $8::jsonb[], $9::bytea[],
-    $10::bytea[])
+SELECT a.* FROM unnest($1::text[], $2::int[], $3::text[], $4::timestamptz[], $5::int[], $6::int[], $7::text[], $8::jsonb[], $9::bytea[],
+    $10::bytea[]) AS a(delivery, n, tenant, started_at, duration_ms, status, error, request_headers, request_body, response_body)
+JOIN deliveries AS d ON d.id = a.delivery FOR KEY SHARE OF d
 ON CONFLICT DO NOTHING
 """
 

@@ -1,0 +1,109 @@
+"""An athlete's right to be forgotten: asked for here, carried out by the eraser, and followed by the same address."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.decision.api.answers import publish
+from services.decision.api.common import JSON, AthleteId, answer, named, not_found, reading
+from services.decision.api.forms import Shape
+from services.decision.arrivals import stamp
+from services.decision.forgetting import erasure_event
+from services.decision.store import erasures, reads
+from services.decision.store.connection import Connection
+from services.decision.store.erasures import Erasure
+from shared.auth import Principal, requires
+from shared.placing import pseudonym
+from shared.problems import Problem, problem_responses
+
+router = APIRouter(tags=["athletes"])
+
+MayErase = Annotated[Principal, Depends(requires("athletes:erase"))]
+
+
+class ErasureForm(BaseModel):
+    """Why, in one of a few words; `reference` names the request elsewhere. Neither may name the athlete: this stays in history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Literal["requested_by_athlete", "consent_withdrawn", "retention_ended", "ordered"]
+    reference: str | None = Field(None, pattern=r"^[A-Za-z0-9._:/-]{1,64}$")
+
+
+class ErasureState(Shape):
+    """`requested`: not yet carried out; `erased`: nothing of the athlete can be read; `scrubbed`: no old byte is left on the disks."""
+
+    state: Literal["requested", "erased", "scrubbed"]
+    pseudonym: str
+    requested_at: str | None
+    erased_at: str | None
+    scrubbed_at: str | None
+    reason: str
+    by: dict[str, Any]
+
+
+@router.post(
+    "/v1/athletes/{athlete}/erasure",
+    summary="Forget the athlete, for good",
+    status_code=202,
+    response_model=ErasureState,
+    responses=problem_responses(401, 403, 404, 422, 503),
+)
+async def ask(request: Request, athlete: AthleteId, principal: MayErase, form: ErasureForm) -> Response:
+    """202 once the request is on disk on the bus, in order behind everything that was sent before. From then on the athlete's events are
+    refused; the key is destroyed and everything removed within seconds. It cannot be undone. Asked again, it answers how far it is.
+    """
+    tenant, athlete = principal.tenant, named(athlete, "athlete")
+    name = _pseudonym(request, tenant, athlete)
+    async with reading(request) as connection:
+        found = await erasures.of(connection, tenant, name)
+        if found is None and not await reads.knows_athlete(connection, tenant, athlete):
+            raise not_found("athlete")
+    if found is not None:
+        return Response(orjson.dumps(_state(found)), 202, media_type=JSON)
+    at = stamp(datetime.now(UTC))
+    data: dict[str, Any] = {"reason": form.reason, "by": {"id": principal.key_id, "role": principal.role}}
+    if form.reference is not None:
+        data["reference"] = form.reference
+    await publish(request, tenant, athlete, erasure_event(tenant, name, data, at))
+    asked = {"state": "requested", "pseudonym": name, "requested_at": at, "erased_at": None, "scrubbed_at": None, **data}
+    return Response(orjson.dumps(asked), 202, media_type=JSON)
+
+
+@router.get(
+    "/v1/athletes/{athlete}/erasure",
+    summary="How far the erasure is",
+    response_model=ErasureState,
+    responses=problem_responses(401, 403, 404, 503),
+)
+async def state(request: Request, athlete: AthleteId, principal: MayErase) -> Response:
+    """404 where nobody asked for it, or history does not have the request yet."""
+    athlete = named(athlete, "athlete")
+    async with reading(request) as connection:
+        found = await erasures.of(connection, principal.tenant, _pseudonym(request, principal.tenant, athlete))
+    if found is None:
+        raise not_found("erasure")
+    return answer(_state(found))
+
+
+async def refuse_erased(request: Request, connection: Connection, tenant: str, athlete: str) -> None:
+    """Answers 410 for an athlete who was erased, or asked to be."""
+    found = await erasures.of(connection, tenant, _pseudonym(request, tenant, athlete))
+    if found is not None:
+        detail = "the athlete was erased on request; nothing of theirs can be read: begin again under a new athlete identifier"
+        raise Problem(410, "Erased", detail, "erased")
+
+
+def _pseudonym(request: Request, tenant: str, athlete: str) -> str:
+    key: bytes = request.app.state.settings.pseudonym_key_bytes
+    return pseudonym(key, tenant, athlete)
+
+
+def _state(found: Erasure) -> dict[str, Any]:
+    data = orjson.loads(found.event)["data"]
+    moments = {name: getattr(found, name) for name in ("requested_at", "erased_at", "scrubbed_at")}
+    told = {name: None if at is None else stamp(at) for name, at in moments.items()}
+    return {"state": found.state, "pseudonym": found.pseudonym, **told, **data}

@@ -1,0 +1,143 @@
+"""Erasing an athlete: nothing of theirs can be read anywhere, every proof holds, and what comes later brings nobody back."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from services.decision.arrivals import stamp
+from services.decision.audit.whole import verify_database
+from services.decision.eraser import opened
+from services.decision.erasing import Eraser
+from services.decision.forgetting import erasure_event
+from services.decision.notary import Notary
+from services.decision.store import erasures, reads
+from services.decision.store.connection import borrowed
+from services.decision.store.remains import LATE
+from shared.bus import DECISIONS, EVENTS, Bus, event_subject
+from shared.placing import partition, pseudonym
+from shared.proof import Keyring
+from shared.settings import Settings
+from tests.integration.decision.feeding import Run, event, pain, send, settled, started, until
+
+TENANT = "clinic"
+GONE = "plantedathlete"
+NOTE = "planted free words"
+TOLD = (
+    "INSERT INTO notices (id, outbox, tenant, athlete, course, seq, type, body, created_at)"
+    " VALUES ('n1', 1, 'clinic', 'plantedathlete', 'planted-course', 1, 'recommendation.changed', 'planted body', now())",
+    "INSERT INTO deliveries (id, tenant, endpoint, notice, state, tries, created_at)"
+    " VALUES ('d1', 'clinic', 'e', 'n1', 'delivered', 1, now())",
+    "INSERT INTO attempts VALUES ('d1', 1, 'clinic', now(), 12, 200, 'none', '{\"a\": \"b\"}', 'planted sent', 'planted heard')",
+    "INSERT INTO acknowledgements VALUES ('clinic', 'n1', 'planted-course', 'k', now())",
+    "INSERT INTO answer_links VALUES ('l', 'clinic', 'planted-course', 'd', now())",
+    "INSERT INTO event_terms VALUES ('clinic', 'urn:test', 'planted-1', 'plantedathlete', '{no_coach}')",
+    "INSERT INTO course_notices VALUES ('clinic', 'planted-course', '{\"planted\": 1}', 1, now(), NULL, NULL, NULL)",
+    "INSERT INTO escalations VALUES ('clinic', 'planted-course', 'referral', 'plantedathlete', 'n1', 'planted', 0, now(), now(), NULL)",
+    "INSERT INTO shadow_decisions VALUES ('clinic', 'p', 'h', 'planted-course', 1, 'plantedathlete', 'same', now(), now(), 'planted',"
+    " NULL)",
+    "INSERT INTO backtest_differences VALUES ('clinic', 'r', 1, 'same', 'plantedathlete', 'planted-course', 1, 'planted', NULL, NULL)",
+    "INSERT INTO replay_differences VALUES ('r', 1, 'clinic', 'plantedathlete', 'planted-course', 1, 'w', '{}', 'planted', NULL)",
+    "INSERT INTO replays VALUES ('r', 'clinic', 'k', '{\"athlete\": \"plantedathlete\"}', 'done', NULL, now(), now(), now(), 1, 1, 0, 0, 0,"
+    " 'clinic', 'plantedathlete')",
+)
+
+
+@pytest.fixture(scope="module")
+async def rows(settings: Settings) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(settings.owner_database_url.replace("+asyncpg", ""))
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def eraser(settings: Settings) -> AsyncIterator[Eraser]:
+    async with AsyncExitStack() as stack:
+        yield await opened(stack, settings)
+
+
+def history(name: str, course: str) -> list[dict[str, Any]]:
+    return [
+        started(name, course),
+        *(pain(name, course, n, nrs=n % 3) for n in range(1, 6)),
+        pain(name, course, 3, nrs=9),
+        pain(name, f"{course}-not-begun", 1),
+        event(name, f"{name}-bad", "milepost.course.started", 0, started(name, "x")["data"] | {"protocol": NOTE}),
+    ]
+
+
+async def asked(bus: Bus, settings: Settings, name: str) -> None:
+    key = pseudonym(settings.pseudonym_key_bytes, TENANT, name)
+    said = erasure_event(TENANT, key, {"reason": "ordered", "by": {"id": "k", "role": "admin"}}, stamp(datetime.now(UTC)))
+    await bus.publish(event_subject(partition(TENANT, name), key), said)
+
+
+async def known(engine: AsyncEngine, settings: Settings, name: str) -> erasures.Erasure | None:
+    async with borrowed(engine) as connection:
+        return await erasures.of(connection, TENANT, pseudonym(settings.pseudonym_key_bytes, TENANT, name))
+
+
+async def erased(run: Run, bus: Bus, settings: Settings, engine: AsyncEngine, eraser: Eraser, name: str) -> None:
+    await asked(bus, settings, name)
+
+    async def stored() -> bool:
+        return await known(engine, settings, name) is not None
+
+    await until(stored)
+    await eraser.carry_out()
+
+
+async def naming(rows: Any, words: tuple[str, ...]) -> list[str]:
+    """Tables in which a row, as text or as bytes, holds one of these words."""
+    tables = await rows.fetch(
+        "SELECT schemaname || '.' || tablename AS name FROM pg_tables WHERE schemaname IN ('public', 'keys') ORDER BY 1"
+    )
+    found = []
+    for row in tables:
+        for word in words:
+            held = await rows.fetchval(
+                f"SELECT count(*) FROM {row['name']} AS t WHERE t::text LIKE $1 OR t::text LIKE $2", f"%{word}%", f"%{word.encode().hex()}%"
+            )
+            found += [f"{row['name']}: {word}"] * bool(held)
+    return found
+
+
+@pytest.mark.law("tamper-evident")
+@pytest.mark.timeout(120)
+async def test_an_erased_athlete_is_in_no_row_and_every_proof_holds(
+    run: Run, bus: Bus, settings: Settings, engine: AsyncEngine, eraser: Eraser, rows: Any
+):
+    sent = history(GONE, "planted-course")
+    async with run(checkpoint_s=0.05):
+        await send(bus, settings, TENANT, [*sent, *history("stays", "other")])
+        await settled(engine, TENANT, [one for one in sent if one["id"] != sent[6]["id"]])
+        for statement in TOLD:
+            await rows.execute(statement)
+        await Notary(engine, Keyring(settings.secret_key_bytes), range(64), 1, seals=True).sign()
+        before = await verify_database(settings, (), 1)
+        assert before.faults == [] and before.erased == 0
+        assert len(await naming(rows, (GONE, "planted"))) > 20, "the words are there before"
+        await erased(run, bus, settings, engine, eraser, GONE)
+        assert await naming(rows, (GONE, "planted")) == []
+        after = await verify_database(settings, (), 1)
+        assert after.faults == [] and after.erased >= 20 and after.rows >= before.rows
+        async with borrowed(engine) as connection:
+            assert len(await reads.courses_of(connection, TENANT, "stays")) == 1
+        late = [pain(GONE, "planted-course", 40), pain("stays", "other", 41)]
+        await send(bus, settings, TENANT, late)
+        await settled(engine, TENANT, late[1:])
+        refused = await rows.fetch(
+            "SELECT o.status, o.reason, e.athlete FROM events e JOIN event_outcomes o USING (tenant, source, id) WHERE e.source = $1", LATE
+        )
+        assert [row["status"] for row in refused] == ["refused"]
+        assert await naming(rows, (GONE,)) == []
+        await eraser.carry_out()
+        assert (await verify_database(settings, (), 1)).faults == []
+    key = pseudonym(settings.pseudonym_key_bytes, TENANT, GONE)
+    for stream, subject in ((EVENTS, f"ev.*.{key}"), (DECISIONS, f"dec.*.{key}")):
+        info = await bus.api(f"STREAM.INFO.{stream}", {"subjects_filter": subject})
+        assert sum((info["state"].get("subjects") or {}).values()) == (1 if stream == EVENTS else 0), "the request alone is left"
