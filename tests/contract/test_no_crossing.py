@@ -17,6 +17,8 @@ def body_for(operation: Operation, owner: Clinic) -> dict[str, Any]:
         return {"json": {"decision": owner.decision["id"], "answer": "accepted"}}
     if operation.path.endswith("/migration"):
         return {"json": {"protocol": "mil-knee-overuse", "step": "P1", "reason": "theirs"}}
+    if operation.path.endswith("/erasure"):
+        return {"json": {"reason": "ordered"}}
     if operation.path.endswith("/recover"):
         return {"json": {"since": "2025-01-01T00:00:00Z"}}
     return {"json": {}} if operation.method in ("POST", "PATCH", "PUT") else {}

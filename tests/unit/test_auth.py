@@ -94,5 +94,5 @@ def test_a_route_cannot_ask_for_a_scope_that_does_not_exist():
 
 def test_what_a_scope_allows_follows_the_words_may_not() -> None:
     """Every refusal reads `this key may not …`: a verb comes first."""
-    verbs = ("send", "read", "record", "draft", "approve", "replay", "create")
+    verbs = ("send", "read", "record", "draft", "approve", "replay", "create", "erase", "export")
     assert {scope: words for scope, words in SCOPES.items() if words.split()[0].rstrip(",") not in verbs} == {}

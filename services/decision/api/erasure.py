@@ -34,15 +34,18 @@ class ErasureForm(BaseModel):
 
 
 class ErasureState(Shape):
-    """`requested`: not yet carried out; `erased`: nothing of the athlete can be read; `scrubbed`: no old byte is left on the disks."""
+    """`not_requested`: the athlete is known, and nothing else is told. `requested`: not yet carried out. `erased`: nothing of the athlete
+    can be read. `scrubbed`: no old byte is left on the disks.
+    """
 
-    state: Literal["requested", "erased", "scrubbed"]
-    pseudonym: str
-    requested_at: str | None
-    erased_at: str | None
-    scrubbed_at: str | None
-    reason: str
-    by: dict[str, Any]
+    state: Literal["not_requested", "requested", "erased", "scrubbed"]
+    pseudonym: str | None = None
+    requested_at: str | None = None
+    erased_at: str | None = None
+    scrubbed_at: str | None = None
+    reason: str | None = None
+    reference: str | None = None
+    by: dict[str, Any] | None = None
 
 
 @router.post(
@@ -50,7 +53,7 @@ class ErasureState(Shape):
     summary="Forget the athlete, for good",
     status_code=202,
     response_model=ErasureState,
-    responses=problem_responses(401, 403, 404, 422, 503),
+    responses=problem_responses(400, 401, 403, 404, 422, 503),
 )
 async def ask(request: Request, athlete: AthleteId, principal: MayErase, form: ErasureForm) -> Response:
     """202 once the request is on disk on the bus, in order behind everything that was sent before. From then on the athlete's events are
@@ -80,13 +83,13 @@ async def ask(request: Request, athlete: AthleteId, principal: MayErase, form: E
     responses=problem_responses(401, 403, 404, 503),
 )
 async def state(request: Request, athlete: AthleteId, principal: MayErase) -> Response:
-    """404 where nobody asked for it, or history does not have the request yet."""
+    """`not_requested` as well while history does not have the request yet, which takes moments."""
     athlete = named(athlete, "athlete")
     async with reading(request) as connection:
         found = await erasures.of(connection, principal.tenant, _pseudonym(request, principal.tenant, athlete))
-    if found is None:
-        raise not_found("erasure")
-    return answer(_state(found))
+        if found is None and not await reads.knows_athlete(connection, principal.tenant, athlete):
+            raise not_found("athlete")
+    return answer({"state": "not_requested"} if found is None else _state(found))
 
 
 async def refuse_erased(request: Request, connection: Connection, tenant: str, athlete: str) -> None:
