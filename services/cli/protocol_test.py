@@ -17,9 +17,11 @@ from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.library import Pack, load_pack
 from services.decision.rules.testing.cases import place_of, written
 from services.decision.rules.testing.completing import complete
-from services.decision.rules.testing.killing import Fate, Score
-from services.decision.rules.testing.verdicts import judged, part, stories_part, tested
+from services.decision.rules.testing.killing import Fate
+from services.decision.rules.testing.verdicts import judged, part, share_of_stories, stories_part, tested
 
+SAMPLED = 60
+"""Mutants by which the stories alone are scored unless all are asked for: each is told in full."""
 PARTS = 16
 """Pieces in which a pack's mutants are handed out: progress is told after each."""
 
@@ -29,14 +31,14 @@ def test(
     accept: Annotated[bool, typer.Option("--accept", help="Write the cases anew with what the packs answer now.")] = False,
     mutants: Annotated[bool, typer.Option(help="Put small faults into the pack and list those that no test notices.")] = True,
     stories_alone: Annotated[
-        bool, typer.Option("--stories-alone", help="Also say how many the stories alone notice; takes a minute.")
+        bool, typer.Option("--stories-alone", help="Score the stories alone by every mutant, not by every n-th; takes a minute or more.")
     ] = False,
     jobs: Annotated[int, typer.Option(min=0, help="Processes for the mutants; 0: one per core.")] = 0,
 ) -> None:
     """Tells the stories, replays the recorded cases, scores the mutants; exits 1 where one ends otherwise or goes unnoticed."""
     files = files_of("protocol test", packs)
     failed = False
-    with _workers(jobs if mutants or stories_alone else 1) as workers:
+    with _workers(jobs if mutants else 1) as workers:
         for file in files:
             try:
                 pack = load_pack(file)
@@ -44,9 +46,7 @@ def test(
                     _accept(pack, file)
                 faults = _told(pack, file)
                 if mutants:
-                    faults += _scored(pack, file, workers)
-                if stories_alone:
-                    say(f"  mutants: {Score(_fates(stories_part, file, workers)).share:.1%} noticed by the stories alone")
+                    faults += _scored(pack, file, workers, stories_alone)
             except FaultyPack as faulty:
                 faults = faulty.faults
             for fault in faults:
@@ -78,14 +78,18 @@ def _told(pack: Pack, file: Path) -> list[PackFault]:
     return list(found.faults)
 
 
-def _scored(pack: Pack, file: Path, workers: Executor | None) -> list[PackFault]:
+def _scored(pack: Pack, file: Path, workers: Executor | None, stories_alone: bool) -> list[PackFault]:
     fates = _fates(part, file, workers)
     score, faults = judged(pack, fates)
     by_case, by_story, equal = score.count("case"), score.count("story"), score.count("equivalent")
     say(
-        f"  mutants: {score.share:.1%} noticed: {by_case} by cases, {by_story} by stories alone, {len(score.survivors)} survive; "
-        f"{equal} more proved to change nothing"
+        f"  mutants: {score.share:.1%} noticed with the recorded borders: {by_case} by these, {by_story} by a story where no border does, "
+        f"{len(score.survivors)} survive; {equal} more proved to change nothing"
     )
+    every = 1 if stories_alone else max(1, len(fates) // SAMPLED)
+    alone = _fates(stories_part, file, workers) if stories_alone else stories_part(file, 0, every)
+    of = "" if every == 1 else f" (of every {every}th; --stories-alone tries all)"
+    say(f"  mutants: {share_of_stories(score, alone):.1%} noticed by the stories alone{of}: borders notice change, stories what is wrong")
     for name in score.survivors:
         say(f"    survives: {name}")
     return faults

@@ -9,13 +9,15 @@ from typer.testing import CliRunner
 
 from services.cli.protocol import app
 from services.decision.core.protocol import Protocol
+from services.decision.engines.reference import ReferenceEngine
 from services.decision.rules.library import FLOORS, SHIPPED, load, load_pack
 from services.decision.rules.model import StoriesText
 from services.decision.rules.testing.cases import Cases, place_of, read_cases
-from services.decision.rules.testing.killing import Fate, Hunt
+from services.decision.rules.testing.killing import Fate, Hunt, Score
 from services.decision.rules.testing.mutants import Mutant, mutants
 from services.decision.rules.testing.sameness import same
-from services.decision.rules.testing.verdicts import judged, part, stories_part
+from services.decision.rules.testing.stories import stories_of, tell
+from services.decision.rules.testing.verdicts import judged, part, share_of_stories, stories_part
 
 PACKS = sorted(path for path in SHIPPED.glob("*.yaml") if path.stem not in FLOORS)
 MIL = SHIPPED / "mil-knee-overuse.yaml"
@@ -111,8 +113,24 @@ def test_what_no_case_sees_a_story_may_notice(pack: Protocol, cases: Cases, by_i
 
 def test_what_the_stories_alone_notice_can_be_asked(tmp_path: Path) -> None:
     file = tmp_path / MIL.name
-    file.write_text(MIL.read_text()[: MIL.read_text().index("  told:")] + "  told: []\n")
+    text = MIL.read_text()
+    file.write_text(text[: text.index("stories:\n")] + "stories: {told: []}\n")
     assert {fate.by for fate in stories_part(file, 0, 40)} == {"survivor"}
+
+
+def test_the_two_scores_are_told_apart_and_of_the_same_mutants() -> None:
+    score = Score([Fate("a", "case"), Fate("b", "case"), Fate("c", "equivalent"), Fate("d", "survivor")])
+    told = [Fate("a", "story"), Fate("b", "survivor"), Fate("c", "survivor"), Fate("d", "survivor")]
+    assert score.share == 2 / 3 and share_of_stories(score, told) == 1 / 3
+    assert share_of_stories(score, told[:2]) == 1 / 2 and share_of_stories(score, []) == 1.0
+
+
+def test_a_story_that_is_not_told_again_for_a_mutant_would_have_ended_the_same(pack: Protocol, by_id: dict[str, Mutant]) -> None:
+    text = stories_of(load_pack(MIL))
+    hunt = Hunt(pack, Cases("", {}, ()), text, lambda mutant: False)
+    for mutant in list(by_id.values())[::61]:
+        every = [tell(mutant.protocol, ReferenceEngine(), text, story).differs for story in text.told]
+        assert (hunt.fate(mutant) == "story") == any(every), mutant.id
 
 
 def test_the_parts_of_several_processes_are_all_the_mutants_once(by_id: dict[str, Mutant]) -> None:
@@ -150,3 +168,4 @@ def test_the_command_prints_the_score_and_lists_what_survives(tmp_path: Path) ->
     assert done.exit_code == 1
     assert "survives: mil.hold-pain-ceiling: pain.now above 4 nrs becomes above 4.1 nrs" in done.output
     assert "say under `survivors` why it may be so" in done.output
+    assert "noticed with the recorded borders" in done.output and "noticed by the stories alone (of every 7th" in done.output

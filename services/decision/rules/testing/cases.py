@@ -177,6 +177,11 @@ def read_cases(protocol: Protocol, file: Path) -> Cases:
     except (OSError, UnicodeDecodeError):
         told = f"there are no recorded cases; make them with `milepost protocol test --accept {protocol.id}` and read them"
         raise FaultyPack([PackFault(str(file), 1, 1, "", told)]) from None
+    return cases_of(protocol, str(file), text)
+
+
+def cases_of(protocol: Protocol, file: str, text: str) -> Cases:
+    """The same of a text that is at hand; `file` is what faults call it."""
     normal: dict[str, Seen] = {}
     cases: list[Case] = []
     faults: list[PackFault] = []
@@ -197,10 +202,10 @@ def read_cases(protocol: Protocol, file: Path) -> Cases:
                 raise FaultySituation("is not a line of a file of cases")
         except FaultySituation as fault:
             told = f"{fault}; if the pack was changed on purpose, `milepost protocol test --accept` writes the cases anew"
-            faults.append(PackFault(str(file), number, 1, name, told))
+            faults.append(PackFault(file, number, 1, name, told))
     if faults:
         raise FaultyPack(faults)
-    return Cases(str(file), normal, tuple(cases))
+    return Cases(file, normal, tuple(cases))
 
 
 def _case(protocol: Protocol, line: int, name: str, words: str, outcome: str) -> Case:

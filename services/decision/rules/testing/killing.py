@@ -5,11 +5,12 @@ A mutant that nothing notices is a survivor: a line of the pack that could be wr
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
-from services.decision.core.conditions import together
-from services.decision.core.protocol import Protocol, Rule
-from services.decision.core.question import applies
+from services.decision.core.conditions import flat, together
+from services.decision.core.protocol import TISSUES, Protocol, Rule
+from services.decision.core.question import Answer, Engine, applies
 from services.decision.core.trivalent import Tri
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.rules.model import StoriesText
@@ -18,9 +19,11 @@ from services.decision.rules.testing.cases import Case, Cases
 from services.decision.rules.testing.mutants import Mutant
 from services.decision.rules.testing.outcomes import Asked, Values
 from services.decision.rules.testing.situations import Facts, values_of
-from services.decision.rules.testing.stories import FaultyStory, tell
+from services.decision.rules.testing.stories import FaultyStory, OnePack, Written, told_of, written_out
 
 By = Literal["case", "story", "equivalent", "survivor"]
+Put = tuple[tuple[int | None, ...], int, int]
+"""A question as it was put to an engine: values, rung, tissue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Hunt:
         self._histories = list(cases.histories())
         self._stories = stories
         self._same = same
+        self._engine = ReferenceEngine()
         self._before: dict[int, list[tuple[Ready, Tri | None]]] = {}
 
     def fates(self, some: Iterable[Mutant]) -> Iterator[Fate]:
@@ -108,13 +112,69 @@ class Hunt:
         return found
 
     def _by_story(self, mutant: Mutant) -> bool:
-        for story in self._stories.told:
+        pack: OnePack | None = None
+        for written, asked in self._written:
+            if not self._could_notice(mutant, asked):
+                continue
+            pack = pack or OnePack(mutant.protocol, self._engine)
             try:
-                if tell(mutant.protocol, ReferenceEngine(), self._stories, story).differs:
+                if told_of(pack, written).differs:
                     return True
             except FaultyStory:
                 return True
         return False
+
+    @cached_property
+    def _written(self) -> list[tuple[Written, list[Put]]]:
+        """Every story that can be told, with what the pack as it is was asked in it."""
+        found = []
+        for story in self._stories.told:
+            listening = _Listening(self._engine)
+            try:
+                written = written_out(self.protocol, self._stories, story)
+                told_of(OnePack(self.protocol, listening), written)
+            except FaultyStory:
+                continue  # It is a fault of the pack's tests, and told there.
+            found.append((written, list(listening.asked)))
+        return found
+
+    def _could_notice(self, mutant: Mutant, asked: Sequence[Put]) -> bool:
+        """A course goes as it went until a rule that was changed says, does or lacks something else."""
+        if mutant.touches != "rule":
+            return True
+        was = self.protocol.rules[mutant.rule]
+        rule = None if mutant.dropped else mutant.protocol.rules[mutant.rule]
+        steps = self.protocol.steps
+        grown = len(mutant.protocol.slots) > len(self.protocol.slots)
+        acted = rule is None or grown or (rule.kind, rule.unknown, rule.then) != (was.kind, was.unknown, was.then)
+        for values, rung, tissue in asked:
+            step, kind = steps[rung + 1], TISSUES[tissue]
+            before = _tells(was, values, step, kind)
+            if acted:
+                if before is not None and (grown or was.kind == "advance" or before[0] is not Tri.NOT_MET):
+                    return True
+            elif rule is not None and _tells(rule, values, step, kind) != before:
+                return True
+        return False
+
+
+class _Listening:
+    """An engine that remembers what it was asked, each question once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.asked: dict[Put, None] = {}
+
+    def judge(self, protocol: Protocol, values: Sequence[int | None], rung: int, tissue: int) -> Answer:
+        self.asked[tuple(values), rung, tissue] = None
+        return self._engine.judge(protocol, values, rung, tissue)
+
+
+def _tells(rule: Rule, values: Sequence[int | None], step: str, tissue: str) -> tuple[Tri, tuple[int, ...]] | None:
+    """What the rule says, and which of its facts it lacks; None where it does not apply."""
+    if not applies(rule, step, tissue):
+        return None
+    return together(rule.when, values), tuple(one.slot for one in flat(rule.when) if values[one.slot] is None)
 
 
 def _said(rule: Rule, one: Ready, values: Values) -> Tri | None:

@@ -50,30 +50,50 @@ class OnePack:
     """A library of one protocol."""
 
     def __init__(self, protocol: Protocol, engine: Engine) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
         self._judge = Judge(protocol, engine)
 
     def resolve(self, reference: str) -> Protocol | None:
-        return self._protocol if reference.partition("@")[0] == self._protocol.id else None
+        return self.protocol if reference.partition("@")[0] == self.protocol.id else None
 
     def names(self) -> list[str]:
-        return [self._protocol.id]
+        return [self.protocol.id]
 
     def judge(self, protocol: Protocol) -> Judge:
         return self._judge
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A story as events with their digests and as expectations, in order: what is the same for every mutant of a pack."""
+
+    story: StoryText
+    steps: tuple[tuple[str, Event | ExpectText, bytes], ...]
+
+
+def written_out(protocol: Protocol, stories: StoriesText, story: StoryText) -> Written:
+    """Raises `FaultyStory` where an event of it is not one."""
+    steps = _steps(protocol, stories, story)
+    return Written(story, tuple((path, one, content_digest(one.wire()) if isinstance(one, Event) else b"") for path, one in steps))
+
+
 def tell(protocol: Protocol, engine: Engine, stories: StoriesText, story: StoryText) -> Told:
     """The story folded; raises `FaultyStory` where an event of it is not one, or is refused."""
-    athlete = Athlete(OnePack(protocol, engine))
+    return told_of(OnePack(protocol, engine), written_out(protocol, stories, story))
+
+
+def told_of(pack: OnePack, written: Written) -> Told:
+    """The same of a story that is written out already; raises `FaultyStory` where an event of it is refused."""
+    story, protocol = written.story, pack.protocol
+    athlete = Athlete(pack)
     differs: list[str] = []
     last: Decision | None = None
-    for path, step in _steps(protocol, stories, story):
+    for path, step, digest in written.steps:
         if isinstance(step, ExpectText):
             if last is not None:
                 differs += [f"{path}: {one}" for one in differences(protocol, step, last)]
             continue
-        receipt = athlete.receive(step, content_digest(step.wire()))
+        receipt = athlete.receive(step, digest)
         if receipt.status != "accepted":
             raise FaultyStory(path, f"the event is {receipt.status}: {receipt.path or ''} {receipt.reason or ''}".rstrip())
         last = receipt.decisions[-1] if receipt.decisions else last

@@ -32,9 +32,18 @@ class Tested:
 
 def tested(pack: Pack, file: Path) -> Tested:
     """Raises `FaultyPack` where the cases cannot be read."""
+    return held_against(pack, read_cases(pack.protocol, place_of(file)))
+
+
+def held_against(pack: Pack, cases: Cases) -> Tested:
+    """The pack's stories told, and these cases replayed."""
     told, wrong = tell_all(pack, ReferenceEngine())
-    cases = read_cases(pack.protocol, place_of(file))
     return Tested(len(told), len(cases.cases), (*wrong, *replayed(pack.protocol, cases)), coverage(pack.protocol, cases))
+
+
+def hunt_of(pack: Pack, cases: Cases) -> Hunt:
+    """The pack's tests, ready for its mutants."""
+    return Hunt(pack.protocol, cases, stories_of(pack), partial(same, pack.protocol))
 
 
 def part(file: Path, number: int, of: int) -> list[Fate]:
@@ -46,15 +55,33 @@ def part(file: Path, number: int, of: int) -> list[Fate]:
 @lru_cache(maxsize=4)
 def _hunt(file: Path) -> tuple[Pack, Hunt]:
     pack = load_pack(file)
-    cases = read_cases(pack.protocol, place_of(file))
-    return pack, Hunt(pack.protocol, cases, stories_of(pack), partial(same, pack.protocol))
+    return pack, hunt_of(pack, read_cases(pack.protocol, place_of(file)))
 
 
 def stories_part(file: Path, number: int, of: int) -> list[Fate]:
     """The same without the recorded cases: what the stories alone notice. What changes nothing counts as unnoticed here."""
-    pack = load_pack(file)
-    hunt = Hunt(pack.protocol, Cases("", {}, ()), stories_of(pack), lambda mutant: False)
+    pack, hunt = _stories(file)
     return list(hunt.fates(mutant for n, mutant in enumerate(mutants(pack.protocol)) if n % of == number))
+
+
+@lru_cache(maxsize=4)
+def _stories(file: Path) -> tuple[Pack, Hunt]:
+    pack = load_pack(file)
+    return pack, alone(pack)
+
+
+def alone(pack: Pack) -> Hunt:
+    """The pack's stories without any case. Stories were written from sources, by somebody who knew what had to come of them; cases are what
+    the pack itself answered when they were recorded. So what stories notice may be wrong, what cases notice is another than before.
+    """
+    return Hunt(pack.protocol, Cases("", {}, ()), stories_of(pack), lambda mutant: False)
+
+
+def share_of_stories(score: Score, fates: Sequence[Fate]) -> float:
+    """Of the mutants that can be told from the pack, the share that its stories alone notice, 0 to 1. `fates` may be those of some only."""
+    equal = {fate.id for fate in score.fates if fate.by == "equivalent"}
+    able = [fate for fate in fates if fate.id not in equal]
+    return sum(fate.by == "story" for fate in able) / len(able) if able else 1.0
 
 
 def judged(pack: Pack, fates: Sequence[Fate]) -> tuple[Score, list[PackFault]]:
