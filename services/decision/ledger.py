@@ -167,7 +167,13 @@ def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int
     named = {**zone, "body": {"course": course, "protocol": protocol}}
     if decision.seq == 1:
         writes.outbox.append(message(arrival, "course.started", course, told, named))
-    if cause_type == TIME_REACHED and arrival.event is not None and (said := told_of_time(arrival, decision, stored)) is not None:
+    # Only as it arrives: one that comes into force again with another event was told, or had nobody to be told to.
+    if (
+        cause_type == TIME_REACHED
+        and (source, cause) == (arrival.source, arrival.id)
+        and arrival.event is not None
+        and (said := told_of_time(arrival, decision, stored)) is not None
+    ):
         kind, more = said
         writes.outbox.append(message(arrival, kind, course, told, {**zone, **more}))
     # The decision itself stands in history; written here too, it would double what each transaction has to sync.

@@ -289,3 +289,16 @@ def test_the_laws_of_the_model_find_a_planted_fault(planted: Callable[[], Any], 
     played(steps)
     with planted(), pytest.raises(AssertionError):
         played(steps)
+
+
+def test_time_that_spoke_of_a_start_since_retracted_speaks_of_the_new_one_and_stops_nobody():
+    machine = History()
+    try:
+        machine.begin()
+        machine.take_in(limit=100)
+        machine.time_speaks_in_the_old_form(athlete="ann")
+        machine.retract(number=0, hours=30, how="read")
+        machine._send(started("ann", "knee") | {"id": "again"}, "read")
+        machine.the_laws_hold()
+    finally:
+        machine.teardown()
