@@ -178,7 +178,7 @@ class ExpectText(Strict):
     because: list[Word] = []
     """Rules that decide: each must stand among the reasons with its own kind as outcome."""
     silent: list[Word] = []
-    """Rules that must not stand among those that decide."""
+    """Rules that must not stand among the reasons."""
     unmet: list[Word] = []
     """Rules that stand among the reasons as not met or unknown."""
     missing: list[Prose] = []

@@ -154,7 +154,7 @@ def differences(protocol: Protocol, expect: ExpectText, decision: Decision) -> l
         for rule in expect.because
         if outcomes.get(rule) not in _KINDS
     ]
-    found += [f"{rule} was not to decide; it does" for rule in expect.silent if outcomes.get(rule) in _KINDS]
+    found += [f"{rule} was to have nothing to say; it is {outcomes[rule]}" for rule in expect.silent if rule in outcomes]
     found += [
         f"{rule} was to be not met or unknown; it is {outcomes.get(rule, 'not among the reasons')}"
         for rule in expect.unmet
@@ -185,7 +185,7 @@ def _steps(protocol: Protocol, stories: StoriesText, story: StoryText) -> Iterat
         kind, day, at = told.pop("event", None), told.pop("day", None), told.pop("at", None)
         if not isinstance(kind, str) or not isinstance(day, int) or not isinstance(at, str):
             raise FaultyStory(path, "an event of a story has `day` (a whole number), `at` (as 18:00) and `event` (as session.completed)")
-        data = {**usual.get(kind, {}), **told}
+        data = {name: value for name, value in {**usual.get(kind, {}), **told}.items() if value is not None}
         if "step" in data:
             data["step"] = _step(protocol, data["step"])
         yield path, _event(path, f"milepost.{kind}", _moment(day, at, path), data, f"story-{n}")
