@@ -1,5 +1,6 @@
 """Reads DECISIONS in order and keeps what is to be told: one transaction per fetched batch, acknowledged only once committed."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +14,7 @@ from services.notify.notices import REPORT_DUE, Context, Course, Notice, conside
 from services.notify.store import escalations, telling
 from services.notify.store.connection import transaction
 from services.notify.store.telling import CourseKey, Kept, Telling
-from shared.bus import DECISIONS, Bus, Delivered
+from shared.bus import DECISIONS, Bus, Delivered, PullConsumer
 from shared.settings import Settings
 
 CONSUMER: Final = "notify"
@@ -47,13 +48,21 @@ class Consumer:
     async def run(self) -> None:
         """Reads until cancelled. A fault ends it: begun anew, it reads again what was not acknowledged."""
         start = await self._acknowledged() + 1
-        consumer = await self._bus.pull_consumer(DECISIONS, CONSUMER, SUBJECTS, start, FETCHED_TOGETHER)
+        # Twice as much may be on its way as is told together: the next batch comes while this one is told.
+        consumer = await self._bus.pull_consumer(DECISIONS, CONSUMER, SUBJECTS, start, 2 * FETCHED_TOGETHER)
         try:
+            batch = await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
+            told: Delivered | None = None
             while True:
-                batch = await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
-                if batch:
-                    await self.tell(_readable(batch))
-                    await consumer.ack_all(batch[-1])
+                ahead = asyncio.create_task(_ahead(consumer, told), name="decisions ahead")
+                try:
+                    if batch:
+                        await self.tell(_readable(batch))
+                    told = batch[-1] if batch else None
+                    batch = await ahead
+                finally:
+                    ahead.cancel()
+                    await asyncio.gather(ahead, return_exceptions=True)
         finally:
             await consumer.close()
 
@@ -91,6 +100,13 @@ class Consumer:
         """How far the bus knows that we read. Nothing is lost when it forgot: what is read again changes nothing."""
         found: Any = await self._bus.api(f"CONSUMER.INFO.{DECISIONS}.{CONSUMER}", missing=_NO_CONSUMER)
         return int(found["ack_floor"]["stream_seq"]) if found is not None else 0
+
+
+async def _ahead(consumer: PullConsumer, told: Delivered | None) -> list[Delivered]:
+    """Confirms what was told, then fetches what follows."""
+    if told is not None:
+        await consumer.ack_all(told)
+    return await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
 
 
 def tellings_of(tenant: str, notices: Iterable[Notice]) -> list[Telling]:

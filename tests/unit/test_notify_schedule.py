@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, strategies as st
 
-from services.notify.lanes import FIRST_LIMIT, MOST_LIMIT, Lane
+from services.notify.lanes import FIRST_LIMIT, MOST_ANSWERING, MOST_DOUBTFUL, MOST_LIMIT, MOST_UNSETTLED, Lane, room
 from services.notify.schedule import pause_after, retry_after, wait_before
 
 WAITS = (0.0, 5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
@@ -91,8 +91,56 @@ def test_an_endpoint_that_answers_again_is_trusted_with_more_and_more() -> None:
 
 def test_an_idle_lane_is_looked_at_only_after_a_hint() -> None:
     lane = Lane()
-    assert lane.free(NOW) == 0 and lane.next_look() is None and lane.is_idle
+    assert lane.free(NOW) == 0 and lane.next_look(NOW) is None and lane.is_idle
     lane.hint(NOW + timedelta(seconds=5))
     lane.hint(NOW + timedelta(seconds=9))
-    assert lane.next_look() == NOW + timedelta(seconds=5)
+    assert lane.next_look(NOW) == NOW + timedelta(seconds=5)
     assert lane.free(NOW + timedelta(seconds=5)) == FIRST_LIMIT
+
+
+def _held(count: int, answers: bool, under_way: int, since: datetime) -> dict[str, Lane]:
+    """Endpoints that have this many attempts under way, since then."""
+    made = {}
+    for number in range(count):
+        lane = Lane(look_at=NOW, limit=MOST_LIMIT, answers=answers)
+        for _ in range(under_way):
+            lane.began(since)
+        made[f"{answers} {number}"] = lane
+    return made
+
+
+def test_an_endpoint_that_answers_has_a_place_however_many_others_are_silent() -> None:
+    now = NOW + timedelta(seconds=5)
+    # Some that never answered, and some that did until a moment ago: together they hold more places than there are.
+    lanes = _held(8, False, 64, NOW) | _held(12, True, 64, NOW) | {"well": Lane(look_at=NOW, answers=True)}
+    assert sum(lane.under_way for lane in lanes.values()) > MOST_ANSWERING + MOST_DOUBTFUL
+    assert room(lanes, now) == {"well": FIRST_LIMIT}
+
+
+def test_endpoints_of_which_nothing_is_known_share_places_of_their_own() -> None:
+    lanes = {f"new {number}": Lane(look_at=NOW) for number in range(1000)}
+    granted = room(lanes, NOW)
+    assert sum(granted.values()) == MOST_DOUBTFUL
+    assert list(granted) == list(lanes)[: len(granted)]
+    assert room(lanes | {"well": Lane(look_at=NOW, answers=True)}, NOW)["well"] == FIRST_LIMIT
+
+
+def test_an_endpoint_that_falls_silent_gets_nothing_more_until_it_answers() -> None:
+    lane = Lane(look_at=NOW, limit=MOST_LIMIT, answers=True)
+    lane.began(NOW)
+    lane.began(NOW)
+    later = NOW + timedelta(seconds=2)
+    assert lane.free(NOW) == MOST_LIMIT - 2
+    assert lane.free(later) == 0 and lane.next_look(later) is None and lane.is_doubtful(later)
+    lane.ended(later)
+    assert lane.free(later) == MOST_LIMIT - 1
+
+
+def test_what_is_not_yet_written_down_takes_no_place_but_is_bounded() -> None:
+    lane = Lane(look_at=NOW, limit=MOST_LIMIT, answers=True)
+    for _ in range(MOST_UNSETTLED - 1):
+        lane.began(NOW)
+        lane.ended(NOW)
+    assert lane.under_way == 0 and lane.free(NOW) == 1
+    lane.began(NOW)
+    assert lane.free(NOW) == 0 and lane.next_look(NOW) is None

@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias, cast
+from types import TracebackType
+from typing import Self, TypeAlias, cast
 
 import asyncpg
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.crash import point
 
@@ -38,14 +39,68 @@ async def transaction(engine: AsyncEngine, points: int | None = None) -> AsyncIt
 
     `points` is the first of the three points of `shared.crash` that it passes: before it, before its COMMIT, and after.
     """
-
-    def passes(number: int) -> None:
-        if points is not None:
-            point(points + number)
-
-    passes(0)
+    _pass(points, 0)
     async with reading(engine) as driver:
-        async with driver.transaction():
+        async with _committed(driver, points):
             yield driver
-            passes(1)
-        passes(2)
+        _pass(points, 2)
+
+
+@asynccontextmanager
+async def _committed(driver: Connection, points: int | None) -> AsyncIterator[None]:
+    async with driver.transaction():
+        yield
+        _pass(points, 1)
+
+
+def _pass(points: int | None, number: int) -> None:
+    if points is not None:
+        point(points + number)
+
+
+class Kept:
+    """A connection of one task's own: nothing has to be asked before each use whether it is still good.
+
+    `async with Kept(engine) as database`; one use at a time. It is made when it is first used, and anew after a fault.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._session: AsyncConnection | None = None
+        self._driver: Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        session, self._session, self._driver = self._session, None, None
+        if session is not None:
+            await session.close()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """For single statements; a block that is cut off costs the connection."""
+        if self._session is not None and (self._driver is None or self._driver.is_closed()):
+            await self._forget(self._session)
+        if self._session is None or self._driver is None:
+            self._session = await self._engine.connect()
+            self._driver = cast(Connection, (await self._session.get_raw_connection()).driver_connection)
+        try:
+            yield self._driver
+        except BaseException:
+            await self._forget(self._session)
+            raise
+
+    @asynccontextmanager
+    async def transaction(self, points: int | None = None) -> AsyncIterator[Connection]:
+        """One transaction, as the function of this name."""
+        _pass(points, 0)
+        async with self.reading() as driver:
+            async with _committed(driver, points):
+                yield driver
+            _pass(points, 2)
+
+    async def _forget(self, session: AsyncConnection) -> None:
+        self._session = self._driver = None
+        await session.invalidate()
+        await session.close()

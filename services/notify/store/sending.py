@@ -33,12 +33,12 @@ _OLDER: Final = """
 _DUE: Final = f"""
 WITH found AS MATERIALIZED (
     SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, d.tries, d.next_at, lane.free
-    FROM unnest($3::text[], $4::int[], $5::int[]) AS lane(endpoint, free, under_way)
+    FROM unnest($3::text[], $4::int[], $5::int[]) AS lane(endpoint, free, unsettled)
     JOIN endpoints e ON e.id = lane.endpoint AND e.deleted_at IS NULL AND e.disabled_at IS NULL AND e.verified_at IS NOT NULL
     CROSS JOIN LATERAL (
         SELECT c.* FROM ({_CONSIDERED}) c JOIN notices n ON n.id = c.notice
         WHERE n.type = 'course.referred' OR NOT EXISTS (SELECT 1 {_OLDER})
-        ORDER BY c.next_at LIMIT lane.free + 2 * lane.under_way
+        ORDER BY c.next_at LIMIT lane.free + 2 * lane.unsettled
     ) d
 ), open AS (
     SELECT f.*, row_number() OVER (PARTITION BY f.endpoint ORDER BY f.next_at) AS place FROM found f
@@ -62,6 +62,13 @@ FROM (
 ) w
 WHERE d.id = w.id AND d.state = 'pending' AND w.until > $1
 RETURNING d.endpoint
+"""
+
+_AHEAD: Final = f"""
+SELECT lane.endpoint, (SELECT count(*) FROM ({_CONSIDERED}) c) AS considered,
+    (SELECT p.next_at FROM deliveries p WHERE p.endpoint = lane.endpoint AND p.state = 'pending' AND p.next_at > $1
+     ORDER BY p.next_at LIMIT 1) AS upcoming
+FROM unnest($2::text[]) AS lane(endpoint)
 """
 
 # Of a delivery that was erased meanwhile, nothing is kept.
@@ -147,6 +154,14 @@ class Breaker(NamedTuple):
     rests_until: datetime | None
 
 
+class Ahead(NamedTuple):
+    """What an endpoint has before it: how many due deliveries were considered, at most `WINDOW`, and when the next falls due, if any."""
+
+    endpoint: str
+    considered: int
+    upcoming: datetime | None
+
+
 class Backlog(NamedTuple):
     """How much is pending: never tried, tried and failed, and when the oldest was made."""
 
@@ -156,10 +171,10 @@ class Backlog(NamedTuple):
 
 
 async def due(connection: Connection, lanes: Mapping[str, tuple[int, int]], busy: Sequence[str], now: datetime) -> list[Due]:
-    """Deliveries that may be attempted now, oldest first: for each endpoint in `lanes`, given as (how many may begin, how many are under
-    way), at most as many as may begin."""
-    free, under_way = [most for most, _ in lanes.values()], [count for _, count in lanes.values()]
-    rows = await connection.fetch(_DUE, now, list(busy), list(lanes), free, under_way)
+    """Deliveries that may be attempted now, oldest first: for each endpoint in `lanes`, given as (how many may begin, how many are
+    under way or not yet written down), at most as many as may begin."""
+    free, unsettled = [most for most, _ in lanes.values()], [count for _, count in lanes.values()]
+    rows = await connection.fetch(_DUE, now, list(busy), list(lanes), free, unsettled)
     return [Due(**row) for row in rows]
 
 
@@ -174,15 +189,9 @@ async def park(connection: Connection, endpoints: Sequence[str], now: datetime) 
     return parked
 
 
-async def next_due(connection: Connection, endpoints: Sequence[str], after: datetime) -> dict[str, datetime]:
-    """When each of these endpoints next has something due later than `after`."""
-    rows = await connection.fetch(
-        "SELECT endpoint, min(next_at) AS at FROM deliveries "
-        "WHERE endpoint = ANY($1::text[]) AND state = 'pending' AND next_at > $2 GROUP BY endpoint",
-        list(endpoints),
-        after,
-    )
-    return {row["endpoint"]: row["at"] for row in rows}
+async def ahead(connection: Connection, endpoints: Sequence[str], now: datetime) -> list[Ahead]:
+    """What is ahead of each of these endpoints, once nothing more of what is due there can leave."""
+    return [Ahead(**row) for row in await connection.fetch(_AHEAD, now, list(endpoints))]
 
 
 async def endpoints_with_pending(connection: Connection) -> list[str]:
