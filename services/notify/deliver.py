@@ -114,9 +114,9 @@ class Deliverer:
                         self._begin(sender, due)
                 short = [endpoint for endpoint, most in asked.items() if counts[endpoint] < most]
                 ahead = await sending.ahead(connection, short, now) if short else []
-                # What waits for an older delivery of its course stands in the way only where it fills the window.
-                full = [one.endpoint for one in ahead if one.considered >= WINDOW]
-                parked = await sending.park(connection, full, now) if full else set()
+                # More is due than is under way: it waits for older deliveries, and would fill the window in front of others.
+                behind = [one.endpoint for one in ahead if one.considered > min(self._lanes[one.endpoint].unsettled, WINDOW - 1)]
+                parked = await sending.park(connection, behind, now) if behind else set()
         except BaseException:
             self.hint(asked)
             raise

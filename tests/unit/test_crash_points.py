@@ -18,7 +18,7 @@ def passed() -> Iterator[int]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and name_of(node.func) == "point":
                 yield int(str(node.args[0].value))
-            if isinstance(node, ast.Call) and name_of(node.func) in ("transaction", "_kept"):
+            if isinstance(node, ast.Call) and name_of(node.func) in ("transaction", "_written"):
                 # Three in a row: before, before COMMIT, after.
                 given = [one.value for one in [*node.args, *(word.value for word in node.keywords)] if isinstance(one, ast.Constant)]
                 for first in given:
