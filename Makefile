@@ -61,7 +61,7 @@ format: setup ## Bring the sources into form
 bench: setup ## Print the figures, each next to its floor
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: setup ## Kill every process under load, N times (default 20); then search MODEL sequences (default 500) and flip every bit
+chaos: setup ## Kill and pause everything under load, N rounds of three minutes (default 20); then search MODEL sequences (default 500), flip every bit
 	@$(BIN)/python -m tests.chaos --rounds $(or $(N),20) $(ARGS)
 	@MILEPOST_HYPOTHESIS=random MODEL_EXAMPLES=$(or $(MODEL),500) $(BIN)/python -m pytest -q tests/integration/decision/test_model.py
 	@EVERY_BIT=1 $(BIN)/python -m pytest -q tests/integration/decision/test_verify.py -k bit

@@ -46,7 +46,7 @@ class _Service:
         self.wanted = True
         self.due: float | None = None
         self._words = words
-        self._is_ready = is_ready
+        self.probe = is_ready
         self._started = 0.0
         self._pauses = Pauses()
 
@@ -64,7 +64,7 @@ class _Service:
     async def ready(self) -> None:
         deadline = time.monotonic() + READY_WITHIN_S
         while self.process.alive():
-            why_not = await self._is_ready(self.process.pid or 0)
+            why_not = await self.probe(self.process.pid or 0)
             if not why_not:
                 return
             if time.monotonic() > deadline:
@@ -151,6 +151,20 @@ class Stack:
         service.launch(self.env)
         service.wanted = True
         await service.ready()
+
+    def add_worker(self, lane: int = 0) -> str:
+        """A further worker of a lane, by the name that is returned. It stands by, and serves from when the lane is free."""
+        name = f"worker-{lane}-further"
+        words = ["-m", "services.decision.worker", "--lane", str(lane)]
+        worker = _Service(name, words, self.logs / f"{name}.log", self._services["worker"].probe)
+        self._services[name] = worker
+        worker.launch(self.env)
+        return name
+
+    async def remove(self, name: str) -> None:
+        """Stops a service in order, for good: it gives back what it owns."""
+        service = self._services.pop(name)
+        await service.process.stop(signal.SIGTERM, STOP_WITHIN_S)
 
     def pid(self, name: str) -> int | None:
         """The process id of the named part."""

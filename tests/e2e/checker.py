@@ -102,6 +102,13 @@ def _places(history: History) -> Iterator[str]:
         found = numbers.pop(head["partition"], [])
         if found != list(range(1, head["seq"] + 1)):
             yield f"partition {head['partition']} is not gapless up to its head {head['seq']}: it has {len(found)} events"
+    # An athlete has one partition, so that the bus' order kept there is kept for every athlete.
+    read: dict[int, list[int]] = defaultdict(list)
+    for row in history.events:
+        if row["stream_seq"] is not None:
+            read[row["partition"]].append(row["stream_seq"])
+    if unordered := [partition for partition, places in read.items() if places != sorted(set(places))]:
+        yield f"partitions {unordered[:5]} hold events in another order than the bus"
     if numbers:
         yield f"partitions without a head have events: {sorted(numbers)}"
     if history.outbox:

@@ -16,7 +16,7 @@ from shared.settings import Settings
 
 Row = Mapping[str, Any]
 
-_EVENTS = "SELECT partition, seq, tenant, athlete, source, id, type, digest, body FROM events ORDER BY partition, seq"
+_EVENTS = "SELECT partition, seq, stream_seq, tenant, athlete, source, id, type, digest, body FROM events ORDER BY partition, seq"
 _OUTCOMES = """SELECT o.tenant, o.source, o.id, o.seq, o.n, o.status, o.path, o.reason, e.athlete
 FROM event_outcomes AS o JOIN events AS e ON e.tenant = o.tenant AND e.source = o.source AND e.id = o.id
 ORDER BY o.tenant, o.source, o.id, o.seq, o.n"""

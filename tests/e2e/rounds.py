@@ -1,8 +1,8 @@
-"""One round: a whole stack under load, each of its processes killed with SIGKILL in turn, and everything judged at the end."""
+"""One round: a whole stack under load, each of its processes killed and paused in turn, and everything judged at the end."""
 
 import asyncio
-import random
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -12,15 +12,17 @@ import aiohttp
 
 from services.cli.stack import Stack
 from services.decision.audit.whole import verify_database
+from services.embedded import EmbeddedServers
 from shared import auth, db
+from shared.settings import load as load_settings
 from tests.e2e import checker, history, replay
+from tests.e2e.faults import Faults
 from tests.e2e.load import SOURCE, Load
 from tests.e2e.receiver import Receiver
+from tests.e2e.schedule import Step, schedule
+from tests.integration.test_bus_cluster import Node, formed, free_ports
 
-PARTS: Final = ("ingest", "worker", "decision", "notify", "nats", "postgres")
-STARTING: Final = ("nats", "postgres", "worker", "ingest", "decision", "notify")
 TENANTS: Final = ("north", "south")
-PROGRESS_S: Final = 30
 SETTLED_S: Final = 60
 
 OVERRIDES: Final[dict[str, Any]] = {
@@ -39,7 +41,7 @@ class Judged:
     """What a round found. `faults` is empty when every law held."""
 
     faults: list[str]
-    killed: list[str]
+    steps: list[Step]
     acknowledged: int
     repeated: int
     decisions: int
@@ -47,17 +49,24 @@ class Judged:
     seconds: float
 
 
-async def kill_round(data_dir: Path, seed: int, tell: Callable[[str], None] = lambda line: None) -> Judged:
-    """Runs one round in a directory that does not exist yet; `seed` settles the order of the kills and the shape of the load."""
-    begin = monotonic()
-    async with Receiver() as receiver, Stack(OVERRIDES, data_dir) as stack:
+async def fault_round(
+    data_dir: Path, seed: int, further: int = 0, cluster: bool = False, tell: Callable[[str], None] = lambda line: None
+) -> Judged:
+    """Runs one round in a directory that does not exist yet; `seed` settles what is done, when, and the shape of the load.
+
+    `further` steps come after every part was killed and paused once. With `cluster`, the bus is three servers with three replicas.
+    """
+    begin, steps = monotonic(), schedule(seed, further, cluster)
+    async with AsyncExitStack() as held:
+        receiver = await held.enter_async_context(Receiver())
+        stack, servers, nodes = await _started(held, data_dir, cluster)
         keys = await _keys(stack)
         await _subscribe(stack, receiver, {tenant: keys["integrator", tenant] for tenant in TENANTS})
         load = Load(stack.ingest_url, {tenant: keys["clinician", tenant] for tenant in TENANTS}, seed)
         tell(f"up after {monotonic() - begin:.1f} s")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(load.run())
-            killed = await _kill_each(stack, load, random.Random(seed), tell)
+            await Faults(stack, servers, nodes, load, OVERRIDES["lease_s"] + 0.5, tell).do(steps)
             load.stop()
         tell(f"{len(load.acknowledged)} acknowledged after {monotonic() - begin:.1f} s, {load.repeated} requests repeated")
         await stack.ready()
@@ -67,25 +76,27 @@ async def kill_round(data_dir: Path, seed: int, tell: Callable[[str], None] = la
         sent = checker.Sent(load.acknowledged, load.contents, load.courses, load.conflicting)
         heard = checker.Heard(receiver.first_heard, receiver.counts, receiver.forged)
     faults = [*checker.faults(sent, found, heard), *replay.differences(found), *proven.faults]
-    seconds = monotonic() - begin
-    return Judged(faults, killed, len(load.acknowledged), load.repeated, len(found.decisions), len(heard.counts), seconds)
+    counts = len(load.acknowledged), load.repeated, len(found.decisions), len(heard.counts)
+    return Judged(faults, steps, *counts, monotonic() - begin)
 
 
-async def _kill_each(stack: Stack, load: Load, chance: random.Random, tell: Callable[[str], None]) -> list[str]:
-    """Kills every part once, some two at a time, each only once the load flows again; returns the order."""
-    order = chance.sample(PARTS, len(PARTS))
-    waiting = list(order)
-    while waiting:
-        together = [waiting.pop(0) for _ in range(min(len(waiting), chance.choice((1, 1, 1, 2))))]
-        await load.acknowledged_more(chance.randint(20, 150), PROGRESS_S)
-        for part in together:
-            await stack.kill(part)
-        tell(f"killed {' and '.join(together)} after {len(load.acknowledged)} acknowledged events")
-        # A service refuses to start on a server that is away, and decision is not ready without a worker.
-        for part in sorted(together, key=STARTING.index):
-            await stack.restart(part)
-    await load.acknowledged_more(20, PROGRESS_S)
-    return order
+async def _started(held: AsyncExitStack, data_dir: Path, cluster: bool) -> tuple[Stack, EmbeddedServers, list[Node]]:
+    if not cluster:
+        stack = await held.enter_async_context(Stack(OVERRIDES, data_dir))
+        assert stack.servers is not None
+        return stack, stack.servers, []
+    servers = await held.enter_async_context(EmbeddedServers(data_dir / "servers"))
+    ports = free_ports(9)
+    nodes = [Node(data_dir, f"n{n}", (ports[n], ports[3 + n], ports[6 + n]), ports[6:]) for n in range(3)]
+    for node in nodes:
+        held.callback(node.kill)
+        node.start()
+    fields: dict[str, Any] = servers.fields()
+    fields["nats_url"] = ",".join(f"nats://127.0.0.1:{node.client}" for node in nodes)
+    fields["nats_monitor_url"] = ",".join(f"http://127.0.0.1:{node.monitor}" for node in nodes)
+    await (await formed(load_settings(**fields))).close()
+    stack = await held.enter_async_context(Stack(OVERRIDES | fields, data_dir / "stack"))
+    return stack, servers, nodes
 
 
 async def _keys(stack: Stack) -> dict[tuple[str, str], str]:

@@ -32,7 +32,16 @@ def sound() -> Run:
     ]
     history = History(
         events=[
-            named | {"partition": 7, "seq": n + 1, "athlete": "a0", "id": raw["id"], "type": raw["type"], "body": orjson.dumps(raw)}
+            named
+            | {
+                "partition": 7,
+                "seq": n + 1,
+                "stream_seq": 10 + n,
+                "athlete": "a0",
+                "id": raw["id"],
+                "type": raw["type"],
+                "body": orjson.dumps(raw),
+            }
             for n, raw in enumerate(raws)
         ],
         outcomes=[
@@ -78,6 +87,7 @@ WRONGS: dict[str, tuple[Callable[[Sent, History, Heard], Any], str]] = {
     "a content changed": (lambda s, h, r: changed(h.events, 1, body=h.events[2]["body"]), "another content"),
     "a contradiction is lost": (lambda s, h, r: s.conflicting.add((KEYS[0], b"x")), "were not kept"),  # type: ignore[attr-defined]
     "a place is left out": (lambda s, h, r: changed(h.events, 3, seq=5), "not gapless"),
+    "two events changed places": (lambda s, h, r: changed(h.events, 1, stream_seq=13), "another order than the bus"),
     "the head is ahead": (lambda s, h, r: changed(h.heads, 1, seq=5), "not gapless"),
     "the outbox is not empty": (lambda s, h, r: object.__setattr__(h, "outbox", 1), "left in the outbox"),
     "an outcome is missing": (lambda s, h, r: without(h.outcomes, 1), "events without an outcome"),

@@ -9,7 +9,7 @@ import signal
 import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import orjson
 
 from services.decision.audit import replay as replaying
 from services.decision.engines.reference import ReferenceEngine
+from services.decision.eraser import opened
 from services.decision.lifecycle.pool import Pool
 from services.decision.reconciler import Reconciler
 from services.decision.rules.library import SHIPPED, PackLibrary
@@ -109,6 +110,12 @@ async def replay(settings: Settings) -> None:
     await replaying.run(engine, Database.of(settings), Here(1), id)
 
 
+async def eraser(settings: Settings) -> None:
+    """Every erasure that waits."""
+    async with AsyncExitStack() as stack:
+        await (await opened(stack, settings)).carry_out()
+
+
 async def until_told(work: Awaitable[Any]) -> None:
     task = asyncio.ensure_future(work)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -120,6 +127,7 @@ WORKS: dict[str, Callable[[Settings], Coroutine[Any, Any, None]]] = {
     "notify": notify,
     "reconciler": reconciler,
     "replay": replay,
+    "eraser": eraser,
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.crash import POINTS
-from tests.integration.decision.test_crash_points import RECONCILER_POINTS, REPLAY_POINTS, WORKER_POINTS
+from tests.integration.decision.test_crash_points import ERASER_POINTS, RECONCILER_POINTS, REPLAY_POINTS, WORKER_POINTS
 from tests.integration.notify.test_crash_points import NOTIFY_POINTS
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def test_every_point_is_passed_in_the_code_and_every_passed_one_is_named():
 
 
 def test_every_point_is_exercised():
-    assert {*WORKER_POINTS, *NOTIFY_POINTS, *RECONCILER_POINTS, *REPLAY_POINTS} == POINTS.keys()
+    assert {*WORKER_POINTS, *NOTIFY_POINTS, *RECONCILER_POINTS, *REPLAY_POINTS, *ERASER_POINTS} == POINTS.keys()
 
 
 def test_the_documents_list_every_point_in_its_words():

@@ -3,6 +3,8 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -12,17 +14,20 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.decision.arrivals import stamp
 from services.decision.audit import replay as replaying
 from services.decision.audit.replay import Asked, differences
 from services.decision.audit.whole import verify_database
 from services.decision.engines.reference import ReferenceEngine
+from services.decision.forgetting import erasure_event
 from services.decision.packs import Published
 from services.decision.reconciler import Reconciler
 from services.decision.rules.library import PackLibrary
-from services.decision.store import leases, outbox, reconciliations, replays
+from services.decision.store import erasures, leases, outbox, reconciliations, replays
 from services.decision.store.connection import borrowed
-from shared.bus import DECISIONS, Bus
+from shared.bus import DECISIONS, Bus, event_subject
 from shared.crash import EXIT, POINTS
+from shared.placing import partition, pseudonym
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, pain, send, settled, started, until
 from tests.integration.forking import Forks, forks
@@ -31,6 +36,7 @@ NUMBER = count(1)
 WORKER_POINTS = range(1, 18)
 RECONCILER_POINTS = (41, 42)
 REPLAY_POINTS = (43, 44)
+ERASER_POINTS = range(45, 50)
 
 
 def some(course: str) -> list[dict[str, Any]]:
@@ -94,6 +100,36 @@ async def judge(settings: Settings, engine: AsyncEngine, sent: list[dict[str, An
     packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
     assert differences(past, packs, Asked(), {}) == []
     assert (await verify_database(settings, (), 1)).faults == []
+
+
+@pytest.mark.law("nothing-lost")
+@pytest.mark.law("tamper-evident")
+async def test_an_erasure_ended_at_any_point_is_carried_out_whole_and_every_proof_holds(
+    settings: Settings, engine: AsyncEngine, bus: Bus, run: Run, parent: Forks
+):
+    async with run(checkpoint_s=0.1):
+        for number in ERASER_POINTS:
+            name, key = f"e{number}", pseudonym(settings.pseudonym_key_bytes, "clinic", f"e{number}")
+            sent = [started(name, f"{name}-c"), pain(name, f"{name}-c", next(NUMBER))]
+            await send(bus, settings, "clinic", sent)
+            await settled(engine, "clinic", sent)
+            said = erasure_event("clinic", key, {"reason": "ordered", "by": {"id": "k", "role": "admin"}}, stamp(datetime.now(UTC)))
+            await bus.publish(event_subject(partition("clinic", name), key), said)
+            await until(partial(erasure_known, engine, key))
+            process = await parent.child("eraser", settings, end=number)
+            assert await asyncio.wait_for(process.wait(), 40) == EXIT, f"point {number} was not passed: {POINTS[number]}"
+            assert await asyncio.wait_for((await parent.child("eraser", settings)).wait(), 40) == 0
+            async with borrowed(engine) as connection:
+                assert not await connection.fetchval("SELECT count(*) FROM events WHERE athlete = $1", name)
+                done = await erasures.of(connection, "clinic", key)
+            assert done is not None and done.erased_at is not None
+    found = await verify_database(settings, (), 1)
+    assert found.faults == [] and found.erased > 0
+
+
+async def erasure_known(engine: AsyncEngine, key: str) -> bool:
+    async with borrowed(engine) as connection:
+        return await erasures.of(connection, "clinic", key) is not None
 
 
 async def everything_was_told(engine: AsyncEngine, bus: Bus) -> None:
