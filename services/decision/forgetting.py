@@ -54,7 +54,7 @@ class Forgetting:
             tenant=arrival.tenant,
             athlete=name,
             source=LATE,
-            id=self._remains.late(arrival.tenant, arrival.source, arrival.id),
+            id=self._remains.late(arrival.tenant, arrival.source, arrival.id, arrival.stream_seq or 0),
             type="erased",
             time=arrival.recorded_at,
             recorded_at=arrival.recorded_at,

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.decision import measures
 from services.decision.arrivals import read
 from services.decision.stopping import told_to_stop
-from services.decision.store import leases, reconciliations
+from services.decision.store import erasures, leases, reconciliations
 from services.decision.store.connection import Connection, borrowed
 from shared.bus import EVENTS, Bus
 
@@ -90,7 +90,10 @@ class Reconciler:
                     # The stream has nothing more up to there: what was in between was erased.
                     await reconciliations.keep(connection, end, [])
                     break
-                messages = [_message(one.stream_seq, one.subject, one.data) for one in found if one.stream_seq <= end]
+                # History forgot them on purpose; what comes of them is the eraser's to clear away.
+                gone = set(await erasures.pseudonyms(connection))
+                there = [one for one in found if one.stream_seq <= end and one.subject.rpartition(".")[2] not in gone]
+                messages = [_message(one.stream_seq, one.subject, one.data) for one in there]
                 await consumer.ack_all(found[-1])
                 windows = await _windows(connection, messages)
                 for window in windows:

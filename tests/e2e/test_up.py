@@ -15,7 +15,15 @@ import psutil
 import pytest
 
 MILEPOST = str(Path(sys.executable).with_name("milepost"))
-PARTS = ("services.ingest", "services.decision", "services.decision.worker", "services.notify", "nats-server", "postgres")
+PARTS = (
+    "services.ingest",
+    "services.decision",
+    "services.decision.worker",
+    "services.decision.eraser",
+    "services.notify",
+    "nats-server",
+    "postgres",
+)
 
 
 def environment(data_dir: Path) -> dict[str, str]:

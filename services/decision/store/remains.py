@@ -14,6 +14,7 @@ from services.decision.store.committing import CONFLICT, DECISION, EVENT
 GONE: Final = "erased-"
 """Begins the athlete of every erased row; the pseudonym follows."""
 WORD: Final = "erased"
+NUL: Final = "\0"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 ERASED: Final = "milepost.athlete.erased"
@@ -56,9 +57,9 @@ class Remains:
         """What names, in the seals of a table, a row that was removed."""
         return f"{GONE}{pseudonym}-{self._hash(tree.encode(), 0, n, 0, tenant, pseudonym).hex()}"
 
-    def late(self, tenant: str, source: str, id: str) -> str:
-        """The id under which an event of an erased athlete is kept as refused."""
-        return GONE + hmac.digest(self._key, "\0".join(("late", tenant, source, id)).encode(), "sha256")[:16].hex()
+    def late(self, tenant: str, source: str, id: str, stream_seq: int) -> str:
+        """The id under which one message of an erased athlete is kept as refused: each by itself, so that the bus is cleared of each."""
+        return f"{GONE}{hmac.digest(self._key, NUL.join(('late', tenant, source, id)).encode(), 'sha256')[:16].hex()}-{stream_seq}"
 
     def late_content(self, digest: bytes) -> bytes:
         """What tells the contents of such events apart."""
