@@ -16,6 +16,9 @@ import pytest
 
 MILEPOST = str(Path(sys.executable).with_name("milepost"))
 PARTS = (
+    *("services.ingest", "services.decision", "services.decision.worker", "services.decision.eraser", "services.notify"),
+    *("nats-server", "postgres"),
+)
     "services.ingest",
     "services.decision",
     "services.decision.worker",
