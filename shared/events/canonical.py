@@ -46,6 +46,11 @@ def canonical_record(value: dict[str, Any]) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
+def part(value: object) -> object:
+    """A part of a record, written now as `canonical_record` would write it, to be put into records as it is."""
+    return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
 def content_digest(event: Mapping[str, Any]) -> bytes:
     """SHA-256 of what a CloudEvent says: its canonical JSON without `tenant`, `recordedtime`, the trace and unset attributes. 32 bytes."""
     return sha256(canonical({key: value for key, value in event.items() if key not in _NOT_CONTENT and value is not None})).digest()

@@ -121,7 +121,7 @@ class Course:
     def copy(self) -> "Course":
         """A copy that folding on does not change. Field by field: twice per event, and `replace` takes three times as long."""
         twin = object.__new__(Course)
-        for name in _FIELDS:
+        for name in FIELDS:
             setattr(twin, name, getattr(self, name))
         return twin
 
@@ -153,7 +153,7 @@ class Course:
         return self.sessions[-1].day if self.sessions else None
 
 
-_FIELDS = tuple(one.name for one in fields(Course))
+FIELDS = tuple(one.name for one in fields(Course))
 
 
 def begin(event: Event, protocol: Protocol) -> Course:

@@ -22,6 +22,7 @@ def local_date(instant: datetime, zone_name: str) -> date:
     return instant.astimezone(zone(zone_name)).date()
 
 
+@lru_cache(maxsize=4096)
 def start_of(day: date, zone_name: str, at: time = time(0)) -> datetime:
     """The instant in UTC at which the local date (or a local hour of it) begins."""
     return datetime.combine(day, at, tzinfo=zone(zone_name)).astimezone(UTC)

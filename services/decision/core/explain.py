@@ -1,7 +1,8 @@
 """Why: the rules that decided, those that block and those that could not be judged, with the facts they read."""
 
 from collections.abc import Sequence
-from typing import Any
+from operator import is_
+from typing import Any, NamedTuple
 
 from services.decision.core.conditions import each, holds
 from services.decision.core.facts.registry import CATALOGUE, find
@@ -11,6 +12,7 @@ from services.decision.core.protocol import FactType, Rule
 from services.decision.core.sessions import Fact, Session
 from services.decision.core.trivalent import Tri, Unknown
 from services.decision.core.verdict import Judge, Verdict
+from shared.events.canonical import part
 
 WORDS = {
     "at_most": "at most",
@@ -87,28 +89,78 @@ def read_conditions(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence
     return found
 
 
-def reasons(judge: Judge, verdict: Verdict) -> list[Record]:
+class Told(NamedTuple):
+    """A rule of which a decision tells, and what follows from it for the lists of what stands in the way."""
+
+    reason: Record
+    part: object
+    """The reason as it is written."""
+    way: str | None
+    """The rule's own text where it is met and protects."""
+    spoken: tuple[str, ...]
+    """The facts by which it is met."""
+    short: tuple[tuple[str, str], ...]
+    """Conditions of another rule that are not met: the fact and its sentence."""
+    unknown: tuple[str, ...]
+    """A sentence for each condition that is not known."""
+
+
+def reasons(judge: Judge, verdict: Verdict) -> list[Told]:
     """The rules that decided, block, or have unknown conditions, by id."""
     advancing = verdict.standing.action == "advance"
-    told: list[Record] = []
+    facts, kept = verdict.facts, verdict.recall.told
+    told: list[Told] = []
     for rule, tri in verdict.scoped:
         if rule.kind == "advance":
             if tri is Tri.MET and not advancing:
                 continue
             wanted: tuple[Tri, ...] = ALWAYS if advancing else OPEN
+            sessions = verdict.view.course.at_step[-SESSIONS_TOLD:]
         elif tri is Tri.MET or (tri is Tri.UNKNOWN and rule.unknown == "hold"):
-            wanted = VOTING
+            wanted, sessions = VOTING, ()
         else:
             continue
-        found = read_conditions(judge, verdict, rule, wanted)
-        if rule.kind == "advance" and any(one["fact"] == CLEAN_SHORT and one["verdict"] == "not_met" for one in found):
-            known = [one["fact"] for one in found if one["verdict"] == "unknown"]
-            for one in unclean(judge, verdict):
-                if one["fact"] not in known and one not in found:
-                    found.append(one)
-            found.sort(key=lambda one: (*order(one), one["events"]))
-        told.append(headed(rule, tri, found))
-    return sorted(told, key=lambda reason: reason["rule"])
+        rests_on = (rule, tri, wanted, judge.facts_of_rule[rule.id](facts), sessions)
+        found = kept.get(rule.id)
+        if found is None or not _same(found[0], rests_on):
+            found = kept[rule.id] = (rests_on, _told(judge, verdict, rule, tri, wanted))
+        told.append(found[1])
+    told.sort(key=_by_rule)
+    return told
+
+
+def _by_rule(told: Told) -> str:
+    return str(told.reason["rule"])
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """The very same rule, verdict, facts and sessions."""
+    return all(map(is_, one[:3], other[:3])) and all(map(is_, one[3], other[3])) and _alike(one[4], other[4])
+
+
+def _alike(one: Sequence[Session], other: Sequence[Session]) -> bool:
+    return len(one) == len(other) and all(map(is_, one, other))
+
+
+def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence[Tri]) -> Told:
+    found = read_conditions(judge, verdict, rule, wanted)
+    if rule.kind == "advance" and any(one["fact"] == CLEAN_SHORT and one["verdict"] == "not_met" for one in found):
+        known = [one["fact"] for one in found if one["verdict"] == "unknown"]
+        for one in unclean(judge, verdict):
+            if one["fact"] not in known and one not in found:
+                found.append(one)
+        found.sort(key=lambda one: (*order(one), one["events"]))
+    reason = headed(rule, tri, found)
+    protects = reason["outcome"] in ("hold", "regress", "refer")
+    open_still = reason["outcome"] in ("not_met", "unknown")
+    return Told(
+        reason,
+        part(reason),
+        rule.text if protects else None,
+        tuple([one["fact"] for one in found if one["verdict"] == "met"]) if protects else (),
+        tuple([(one["fact"], sentence(CATALOGUE[one["fact"]], one)) for one in found if one["verdict"] == "not_met"]) if open_still else (),
+        tuple([unknown_sentence(CATALOGUE[one["fact"]], one["why"]) for one in found if one["verdict"] == "unknown"]),
+    )
 
 
 def headed(rule: Rule, tri: Tri, found: list[Record]) -> Record:
@@ -192,33 +244,24 @@ def unknown_sentence(kind: FactType, why: str) -> str:
     return why if why[:1].isupper() else f"{capital(kind.ask)} {why}"
 
 
-def blocking(verdict: Verdict, told: Sequence[Record]) -> list[str]:
+def blocking(verdict: Verdict, told: Sequence[Told]) -> list[str]:
     """What is known and still stands in the way: protective rules that are met, and advance conditions that are not.
 
     A fact of which a protective rule has spoken is not told again.
     """
     if verdict.standing.action == "advance":
         return []
-    ways: list[str] = []
-    spoken: list[str] = []
-    for reason in told:
-        if reason["outcome"] in ("hold", "regress", "refer"):
-            ways.append(reason["text"])
-            spoken += [found["fact"] for found in reason["evidence"] if found["verdict"] == "met"]
-    for reason in told:
-        if reason["outcome"] in ("not_met", "unknown"):
-            for found in reason["evidence"]:
-                if found["verdict"] == "not_met" and found["fact"] not in spoken:
-                    ways.append(sentence(CATALOGUE[found["fact"]], found))
-    return sorted(dict.fromkeys(ways))
+    spoken = dict.fromkeys(fact for one in told for fact in one.spoken)
+    ways = dict.fromkeys(one.way for one in told if one.way is not None)
+    ways |= dict.fromkeys(sentence for one in told for fact, sentence in one.short if fact not in spoken)
+    return sorted(ways)
 
 
-def missing(verdict: Verdict, told: Sequence[Record]) -> list[str]:
+def missing(verdict: Verdict, told: Sequence[Told]) -> list[str]:
     """What is not known and would be needed to advance, each in a sentence and once."""
     if verdict.standing.action == "advance":
         return []
-    unknown = {(found["fact"], found["why"]): None for reason in told for found in reason["evidence"] if found["verdict"] == "unknown"}
-    return sorted({unknown_sentence(CATALOGUE[fact], why): None for fact, why in unknown})
+    return sorted(dict.fromkeys(sentence for one in told for sentence in one.unknown))
 
 
 def facts_of(judge: Judge, verdict: Verdict) -> list[Record]:

@@ -12,6 +12,7 @@ from services.decision.core.days import Key
 from services.decision.core.migrating import migrate
 from services.decision.core.places import MIGRATED
 from services.decision.core.protocol import Protocol
+from services.decision.core.recall import Recall
 from services.decision.core.standing import Standing
 from services.decision.core.taking import apply
 from services.decision.core.verdict import Judge, Verdict
@@ -63,6 +64,7 @@ class Line:
     checkpoints: list[Checkpoint] = field(default_factory=list)
     course: Course = field(init=False)
     verdict: Verdict = field(init=False)
+    recall: Recall = field(init=False, default_factory=Recall)
 
     def __post_init__(self) -> None:
         self._fold_from(0)
@@ -106,12 +108,12 @@ class Line:
             self.checkpoints.pop()
         if not self.checkpoints:
             course = begin(self.start, self.first.protocol)
-            self.checkpoints.append(Checkpoint(0, course, self.first.decide(course)))
+            self.checkpoints.append(Checkpoint(0, course, self.first.decide(course, self.recall)))
         last = self.checkpoints[-1]
         self.course, self.verdict = last.course.copy(), last.verdict
         if last.taken == len(self.entries):
             # A verdict looks at the course it was made of, which was folded on since.
-            self.verdict = self.judge.decide(self.course)
+            self.verdict = self.judge.decide(self.course, self.recall)
         for n in range(last.taken, len(self.entries)):
             self._take(self.entries[n], n + 1)
 
@@ -120,7 +122,7 @@ class Line:
         course = self.course
         if event.type in MEASURED and event.time > course.as_of and course.day(event.time) != course.day(course.as_of):
             course.as_of = event.time
-            return self.judge.decide(course).standing
+            return self.judge.decide(course, self.recall).standing
         return self.verdict.standing
 
     def _take(self, entry: Entry, taken: int) -> None:
@@ -130,7 +132,7 @@ class Line:
             protocol = self.packs.resolve(entry.event.data["to_hash"])
             assert protocol is not None, "placing refuses what is not at hand"
             migrate(self.course, entry.event, standing, protocol, self.packs.judge(protocol))
-        self.verdict = self.judge.decide(self.course)
+        self.verdict = self.judge.decide(self.course, self.recall)
         self.checkpoints.append(Checkpoint(taken, self.course.copy(), self.verdict))
         if len(self.checkpoints) > RECENT and self.checkpoints[-RECENT].taken % EVERY:
             del self.checkpoints[-RECENT]

@@ -1,12 +1,11 @@
 """Which session a report belongs to, by its link or by its moment."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, timedelta
 
 from services.decision.core.course import Course
 from services.decision.core.judging import Judging
-from services.decision.core.sessions import Report, Session, with_report
+from services.decision.core.sessions import Report, Session
 
 
 def belongs(report: Report, session_id: str, day: date) -> bool:
@@ -46,6 +45,6 @@ def _attach(course: Course, report: Report, mine: Callable[[Session], bool], jud
 def _with(sessions: tuple[Session, ...], report: Report, mine: Callable[[Session], bool], judging: Judging) -> tuple[Session, ...]:
     for n in range(len(sessions) - 1, -1, -1):
         if mine(sessions[n]):
-            taken = judging.cleaned(replace(sessions[n], reports=with_report(sessions[n], report)))
+            taken = judging.cleaned(sessions[n].reported(report))
             return (*sessions[:n], taken, *sessions[n + 1 :])
     return sessions

@@ -54,24 +54,28 @@ def applies(rule: Rule, step: str, tissue: str) -> bool:
     return step in rule.steps
 
 
-def combine(rules: Sequence[tuple[Kind, str, Tri, bool]]) -> Action:
+ADVANCES, ADVANCES_NOT, HOLDS, REGRESSES, REFERS = 1, 2, 4, 8, 16
+"""What the verdict on a rule in scope does; bits, so that they add up by or."""
+
+_MET: dict[Kind, int] = {"advance": ADVANCES, "hold": HOLDS, "regress": REGRESSES, "refer": REFERS}
+
+
+def effect(kind: Kind, unknown: str, verdict: Tri) -> int:
+    """What one rule in scope does. `unknown` is what an unknown condition of a protective rule does: `hold` or `pass`."""
+    if verdict is Tri.MET:
+        return _MET[kind]
+    if kind == "advance":
+        return ADVANCES_NOT
+    return HOLDS if verdict is Tri.UNKNOWN and unknown == "hold" else 0
+
+
+def combined(effects: int) -> Action:
     """The most conservative wins: refer, regress, hold, advance. Order does not matter.
 
-    Each item is (kind, what unknown does, verdict, in scope). Advance needs at least one advance rule in scope and every one of them met.
+    Advance needs at least one advance rule in scope, every one of them met, and nothing that holds.
     """
-    action: Action = "hold"
-    advancing = any(kind == "advance" and scope for kind, _, _, scope in rules) and all(
-        verdict is Tri.MET for kind, _, verdict, scope in rules if kind == "advance" and scope
-    )
-    held = any(
-        scope and (verdict is Tri.MET or (verdict is Tri.UNKNOWN and unknown == "hold"))
-        for kind, unknown, verdict, scope in rules
-        if kind == "hold" or (kind in ("refer", "regress") and verdict is Tri.UNKNOWN)
-    )
-    if advancing and not held:
-        action = "advance"
-    if any(scope and kind == "regress" and verdict is Tri.MET for kind, _, verdict, scope in rules):
-        action = "regress"
-    if any(scope and kind == "refer" and verdict is Tri.MET for kind, _, verdict, scope in rules):
-        action = "refer"
-    return action
+    if effects & REFERS:
+        return "refer"
+    if effects & REGRESSES:
+        return "regress"
+    return "advance" if effects & (ADVANCES | ADVANCES_NOT | HOLDS) == ADVANCES else "hold"

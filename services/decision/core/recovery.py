@@ -39,7 +39,12 @@ def not_before(course: Course, step: str, rest_days: int, fewer: int = 0) -> dat
 def runs_in_week_ending(course: Course, day: date) -> int:
     """Running sessions in the seven consecutive dates that end with `day`."""
     since = later(day, -6)
-    return sum(1 for session in course.sessions if since <= session.day <= day)
+    count = 0
+    for session in reversed(course.sessions):
+        if session.day < since:
+            break
+        count += session.day <= day
+    return count
 
 
 def base_rest(course: Course, *steps: str) -> int:

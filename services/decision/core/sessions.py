@@ -5,17 +5,19 @@ several reports speak of one moment, the worse counts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from services.decision.core.days import Key
+from services.decision.core.noting import Noted
 from services.decision.core.trivalent import Tri, Unknown
 
 Data = Mapping[str, Any]
 Value = int | float | bool | str
 
 SWELLING = ("none", "trace", "1+", "2+", "3+")
+WHENS = ("before", "warm_up", "during", "after", "next_morning", "next_day", "two_days_after", "rest", "night", "daily")
 UNLOADED_SURFACES = ("water", "anti_gravity")
 DOSE_BAND_PCT = (90, 110)
 """A measured quantity inside this band of the dose counts as the dose done (expert default)."""
@@ -74,7 +76,9 @@ class Session:
     speed_cap: int | None = None
     """The step's highest speed in per cent of maximum."""
     memo: dict[str, Fact] = field(init=False, compare=False, repr=False, default_factory=dict)
-    """Facts already found of this very session; a session with one more report is another object with an empty memo."""
+    """Facts already found of this very session. One that is made of it takes over those that rest on nothing that changed."""
+    rests: dict[str, int] = field(init=False, compare=False, repr=False, default_factory=dict)
+    """On which fields, and on reports of which moments, each of them rests: bits of `BITS`."""
     values: list[int | None] = field(init=False, compare=False, repr=False, default_factory=list)
     """What `clean` reads, as the engines want it; filled once."""
     lacks: list[dict[str, Any]] = field(init=False, compare=False, repr=False, default_factory=list)
@@ -85,9 +89,47 @@ class Session:
         """Start plus measured duration, or plus half an hour where none was sent."""
         return self.time + timedelta(seconds=self.data.get("duration_s", self.data.get("run_s", 900) + self.data.get("walk_s", 900)))
 
+    def told(self, *whens: str) -> list[Report]:
+        """The reports of these moments."""
+        return [report for report in self.reports if report.when in whens]
 
-def _reports(session: Session, *whens: str) -> list[Report]:
-    return [report for report in session.reports if report.when in whens]
+    def but(self, **changed: Any) -> "Session":
+        """This session with other values of some fields."""
+        return self._twin(changed, sum(BITS[name] for name in changed) | (EVERY_MOMENT if "reports" in changed else 0))
+
+    def reported(self, report: Report) -> "Session":
+        """This session with one more report."""
+        reports = tuple(sorted((*self.reports, report), key=lambda one: one.key))
+        return self._twin({"reports": reports}, BITS["reports"] | MOMENTS[report.when])
+
+    def _twin(self, changed: Mapping[str, Any], bits: int) -> "Session":
+        twin = object.__new__(Session)
+        put = object.__setattr__
+        for name in FIELDS:
+            put(twin, name, changed[name] if name in changed else getattr(self, name))
+        rests = {name: on for name, on in self.rests.items() if not on & bits}
+        put(twin, "rests", rests)
+        put(twin, "memo", {name: self.memo[name] for name in rests})
+        put(twin, "values", [])
+        put(twin, "lacks", [])
+        return twin
+
+
+FIELDS = tuple(one.name for one in fields(Session) if one.init)
+BITS = {name: 1 << n for n, name in enumerate(FIELDS)}
+MOMENTS = {when: 1 << (len(FIELDS) + n) for n, when in enumerate(WHENS)}
+EVERY_MOMENT = sum(MOMENTS.values())
+
+
+class NotedSession(Noted):
+    """A session that notes which fields, and reports of which moments, are read."""
+
+    __slots__ = ()
+
+    def told(self, *whens: str) -> list[Report]:
+        for when in whens:
+            self.read |= MOMENTS[when]
+        return self.of.told(*whens)  # type: ignore[no-any-return]
 
 
 def _number_higher(found: float | None, before: float | None) -> bool | None:
@@ -125,7 +167,7 @@ Higher = Callable[[Report, Before], bool | None]
 
 def worst_pain(session: Session, needed: str, *also: str) -> Fact:
     """The highest pain of the reports `needed` or `also`; unknown unless one `needed` gave a number."""
-    reports = _reports(session, needed, *also)
+    reports = session.told(needed, *also)
     known = [report for report in reports if "pain_nrs" in report.data]
     keys = tuple(report.key for report in known)
     if not any(report.when == needed for report in known):
@@ -135,7 +177,7 @@ def worst_pain(session: Session, needed: str, *also: str) -> Fact:
 
 def rose(session: Session, higher: Higher, *whens: str) -> Fact:
     """True when any of these reports says higher; False when each moment was reported and none says so."""
-    reports = _reports(session, *whens)
+    reports = session.told(*whens)
     said = [(report, higher(report, session.before)) for report in reports]
     keys = tuple(report.key for report, answer in said if answer is not None)
     if any(answer for _, answer in said):
@@ -149,7 +191,7 @@ def rose(session: Session, higher: Higher, *whens: str) -> Fact:
 
 def settled_within(session: Session, minutes: int) -> Fact:
     """Back to the level before within so many minutes of the end. A clean `after` report shows it; an unsettled one denies it."""
-    reports = _reports(session, "after", "next_morning", "next_day")
+    reports = session.told("after", "next_morning", "next_day")
     keys = tuple(report.key for report in reports)
     late = session.end + timedelta(minutes=minutes)
     clean_by_then = False
@@ -167,12 +209,14 @@ def settled_within(session: Session, minutes: int) -> Fact:
 
 def unsettled_after_a_day(session: Session, higher: Higher) -> Fact:
     """Still higher 24 h after the session. A morning that is back to the level before denies it; a raised morning alone leaves it open."""
-    reports = [r for r in session.reports if r.when in ("next_morning", "next_day", "two_days_after", "after")]
-    day_later = session.end + timedelta(hours=24)
-    keys = tuple(report.key for report in reports)
+    reports = session.told("next_morning", "next_day", "two_days_after", "after")
+    if not reports:
+        return Fact(Unknown("was not reported"))
+    day_later, before = session.end + timedelta(hours=24), session.before
+    keys = tuple([report.key for report in reports])
     denied = False
     for report in reports:
-        answer = higher(report, session.before)
+        answer = higher(report, before)
         full_day = report.time >= day_later or report.when in ("next_day", "two_days_after")
         if full_day and (answer or (report.data.get("settled") is False and higher is pain_higher)):
             return Fact(True, keys)
@@ -185,7 +229,7 @@ def unsettled_after_a_day(session: Session, higher: Higher) -> Fact:
 
 def rise_next_morning(session: Session) -> Fact:
     """Pain next morning minus the level before, in NRS points."""
-    mornings = _reports(session, "next_morning")
+    mornings = session.told("next_morning")
     reports = [r for r in mornings if "pain_nrs" in r.data]
     keys = (*session.before.keys, *(report.key for report in mornings))
     if not reports:
@@ -222,11 +266,6 @@ def rpe_over_step(session: Session) -> Fact:
     if rpe is None:
         return Fact(Unknown("was not reported"), (session.key,))
     return Fact(0 if session.rpe_cap is None else rpe - session.rpe_cap, (session.key,))
-
-
-def with_report(session: Session, report: Report) -> tuple[Report, ...]:
-    """The session's reports in the fold's order with one more."""
-    return tuple(sorted((*session.reports, report), key=lambda one: one.key))
 
 
 def before_level(reports: Iterable[Report], daily: Report | None, baseline_pain: float | None) -> Before:

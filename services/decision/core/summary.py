@@ -1,13 +1,15 @@
 """Plain words: the one-sentence summary, what to do meanwhile, what is to be reported next."""
 
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 
 from services.decision.core.course import Course
 from services.decision.core.days import start_of, zone
 from services.decision.core.explain import Record
 from services.decision.core.facts.words import flag_word, small
 from services.decision.core.flags import Referral
+from services.decision.core.trivalent import Tri
 from services.decision.core.verdict import Verdict
 
 LIMIT = 140
@@ -78,7 +80,7 @@ def resume_when(verdict: Verdict) -> list[str]:
     """What ends a stop."""
     if verdict.standing.running not in ("withheld", "walk_only"):
         return []
-    met = [rule for rule, tri in verdict.scoped if tri.word == "met" and rule.kind != "advance"]
+    met = [rule for rule, tri in verdict.scoped if tri is Tri.MET and rule.kind != "advance"]
     return sorted(dict.fromkeys(text for rule in met for text in rule.then.resume_when))
 
 
@@ -90,8 +92,14 @@ def due_reports(course: Course) -> list[tuple[str, str, datetime]]:
     have = {report.when: None for report in session.reports}
     due: list[tuple[str, str, datetime]] = []
     if "next_morning" not in have and "next_day" not in have:
-        by = start_of(session.day + timedelta(days=1), course.zone, MORNING_REPORT_UNTIL)
+        by, local = _morning_after(session.day, course.zone)
         if course.as_of < by:
-            local = by.astimezone(zone(course.zone)).isoformat()
             due.append(("next_morning", local, by))
     return due
+
+
+@lru_cache(maxsize=4096)
+def _morning_after(day: date, zone_name: str) -> tuple[datetime, str]:
+    """Until when the morning after a session may be reported, and in local time."""
+    by = start_of(day + timedelta(days=1), zone_name, MORNING_REPORT_UNTIL)
+    return by, by.astimezone(zone(zone_name)).isoformat()

@@ -1,7 +1,6 @@
 """The fold's step: `apply` takes one event, in the fold's order, together with what stood before it."""
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from datetime import time, timedelta
 
 from services.decision.core.course import ASSESSORS, KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result, key_of
@@ -9,7 +8,7 @@ from services.decision.core.days import Key, zone
 from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY, OpenFlag, elsewhere, raised_flags, red_flags
 from services.decision.core.judging import Judging
 from services.decision.core.linking import belongs, link
-from services.decision.core.sessions import Fact, Report, before_level, with_report
+from services.decision.core.sessions import Fact, Report, before_level
 from services.decision.core.stalling import stalled
 from services.decision.core.standing import Standing
 from services.decision.core.stepping import move_step, return_to_entry, set_step
@@ -63,11 +62,12 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
         event, key, day, course.protocol, standing, course.step, before_level(mine, daily, course.baseline_pain), _technique(course, event)
     )
     if key < course.start_key:
-        session = replace(session, planned=False, prescribed=Fact(False, (key,)), departures=("before the course started",), above=False)
+        session = session.but(planned=False, prescribed=Fact(False, (key,)), departures=("before the course started",), above=False)
     for report in mine:
-        session = replace(session, reports=with_report(session, report))
-    session = replace(session, sensors=tuple(one for one in course.measured if one[1]["session"] == session_id))
-    course.measured = tuple(one for one in course.measured if one[1]["session"] != session_id)
+        session = session.reported(report)
+    if course.measured:
+        session = session.but(sensors=tuple(one for one in course.measured if one[1]["session"] == session_id))
+        course.measured = tuple(one for one in course.measured if one[1]["session"] != session_id)
     session = judging.cleaned(session)
     if not session.runs:
         course.others = (*tuple(s for s in course.others if s.day >= day - timedelta(days=7)), session)
@@ -178,7 +178,7 @@ def _sensor(course: Course, event: Event, standing: Standing | None, judging: Ju
         kept = event.time - timedelta(days=7)
         course.measured = (*tuple(one for one in course.measured if one[0][0] >= kept), summary)
         return
-    course.sessions = tuple(replace(s, sensors=(*s.sensors, summary)) if s.id == event.data["session"] else s for s in course.sessions)
+    course.sessions = tuple(s.but(sensors=(*s.sensors, summary)) if s.id == event.data["session"] else s for s in course.sessions)
 
 
 def _milestone(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:

@@ -1,17 +1,20 @@
 """From a course to a verdict: facts into slots, slots to the engine, the most conservative answer into what stands."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import partial
+from operator import itemgetter
 from typing import TypeVar
 
 from services.decision.core.conditions import flat, together
 from services.decision.core.course import Course
 from services.decision.core.facts.evidence import milestone
-from services.decision.core.facts.registry import View, encode, find, finder_of, of_session
+from services.decision.core.facts.registry import View, encode, find, finder_of, of_last_session, of_session
 from services.decision.core.outline import outline
 from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running, Slot
 from services.decision.core.question import Answer, Engine, Question, applies
+from services.decision.core.recall import Recall, Scope
 from services.decision.core.recovery import (
     base_rest,
     break_since,
@@ -43,14 +46,7 @@ class Verdict:
     valid_until: date | None
     scoped: tuple[tuple[Rule, Tri], ...]
     """The rules that apply here, each with its verdict."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What applies at one step to one tissue: the rules by their place, and for each slot whether any of them reads it."""
-
-    rules: tuple[tuple[int, Rule], ...]
-    reads: tuple[bool, ...]
+    recall: Recall = field(compare=False, repr=False)
 
 
 NOT_READ = Fact(Unknown("is read by no rule at this step"))
@@ -87,6 +83,8 @@ class Judge:
         self.engine = engine
         self.outlines = {rule.id: outline(rule.when, protocol) for rule in protocol.rules}
         self.clean_outline = outline(protocol.clean, protocol)
+        self.facts_of_rule = {rule.id: _picked([condition.slot for condition in flat(rule.when)]) for rule in protocol.rules}
+        """Rule id to what picks its facts out of a verdict's."""
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._clean_slots = sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
         self._breaks = sorted(
@@ -96,7 +94,8 @@ class Judge:
             for condition in flat(rule.when)
             if isinstance(condition.encoded, int)
         )
-        self._readings = [(reading(slot), protocol.facts[slot.fact]) for slot in protocol.slots]
+        self._readings = [(reading(slot), partial(encode, protocol.facts[slot.fact])) for slot in protocol.slots]
+        self._unread = [NOT_READ] * len(protocol.slots)
 
     def read_all(self, view: View) -> tuple[Fact, ...]:
         """Every slot's fact, of rules out of scope as well."""
@@ -105,9 +104,12 @@ class Judge:
     def _scope(self, step: str, tissue: str) -> Scope:
         scope = self._scopes.get((step, tissue))
         if scope is None:
+            slots = self.protocol.slots
             rules = tuple((n, rule) for n, rule in enumerate(self.protocol.rules) if applies(rule, step, tissue))
             read = dict.fromkeys(condition.slot for _, rule in rules for condition in flat(rule.when))
-            scope = Scope(rules, tuple(slot in read for slot in range(len(self.protocol.slots))))
+            last = tuple((n, slots[n].fact) for n in sorted(read) if slots[n].max_age_days is None and of_last_session(slots[n].fact))
+            alone = dict(last)
+            scope = Scope(rules, tuple(n for n in sorted(read) if n not in alone), last)
             self._scopes[step, tissue] = scope
         return scope
 
@@ -116,8 +118,7 @@ class Judge:
         clean = together(self.protocol.clean, self.session_values(session))
         if clean is session.clean:
             return session
-        judged = replace(session, clean=clean)
-        judged.memo.update(session.memo)
+        judged = session.but(clean=clean)
         judged.values.extend(session.values)
         return judged
 
@@ -136,16 +137,15 @@ class Judge:
                 values[slot] = encode(self.protocol.facts[self.protocol.slots[slot].fact], fact.value)
         return values
 
-    def decide(self, course: Course) -> Verdict:
-        """A pure function of the course: the same course, the same verdict."""
+    def decide(self, course: Course, recall: Recall | None = None) -> Verdict:
+        """A pure function of the course: the same course, the same verdict. `recall` of the same course under this protocol saves time."""
+        recall = Recall() if recall is None else recall
         today = course.day(course.as_of)
         first = not_before(course, next_step(course), base_rest(course, course.step, next_step(course)))
         view = View(course, course.as_of, today, course.last_session, today if first is None else max(first, today))
         scope = self._scope(course.step, course.tissue)
-        facts = tuple([read(view) if wanted else NOT_READ for (read, _), wanted in zip(self._readings, scope.reads, strict=True)])
-        values = tuple(
-            [None if isinstance(f.value, Unknown) else encode(k, f.value) for f, (_, k) in zip(facts, self._readings, strict=True)]
-        )
+        recall.look(view, scope, self._unread, self._readings)
+        facts, values = tuple(recall.facts), tuple(recall.values)
         rung, tissue = self.protocol.place[course.step], TISSUES.index(course.tissue)
         answer = self.engine.judge(self.protocol, values, rung, tissue)
         question = Question(self.protocol.hash, values, rung, tissue, answer)
@@ -160,6 +160,7 @@ class Judge:
             eligible_from(course, view.earliest, standing.modifier == "deload") if standing.action == "hold" else None,
             self._valid_until(view, facts, standing.action),
             scoped,
+            recall,
         )
 
     def _standing(self, view: View, answer: Answer, met: list[Rule]) -> Standing:
@@ -245,6 +246,12 @@ class Judge:
         if expires is not None and expires >= view.today:
             ends.append(expires)
         return max(min(ends), view.today) if ends else None
+
+
+def _picked(slots: Sequence[int]) -> Callable[[tuple[Fact, ...]], tuple[Fact, ...]]:
+    if len(slots) < 2:
+        return lambda facts: tuple([facts[slot] for slot in slots])
+    return itemgetter(*slots)
 
 
 def _declined(course: Course, to_step: str) -> bool:

@@ -1,14 +1,16 @@
 """The reference engine: plain Python, three-valued, with a trace of every condition. Its answer is the record.
 
-A pack is bound once to flat tuples of (slot, test); a decision then only reads values and calls tests.
+A pack is bound once to flat tuples of (slot, test). A decision then only reads values and calls tests, of a rule once for each combination
+of the values that it reads.
 """
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from services.decision.core.protocol import TISSUES, AnyOf, Condition, Kind, Operator, Protocol
-from services.decision.core.question import Answer, applies, combine
+from services.decision.core.question import Answer, applies, combined, effect
 from services.decision.core.trivalent import Tri, all_of, any_of
 
 Values = Sequence[int | None]
@@ -18,6 +20,9 @@ Bound = tuple[tuple[int, Test], ...]
 
 _PACKS_KEPT = 256
 """Compiled packs kept; a deployment publishes tens, an authoring session checks hundreds of drafts."""
+
+_FINDINGS_KEPT = 1024
+"""Combinations of values of one rule whose verdict is kept."""
 
 
 class RuleTrace(NamedTuple):
@@ -57,6 +62,12 @@ def _bound(entry: Condition | AnyOf) -> Bound:
     return tuple((condition.slot, _bind(condition.op, condition.encoded)) for condition in conditions)
 
 
+def _picked(body: tuple[Bound, ...]) -> Callable[[Values], Any]:
+    """What picks the values that a rule reads."""
+    slots = [slot for entry in body for slot, _ in entry]
+    return itemgetter(*slots) if slots else lambda values: ()
+
+
 def _verdict(value: int | None, test: Test) -> Tri:
     if value is None:
         return Tri.UNKNOWN
@@ -66,7 +77,7 @@ def _verdict(value: int | None, test: Test) -> Tri:
 class CompiledReference:
     """A pack bound for judging. `judge` and `trace` are pure functions of their arguments."""
 
-    __slots__ = ("_applicable", "_heads", "_reading", "_spans", "protocol")
+    __slots__ = ("_applicable", "_heads", "_reading", "_rules", "_scopes", "_spans", "protocol")
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
@@ -84,6 +95,10 @@ class CompiledReference:
             self._spans.append((start, ends[-1], None if plain else tuple(pairwise(ends))))
             start = ends[-1]
         self._applicable: dict[tuple[int, int], tuple[tuple[int, Kind, str], ...]] = {}
+        self._rules: list[tuple[int, Callable[[Values], Any], dict[Any, tuple[Tri, int]]]] = [
+            (index, _picked(body), {}) for index, body in enumerate(bodies)
+        ]
+        self._scopes: dict[tuple[int, int], tuple[tuple[int, Callable[[Values], Any], dict[Any, tuple[Tri, int]]], ...]] = {}
 
     def applicable(self, rung: int, tissue: int) -> tuple[tuple[int, Kind, str], ...]:
         """(index, kind, what unknown does) of the rules in scope at this rung and tissue, in the pack's order."""
@@ -101,26 +116,45 @@ class CompiledReference:
         return found
 
     def judge(self, values: Values, rung: int, tissue: int) -> Answer:
-        heads = self._heads
-        not_met, unknown, met = Tri.NOT_MET, Tri.UNKNOWN, Tri.MET
-        verdicts = [not_met] * len(heads)
-        votes: list[tuple[Kind, str, Tri, bool]] = []
-        for index, kind, on_unknown in self.applicable(rung, tissue):
-            single, alternatives = heads[index]
-            verdict = met
-            for slot, test in single:
-                value = values[slot]
-                if value is None:
-                    verdict = unknown
-                elif not test(value):
-                    verdict = not_met
-                    break
-            else:
-                for entry in alternatives:
-                    verdict = min(verdict, any_of(_verdict(values[slot], test) for slot, test in entry))
-            verdicts[index] = verdict
-            votes.append((kind, on_unknown, verdict, True))
-        return Answer(tuple(verdicts), combine(votes))
+        verdicts = [Tri.NOT_MET] * len(self._heads)
+        effects = 0
+        for index, read, found in self._asked(rung, tissue):
+            # Most values are as they were a moment ago: a rule is judged once for each combination of the values that it reads.
+            of = read(values)
+            known = found.get(of)
+            if known is None:
+                known = self._find(index, found, of, values)
+            verdicts[index], does = known
+            effects |= does
+        return Answer(tuple(verdicts), combined(effects))
+
+    def _asked(self, rung: int, tissue: int) -> "tuple[tuple[int, Callable[[Values], Any], dict[Any, tuple[Tri, int]]], ...]":
+        """Of each rule in scope its place, what picks the values it reads, and what was found of such values before."""
+        asked = self._scopes.get((rung, tissue))
+        if asked is None:
+            asked = self._scopes[rung, tissue] = tuple(self._rules[index] for index, _, _ in self.applicable(rung, tissue))
+        return asked
+
+    def _find(self, index: int, found: dict[Any, tuple[Tri, int]], of: Any, values: Values) -> tuple[Tri, int]:
+        rule = self.protocol.rules[index]
+        verdict = self._judged(index, values)
+        if len(found) >= _FINDINGS_KEPT:
+            found.clear()
+        known = found[of] = (verdict, effect(rule.kind, rule.unknown, verdict))
+        return known
+
+    def _judged(self, index: int, values: Values) -> Tri:
+        single, alternatives = self._heads[index]
+        verdict = Tri.MET
+        for slot, test in single:
+            value = values[slot]
+            if value is None:
+                verdict = Tri.UNKNOWN
+            elif not test(value):
+                return Tri.NOT_MET
+        for entry in alternatives:
+            verdict = min(verdict, any_of(_verdict(values[slot], test) for slot, test in entry))
+        return verdict
 
     def trace(self, values: Values, rung: int, tissue: int) -> Trace:
         """The answer, and the verdict on every condition of every rule, of those out of scope as well."""
@@ -140,8 +174,10 @@ class CompiledReference:
                 else:
                     verdicts[index] = all_of(any_of(read[first:last]) for first, last in entries)
             rules.append(RuleTrace(in_scope[index], verdicts[index], conditions))
-        action = combine([(kind, on_unknown, verdicts[index], True) for index, kind, on_unknown in scope])
-        return Trace(Answer(tuple(verdicts), action), tuple(rules))
+        effects = 0
+        for index, kind, on_unknown in scope:
+            effects |= effect(kind, on_unknown, verdicts[index])
+        return Trace(Answer(tuple(verdicts), combined(effects)), tuple(rules))
 
 
 _compiled: dict[str, CompiledReference] = {}

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from services.decision.core.course import Course
 from services.decision.core.days import later
 from services.decision.core.protocol import FactType
-from services.decision.core.sessions import Fact, Session
+from services.decision.core.sessions import BITS, Fact, NotedSession, Session
 from services.decision.core.trivalent import Unknown
 from services.decision.core.units import NO_UNIT, UNITS
 
@@ -35,6 +35,7 @@ SessionFinder = Callable[[Session], Fact]
 CATALOGUE: dict[str, FactType] = {}
 _FINDERS: dict[str, Finder] = {}
 _SESSION_FINDERS: dict[str, SessionFinder] = {}
+_OF_LAST: dict[str, None] = {}
 
 RECENT_SESSIONS = 3
 
@@ -77,6 +78,7 @@ def session_fact(
 
     def enter(finder: SessionFinder) -> SessionFinder:
         _SESSION_FINDERS[name] = finder
+        _OF_LAST[name] = None
         fact(name, kind, unit, worse, family, meaning, ask, **more)(
             lambda view: NO_SESSION if view.session is None else of_session(name, view.session)
         )
@@ -122,8 +124,15 @@ def finder_of(name: str) -> Finder:
 def of_session(name: str, session: Session) -> Fact:
     found = session.memo.get(name)
     if found is None:
-        found = session.memo[name] = _SESSION_FINDERS[name](session)
+        noted = NotedSession(Session, BITS, session)
+        found = session.memo[name] = _SESSION_FINDERS[name](cast(Session, noted))
+        session.rests[name] = noted.read
     return found
+
+
+def of_last_session(name: str) -> bool:
+    """Whether a rule reads the fact of the last session alone."""
+    return name in _OF_LAST
 
 
 def is_session_fact(name: str) -> bool:

@@ -45,7 +45,7 @@ for _moment, _words in (("warm_up", "in the warm-up"), ("during", "during the ru
 )
 def _(session: Session) -> Fact:
     """An `after` report without soreness denies it, however early; one with soreness shows it only from an hour after the end on."""
-    reports = [report for report in session.reports if report.when == "after"]
+    reports = session.told("after")
     keys = tuple(report.key for report in reports)
     denied = False
     for report in reports:
@@ -68,7 +68,7 @@ def _(session: Session) -> Fact:
     lacking="The injured area was sore the day after the session",
 )
 def _(session: Session) -> Fact:
-    reports = [report for report in session.reports if report.when in ("next_morning", "next_day")]
+    reports = session.told("next_morning", "next_day")
     said = [answer for report in reports if (answer := sore(report, session.before)) is not None]
     keys = tuple(report.key for report in reports)
     return Fact(any(said), keys) if said else Fact(Unknown("was not reported"), keys)

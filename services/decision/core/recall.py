@@ -1,0 +1,121 @@
+"""What was found of a course at the last look, so that the next look finds anew only what rests on something that has changed since.
+
+How a fact is kept makes it sound: its finder runs against a course that notes which fields are read. A finder is a pure function, so while
+each field it read still holds the very same object, it would read the same fields again and find the same. Nothing has to be declared.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter, is_not
+from typing import Any, Final, cast
+
+from services.decision.core.course import FIELDS, Course
+from services.decision.core.days import later
+from services.decision.core.facts.registry import NO_SESSION, View, of_session
+from services.decision.core.noting import Noted
+from services.decision.core.protocol import Rule
+from services.decision.core.sessions import Fact
+from services.decision.core.trivalent import Unknown
+
+_OF_VIEW: Final = ("session", "today", "earliest")
+_TODAY, _EARLIEST = -2, -1
+_BITS: Final = {name: 1 << n for n, name in enumerate((*FIELDS, *_OF_VIEW))}
+_EACH: Final = tuple(_BITS.values())
+_SESSION: Final = _BITS["session"]
+_NEVER_FOUND: Final = 1 << len(_EACH)
+_ALWAYS: Final = _NEVER_FOUND << 1
+_RESTLESS: Final = _BITS["as_of"] | _BITS["last_key"] | _BITS["sessions"]
+"""Fields that nearly every event changes: what rests on them is found each time, which is quicker than noting what it reads."""
+_fields: Final = attrgetter(*FIELDS)
+
+Reading = tuple[Callable[[View], Fact], Callable[[Any], int]]
+"""How a slot's fact is found, and how its value is written for the engines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What applies at one step to one tissue: the rules by their place, and the slots that any of them reads."""
+
+    rules: tuple[tuple[int, Rule], ...]
+    of_course: tuple[int, ...]
+    of_session: tuple[tuple[int, str], ...]
+    """Slots of which the fact is the last session's alone, whatever its age, each with the fact's name."""
+
+
+class _NotedView:
+    """The view of a noted course."""
+
+    __slots__ = ("_view", "course")
+
+    def __init__(self, course: Noted) -> None:
+        self._view: View | None = None
+        self.course = course
+
+    def of(self, view: View) -> None:
+        self._view = view
+        self.course.of = view.course
+
+    def days_ago(self, days: int) -> Any:
+        return later(self.today, -days)
+
+    def __getattr__(self, name: str) -> Any:
+        self.course.read |= _BITS[name]
+        return getattr(self._view, name)
+
+
+class Recall:
+    """Of one course under one protocol: the facts as last found, each with the fields it rests on. Not shared between threads."""
+
+    __slots__ = ("_before", "_noted", "_rests", "_scope", "_seen", "facts", "told", "values")
+
+    def __init__(self) -> None:
+        self.facts: list[Fact] = []
+        self.values: list[int | None] = []
+        self.told: dict[str, Any] = {}
+        """What was told of each rule, with what it was told of."""
+        self._scope: Scope | None = None
+        self._rests: list[int] = []
+        self._before: tuple[Any, ...] = (None,) * len(_EACH)
+        self._noted = Noted(Course, _BITS)
+        self._seen = _NotedView(self._noted)
+
+    def look(self, view: View, scope: Scope, unread: Sequence[Fact], readings: Sequence[Reading]) -> None:
+        """Brings facts and values up to date for the slots that `scope` reads; the others are as in `unread`, their values None."""
+        new = scope is not self._scope
+        if new:
+            self._scope, self.facts, self.values, self._rests = scope, list(unread), [None] * len(unread), [_NEVER_FOUND] * len(unread)
+        was = self._before
+        today, earliest = was[_TODAY], was[_EARLIEST]
+        now = (
+            *_fields(view.course),
+            view.session,
+            today if view.today == today else view.today,
+            earliest if view.earliest == earliest else view.earliest,
+        )
+        changed = sum(compress(_EACH, map(is_not, now, was))) | _NEVER_FOUND | _ALWAYS
+        self._before = now
+        rests, facts, noted, seen = self._rests, self.facts, self._noted, self._seen
+        seen.of(view)
+        if changed & _SESSION or new:
+            session = view.session
+            memo = {} if session is None else session.memo
+            for slot, name in scope.of_session:
+                found = memo.get(name) or (NO_SESSION if session is None else of_session(name, session))
+                if found is not facts[slot] and found != facts[slot]:
+                    facts[slot] = found
+                    self.values[slot] = None if isinstance(found.value, Unknown) else readings[slot][1](found.value)
+        for slot in scope.of_course:
+            on = rests[slot]
+            if on & changed:
+                find, encoded = readings[slot]
+                if on == _ALWAYS:
+                    found = find(view)
+                else:
+                    noted.read = 0
+                    found = find(cast(View, seen))
+                    rests[slot] = _ALWAYS if noted.read & _RESTLESS else noted.read
+                # A fact that says the same stays the same object: so what was told of it can stay as well.
+                if found != facts[slot]:
+                    facts[slot] = found
+                    self.values[slot] = None if isinstance(found.value, Unknown) else encoded(found.value)

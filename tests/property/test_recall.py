@@ -1,0 +1,43 @@
+"""What a line recalls of the last look is what a look from scratch would find."""
+
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from services.decision.core.athlete import Athlete
+from services.decision.core.facts.registry import View
+from services.decision.core.line import Line
+from services.decision.core.sessions import Session
+from services.decision.core.verdict import NOT_READ
+from shared.events import content_digest, parse
+from tests.property.histories import PACKS, Raw, histories
+
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+def from_scratch(line: Line) -> tuple[object, ...]:
+    """The facts of the slots that rules in scope read, found of a course that holds nothing found before."""
+    course = line.course.copy()
+    course.tested = {}
+    course.sessions, course.others = (tuple(anew(one) for one in sessions) for sessions in (course.sessions, course.others))
+    today, earliest = line.verdict.view.today, line.verdict.view.earliest
+    facts = line.judge.read_all(View(course, course.as_of, today, course.last_session, earliest))
+    return tuple(fact if found is not NOT_READ else NOT_READ for fact, found in zip(facts, line.verdict.facts, strict=True))
+
+
+def anew(session: Session) -> Session:
+    bare = session.but()
+    bare.memo.clear()
+    return bare
+
+
+@given(histories(most_sessions=5), st.randoms(use_true_random=False))
+@MANY
+def test_every_fact_recalled_is_the_fact_that_is_found_from_scratch(raws: list[Raw], order) -> None:
+    if order.random() < 0.3:
+        order.shuffle(raws)
+    athlete = Athlete(PACKS)
+    for raw in raws:
+        athlete.receive(parse(raw, internal=True), content_digest(raw))
+        for line in athlete._lines.values():
+            assert line.verdict.facts == from_scratch(line)
+            again = line.judge.decide(line.course.copy())
+            assert (again.question, again.standing, again.scoped) == (line.verdict.question, line.verdict.standing, line.verdict.scoped)
