@@ -19,14 +19,6 @@ PARTS = (
     *("services.ingest", "services.decision", "services.decision.worker", "services.decision.eraser", "services.notify"),
     *("nats-server", "postgres"),
 )
-    "services.ingest",
-    "services.decision",
-    "services.decision.worker",
-    "services.decision.eraser",
-    "services.notify",
-    "nats-server",
-    "postgres",
-)
 
 
 def environment(data_dir: Path) -> dict[str, str]:
