@@ -5,16 +5,17 @@ the credential: signed by us, for one decision, in the name of the clinician who
 """
 
 from datetime import UTC, datetime
-from html import escape
 from time import time
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from uuid import UUID, uuid5
 
 import orjson
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import HTMLResponse
 
+from services.decision.api.answer_looks import page, paragraphs, question
 from services.decision.api.answers import Said, answered, publish
+from services.decision.api.common import packs_now
 from services.decision.store import answer_links as used, past, reads
 from services.decision.store.connection import Connection, borrowed
 from services.decision.store.reads import CourseRead
@@ -35,11 +36,6 @@ _HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
 }
-_STYLE: Final = (
-    "body{font:1.1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:2rem auto;padding:0 1rem}"
-    "label{display:block;margin:.6rem 0}input[type=text]{font:inherit;width:100%;box-sizing:border-box}"
-    "button{font:inherit;padding:.5rem 1rem}"
-)
 
 
 class _Shown(Exception):
@@ -47,7 +43,7 @@ class _Shown(Exception):
 
     def __init__(self, status: int, title: str, text: str) -> None:
         super().__init__(title)
-        self.page = _page(status, title, f"<p>{escape(text)}</p>")
+        self.page = _page(status, title, paragraphs(text))
 
 
 @router.get("/answers/{token}", response_class=HTMLResponse)
@@ -59,11 +55,13 @@ async def confirm(request: Request, token: str) -> HTMLResponse:
             course = await _answerable(connection, link)
             if await used.is_used(connection, link):
                 raise _used()
+            decision = orjson.loads(course.decision)
+            pack = (await packs_now(request, connection)).by_hash.get(decision["protocol"]["hash"])
     except _Shown as shown:
         return shown.page
     except db.FAULTS:
         return _unavailable().page
-    return _page(200, "Answer this recommendation", _form(orjson.loads(course.decision)))
+    return _page(200, "Answer this recommendation", question(decision, pack))
 
 
 @router.post("/answers/{token}", response_class=HTMLResponse)
@@ -91,10 +89,10 @@ async def act(
         return shown.page
     except Problem as problem:
         text = "; ".join(f"{fault['path']}: expected {fault['expected']}" for fault in problem.faults) or problem.detail
-        return _page(problem.status, problem.title, f"<p>{escape(text)}</p><p>Nothing was answered; go back and try again.</p>")
+        return _page(problem.status, problem.title, paragraphs(text, "Nothing was answered; go back and try again."))
     except db.FAULTS:
         return _unavailable().page
-    return _page(200, "Thank you", f"<p>The recommendation is {escape(answer)}. You can close this page.</p>")
+    return _page(200, "Thank you", paragraphs(f"The recommendation is {answer}. You can close this page."))
 
 
 def _link(request: Request, token: str) -> AnswerLink:
@@ -131,24 +129,5 @@ def _unavailable() -> _Shown:
     return _Shown(503, "Not available", "The answer could not be taken now; nothing was changed. Try again in a minute.")
 
 
-def _form(decision: dict[str, Any]) -> str:
-    said = escape(str(decision["summary"]))
-    steps = f"{escape(str(decision['from_step']))} to {escape(str(decision['to_step']))}"
-    return f"""<p>{said}</p><p>Recommended: <strong>{escape(str(decision["action"]))}</strong>, {steps}.</p>
-<form method="post">
-<label><input type="radio" name="answer" value="accepted" required> Accept</label>
-<label><input type="radio" name="answer" value="declined"> Decline: the course holds</label>
-<label><input type="radio" name="answer" value="modified"> Modify: another step</label>
-<label>Step, when modified <input type="text" name="step" maxlength="200"></label>
-<label>Reason <input type="text" name="reason" maxlength="500"></label>
-<button type="submit">Answer</button>
-</form>"""
-
-
 def _page(status: int, title: str, body: str) -> HTMLResponse:
-    page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title><style>{_STYLE}</style></head><body><main><h1>{escape(title)}</h1>
-{body}
-</main></body></html>"""
-    return HTMLResponse(page, status, _HEADERS)
+    return HTMLResponse(page(title, body), status, _HEADERS)
