@@ -34,7 +34,7 @@ def export(
     """Events, decisions in plain words, answers, what was told to whom, terms, rule packs; docs/export.md says what each column means."""
     if out is None and format == "csv" and is_interactive():
         stop("milepost export: a zip is not for a terminal; name a file with --out, or send standard output into one")
-    settings = settings_of("export", "secret_key")
+    settings = settings_of("export", "secret_key", "pseudonym_key")
     try:
         if out is None:
             asyncio.run(_write(settings, tenant, athlete, format, sys.stdout.buffer))
@@ -68,7 +68,7 @@ async def _write(settings: Settings, tenant: str, athlete: str, format: str, fil
         library = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
         async with borrowed(engine) as connection:
             await library.refresh(connection)
-            async with aclosing(gather(connection, library, tenant, athlete)) as records:
+            async with aclosing(gather(connection, library, settings.pseudonym_key_bytes, tenant, athlete)) as records:
                 written = as_csv(records) if format == "csv" else as_json(records, tenant, athlete)
                 async with aclosing(written) as pieces:
                     async for piece in pieces:

@@ -86,7 +86,8 @@ async def export(
         first = await anext(pieces)
     except NothingKnown as fault:
         if fault.erased:
-            raise Problem(410, "Erased", "the athlete was erased: nothing of theirs can be read any more", "erased") from None
+            detail = "the athlete was erased on request; nothing of theirs can be read: begin again under a new athlete identifier"
+            raise Problem(410, "Erased", detail, "erased") from None
         raise not_found("athlete") from None
     name = "export.zip" if tables else "export.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
@@ -95,8 +96,8 @@ async def export(
 
 async def _pieces(request: Request, under_way: asyncio.Semaphore, tenant: str, athlete: str, tables: bool) -> AsyncGenerator[bytes, None]:
     async with under_way, reading(request) as connection:
-        library = await packs_now(request, connection)
-        async with aclosing(gather(connection, library, tenant, athlete)) as records:
+        library, key = await packs_now(request, connection), request.app.state.settings.pseudonym_key_bytes
+        async with aclosing(gather(connection, library, key, tenant, athlete)) as records:
             written = as_csv(records) if tables else as_json(records, tenant, athlete)
             async with aclosing(written) as pieces:
                 async for piece in pieces:

@@ -1,7 +1,7 @@
 """Signed checkpoints, ours and those a witness kept: each must be the root of the tree at its size."""
 
 from collections.abc import Callable, Iterable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import orjson
 
@@ -9,6 +9,7 @@ from services.decision.notary import signed_at
 from services.decision.store.connection import Connection
 from shared.proof import Checkpoint, NoteFault, Verifier
 
+_TABLES: Final = {"events": "events", "conflicts": "event_conflicts"}
 Tell: TypeAlias = Callable[[str], None]
 
 
@@ -19,6 +20,8 @@ class Points:
         self.ended: set[int] = set()
         """Partitions whose events were read to the end."""
         self._held = 0
+        self._same: dict[tuple[str, int], int] = {}
+        """(tree, partition) to the greatest size at which it is what was signed."""
 
     @classmethod
     async def load(
@@ -54,11 +57,17 @@ class Points:
         self.roots.setdefault((point.tree, point.partition, point.size), []).append((point, name))
 
     def reached(self, tree: str, partition: int, size: int, root: bytes, tell: Tell) -> None:
-        """The tree has this root at this size."""
+        """The tree has this root at this size; told in the order of sizes. A tree that differs is told with the rows it began to differ in:
+        where a key was destroyed, nothing but the tree stands for a commitment.
+        """
+        first = self._same.get((tree, partition), 0) + 1
         for point, name in self.roots.pop((tree, partition, size), ()):
             self._held += 1
             if point.root != root:
-                tell(f"{name}: history up to there is not what was signed")
+                table = _TABLES.get(tree, f"{tree} or its seals")
+                tell(f"{name}: history up to there is not what was signed; one of {table}, {partition}/{first} to {size}, was changed")
+            else:
+                self._same[tree, partition] = size
 
     def end(self, tell: Tell) -> int:
         """What was signed of trees that are shorter by now is told; how many checkpoints were held against their trees."""

@@ -13,16 +13,17 @@ from services.decision.export.columns import TABLES, Table
 from services.decision.lifecycle import store as packs
 from services.decision.packs import Published
 from services.decision.rendering import render
-from services.decision.store import exports
+from services.decision.store import erasures, exports
 from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
+from shared.placing import pseudonym
 
 Record = dict[str, Any]
 Row = Mapping[str, Any]
 
 
 class NothingKnown(Exception):
-    """History has nothing of this athlete, or no longer: `erased` says which."""
+    """History has nothing of this athlete; or, with `erased`, was asked to forget them."""
 
     def __init__(self, erased: bool) -> None:
         super().__init__("erased" if erased else "unknown")
@@ -30,16 +31,16 @@ class NothingKnown(Exception):
 
 
 async def gather(
-    connection: Connection, library: Published, tenant: str, athlete: str
+    connection: Connection, library: Published, pseudonym_key: bytes, tenant: str, athlete: str
 ) -> AsyncGenerator[tuple[Table, Record | None], None]:
-    """Every record of every table in order, as it stands at one moment; each table begins with None. `library` has everything published.
-
-    Raises `NothingKnown` before the first.
+    """Every record of every table in order, as it stands at one moment; each table begins with None. `library` has everything published,
+    `pseudonym_key` finds out who was erased. Raises `NothingKnown` before the first.
     """
     async with exports.snapshot(connection):
-        erased = await exports.is_erased(connection, tenant, athlete)
-        if erased is not False:
-            raise NothingKnown(erased is True)
+        if await erasures.of(connection, tenant, pseudonym(pseudonym_key, tenant, athlete)) is not None:
+            raise NothingKnown(erased=True)
+        if not await exports.is_known(connection, tenant, athlete):
+            raise NothingKnown(erased=False)
         sealed = await envelopes(connection, [(tenant, athlete)])
         named: dict[str, Record] = {}
         for table in TABLES:

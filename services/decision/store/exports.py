@@ -70,9 +70,7 @@ async def rows(connection: Connection, sealed: Envelopes, table: str, tenant: st
         yield found
 
 
-async def is_erased(connection: Connection, tenant: str, athlete: str) -> bool | None:
-    """Whether the athlete's key was destroyed; None for an athlete that history never had."""
-    row: Any = await connection.fetchrow(
-        "SELECT erased_at IS NOT NULL AS erased FROM keys.athlete_keys WHERE tenant = $1 AND athlete = $2", tenant, athlete
-    )
-    return None if row is None else bool(row["erased"])
+async def is_known(connection: Connection, tenant: str, athlete: str) -> bool:
+    """Whether history has anything of the athlete: a key is made with the first event."""
+    query = "SELECT EXISTS (SELECT 1 FROM keys.athlete_keys WHERE tenant = $1 AND athlete = $2 AND wrapped IS NOT NULL)"
+    return bool(await connection.fetchval(query, tenant, athlete))

@@ -23,6 +23,7 @@ from services.decision.store import reads
 from services.decision.store.connection import borrowed
 from shared.auth import create_key
 from shared.bus import Bus
+from shared.placing import pseudonym
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, event, pain, send, started, until
 
@@ -217,6 +218,18 @@ async def test_only_a_key_with_the_scope_exports_and_only_an_athlete_of_its_tena
     for who, athlete in (("stranger", "secret-b"), ("clinician", "nobody")):
         assert (await asking(f"/v1/athletes/{athlete}/export", who)).status_code == 404
     assert (await asking("/v1/athletes/a/export?format=xml")).status_code == 422
+
+
+async def test_an_athlete_who_asked_to_be_erased_is_gone(asking: Any, owner: AsyncEngine, settings: Settings):
+    name = pseudonym(settings.pseudonym_key_bytes, MINE, "secret-b")
+    asked = text("INSERT INTO keys.erasures (tenant, pseudonym, partition, event, requested_at) VALUES (:t, :p, 0, '', now())")
+    async with owner.begin() as conn:
+        await conn.execute(asked, {"t": MINE, "p": name})
+    gone = await asking("/v1/athletes/secret-b/export")
+    assert (gone.status_code, gone.json()["type"]) == (410, "urn:milepost:problem:erased")
+    async with owner.begin() as conn:
+        await conn.execute(text("DELETE FROM keys.erasures"))
+    assert (await asking("/v1/athletes/secret-b/export")).status_code == 200
 
 
 async def test_a_reader_that_leaves_holds_no_place_and_no_connection(asking: Any, app: FastAPI):

@@ -12,11 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.audit.verify import Found, Share
 from services.decision.audit.whole import verify_database
+from services.decision.forgetting import erasure_event
 from services.decision.notary import Notary
-from services.decision.store import trees
+from services.decision.store import erasures, trees
 from services.decision.store.connection import borrowed
+from services.decision.store.erase import erase
+from services.decision.store.remains import Remains
 from services.decision.store.sealed import BY_NAME, SEALED
-from shared.bus import Bus
+from shared.bus import Bus, event_subject
+from shared.placing import partition, pseudonym
 from shared.proof import BLOCK, Keyring, verify_consistency, verify_inclusion
 from shared.proof.merkle import consistency, inclusion
 from shared.settings import Settings
@@ -42,10 +46,23 @@ ROWS = (
 )
 
 
+LEFT = {
+    **dict.fromkeys(("events", "event_conflicts", "decisions"), "athlete LIKE 'erased-%'"),
+    "event_outcomes": "source = 'erased'",
+    "seals": "row LIKE 'erased-%'",
+}
+"""What an erasure leaves, by table."""
+
+
 @dataclass
 class Site:
     settings: Settings
     owner: Any
+
+    @property
+    def gone(self) -> str:
+        """The pseudonym of the athlete who asked to be erased."""
+        return pseudonym(self.settings.pseudonym_key_bytes, "clinic", "a")
 
     async def verify(self, *witness: str) -> Found:
         return await verify_database(self.settings, witness, 1)
@@ -96,25 +113,30 @@ async def fed(site: Site, run: Run, bus: Bus, engine: AsyncEngine) -> None:
     async with run(checkpoint_s=0.05):
         await send(bus, site.settings, "clinic", sent)
 
-        async def signed() -> bool:
+        async def signed(asked: bool = False) -> bool:
             async with borrowed(engine) as connection:
                 count = await connection.fetchval("SELECT count(*) FROM events")
                 kept = await connection.fetchval("SELECT count(*) FROM event_conflicts")
                 grown = await trees.grown(connection, range(64), [])
-            return count >= len(sent) - 1 and kept == 1 and not grown
+            known = await erasures.of(connection, "clinic", site.gone)
+            return count >= len(sent) - 1 and kept == 1 and not grown and (known is not None) == asked
 
         await until(signed)
+        # Asked for and not carried out: no eraser runs here.
+        asked = erasure_event("clinic", site.gone, {"reason": "ordered", "by": {"id": "k", "role": "admin"}}, "2026-03-21T10:00:00Z")
+        await bus.publish(event_subject(partition("clinic", "a"), site.gone), asked)
+        await until(lambda: signed(asked=True))
     for statement in ROWS:
         await site.owner.execute(statement)
     await Notary(engine, Keyring(site.settings.secret_key_bytes), range(64), 1, seals=True).sign()
 
 
-async def unseen(site: Site, table: str) -> list[str]:
+async def unseen(site: Site, table: str, rows: str = "true") -> list[str]:
     """Flips of stored values that nobody saw, or that were told of another table: some bits of some row, in every column."""
     found, tried = [], 0
     for column, kind in (await site.types(table)).items():
         picked = await site.owner.fetch(
-            f"SELECT ctid::text AS at, {column} AS value FROM {table} ORDER BY {column} IS NULL, random() LIMIT 1"
+            f"SELECT ctid::text AS at, {column} AS value FROM {table} WHERE {rows} ORDER BY {column} IS NULL, random() LIMIT 1"
         )
         for row in picked:
             bits = bits_of(kind, row["value"])
@@ -127,7 +149,7 @@ async def unseen(site: Site, table: str) -> list[str]:
                         continue
                     tried += 1
                     faults = (await site.within()).faults
-                if not any(fault.startswith(named_for(table)) for fault in faults):
+                if not is_named(table, faults, erased=rows in LEFT.values()):
                     found.append(f"{table}.{column}, {row['at']}, bit {bit}: {faults}")
     assert tried >= len(await site.types(table)), f"{table}: only {tried} flips"
     return found
@@ -151,16 +173,21 @@ async def unseen_in_transit(site: Site, table: str) -> list[str]:
         for query, place, bit in bits if EVERY_BIT else spread(bits, 40):
             recorded.flip(query, place, bit)
             told = await faults()
-            if not any(fault.startswith(named_for(table)) for fault in told):
+            if not is_named(table, told):
                 found.append(f"{table}, byte {place}, bit {bit}: {told}")
         recorded.whole()
         assert await faults() == []
     return found
 
 
-def named_for(table: str) -> tuple[str, ...]:
-    """How a fault of the table may begin: a seal's is told of the row it seals."""
-    return ("seals", *BY_NAME) if table == "seals" else (table,)
+def is_named(table: str, faults: list[str], erased: bool = False) -> bool:
+    """Whether a fault names the row: a seal by the row it seals. Of an erased row only the tree stands for its commitment: then it is named
+    by its leaf, and in trees whose leaves are nothing else by the rows since the last checkpoint that holds.
+    """
+    names = ("seals", *BY_NAME) if table == "seals" else (table,)
+    if erased and table in ("event_outcomes", "decisions") and any("its leaf is not that of its rows" in fault for fault in faults):
+        return True
+    return any(fault.startswith(names) or any(f"; one of {name}" in fault for name in names) for fault in faults)
 
 
 def test_every_append_only_table_has_its_place_in_a_tree():
@@ -190,6 +217,17 @@ async def test_flipped_bits_in_any_column_of_any_history_table_are_named(site: S
 @pytest.mark.parametrize("table", [*TREES, *(one.table for one in SEALED)])
 async def test_a_bit_that_is_flipped_anywhere_in_what_the_database_sends_is_named(site: Site, table: str):
     assert await unseen_in_transit(site, table) == []
+
+
+@pytest.mark.law("tamper-evident")
+@pytest.mark.timeout(7200)
+async def test_after_an_erasure_bits_that_are_flipped_in_what_is_left_are_named(site: Site):
+    async with site.changed():
+        await erase(site.owner, Remains(Keyring(site.settings.secret_key_bytes).remains), "clinic", "a", site.gone)
+        found = await site.within()
+        assert found.faults == [] and found.erased >= 30
+        for table, of_the_erased in LEFT.items():
+            assert await unseen(site, table, of_the_erased) == []
 
 
 @pytest.mark.law("tamper-evident")
