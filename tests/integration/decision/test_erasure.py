@@ -1,5 +1,6 @@
 """Erasing an athlete: nothing of theirs can be read anywhere, every proof holds, and what comes later brings nobody back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -10,20 +11,32 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.arrivals import stamp
+from services.decision.audit.replay import Asked, Piece, work
+from services.decision.audit.verify import Share
 from services.decision.audit.whole import verify_database
 from services.decision.eraser import opened
 from services.decision.erasing import Eraser
 from services.decision.forgetting import erasure_event
 from services.decision.notary import Notary
-from services.decision.store import erasures, reads
-from services.decision.store.connection import borrowed
-from services.decision.store.remains import LATE
-from shared.bus import DECISIONS, EVENTS, Bus, event_subject
+from services.decision.store import erasures, reads, replays
+from services.decision.store.connection import Database, borrowed
+from services.decision.store.remains import GONE as GONE_BEFORE, LATE
+from shared.bus import DECISIONS, EVENTS, Bus, BusError, event_subject
 from shared.placing import partition, pseudonym
 from shared.proof import Keyring
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, event, pain, send, settled, started, until
 
+# One bit of a value, by its type; what is null or empty is filled instead.
+FLIPS = {
+    "integer": "{c} # 128",
+    "bigint": "{c} # 4096",
+    "text": "CASE WHEN {c} = '' THEN 'x' ELSE overlay({c} placing chr(ascii({c}) # 1) from 1) END",
+    "bytea": "CASE WHEN length({c}) = 0 THEN '\\x00' ELSE set_bit({c}, length({c}) * 4, 1 - get_bit({c}, length({c}) * 4)) END",
+    "timestamp with time zone": "{c} + interval '1 microsecond'",
+    "uuid": "overlay({c}::text placing (CASE right({c}::text, 1) WHEN '0' THEN '1' ELSE '0' END) from 36)::uuid",
+}
+FILLS = {"bigint": "7", "text": "'x'"}
 TENANT = "clinic"
 GONE = "plantedathlete"
 NOTE = "planted free words"
@@ -141,3 +154,64 @@ async def test_an_erased_athlete_is_in_no_row_and_every_proof_holds(
     for stream, subject in ((EVENTS, f"ev.*.{key}"), (DECISIONS, f"dec.*.{key}")):
         info = await bus.api(f"STREAM.INFO.{stream}", {"subjects_filter": subject})
         assert sum((info["state"].get("subjects") or {}).values()) == (1 if stream == EVENTS else 0), "the request alone is left"
+
+
+@pytest.mark.law("tamper-evident")
+@pytest.mark.timeout(120)
+async def test_one_flipped_bit_in_what_an_erasure_left_is_named(settings: Settings, rows: Any):
+    ring, gone = Keyring(settings.secret_key_bytes), GONE_BEFORE + pseudonym(settings.pseudonym_key_bytes, TENANT, GONE)
+    left = {
+        "events": f"athlete = '{gone}'",
+        "event_outcomes": "source = 'erased'",
+        "event_conflicts": f"athlete = '{gone}'",
+        "decisions": f"athlete = '{gone}'",
+        "seals": "row LIKE 'erased-%'",
+    }
+    for table, where in left.items():
+        kinds = await rows.fetch(
+            "SELECT attname, format_type(atttypid, atttypmod) AS kind FROM pg_attribute"
+            " WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped",
+            table,
+        )
+        for column, kind in kinds:
+            at = await rows.fetchval(f"SELECT ctid::text FROM {table} WHERE {where} ORDER BY ctid DESC LIMIT 1")
+            empty = await rows.fetchval(f"SELECT {column} IS NULL FROM {table} WHERE ctid = '{at}'")
+            change = FILLS[kind] if empty else FLIPS[kind].format(c=column)
+            transaction = rows.transaction()
+            await transaction.start()
+            try:
+                await rows.execute(f"UPDATE {table} SET {column} = {change} WHERE ctid = '{at}'")
+                assert (await Share(rows, ring, 0, 1).verify()).faults, f"{table}.{column} was changed, and nobody saw it"
+            finally:
+                await transaction.rollback()
+    assert (await Share(rows, ring, 0, 1).verify()).faults == []
+
+
+async def test_without_the_event_that_asked_for_it_an_erasure_is_named(settings: Settings, rows: Any):
+    """Whoever owns the database could else pass off rows that were written anew as erased."""
+    transaction = rows.transaction()
+    await transaction.start()
+    try:
+        await rows.execute("UPDATE events SET type = 'milepost.course.ended' WHERE type = 'milepost.athlete.erased'")
+        faults = (await Share(rows, Keyring(settings.secret_key_bytes), 0, 1).verify()).faults
+        assert any("no event of history asked for it" in fault for fault in faults)
+    finally:
+        await transaction.rollback()
+
+
+@pytest.mark.law("same-bytes")
+async def test_a_replay_counts_the_erased_and_goes_on(settings: Settings, engine: AsyncEngine):
+    async with borrowed(engine) as connection:
+        athletes = await replays.athletes(connection, TENANT, None, ("", ""), 100)
+    outcome = await asyncio.to_thread(work, Piece(Database.of(settings), tuple(athletes), Asked(), None))
+    assert (outcome.erased, outcome.found) == (1, []) and outcome.decisions >= 6
+
+
+async def test_no_service_may_erase(settings: Settings, engine: AsyncEngine, bus: Bus):
+    """Neither on the bus nor in the database: those credentials are the eraser's alone."""
+    with pytest.raises(BusError):
+        await bus.api(f"STREAM.MSG.DELETE.{EVENTS}", {"seq": 1, "no_erase": False}, timeout=0.5)
+    async with borrowed(engine) as connection:
+        for table, column in (("keys.athlete_keys", "wrapped"), ("events", "body"), ("keys.erasures", "erased_at")):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(f"UPDATE {table} SET {column} = NULL")
