@@ -9,6 +9,7 @@ from time import monotonic, time
 from typing import Any
 
 import aiohttp
+import asyncpg
 import orjson
 import psutil
 
@@ -80,7 +81,7 @@ async def measure(site: Site) -> list[Figure]:
     """The flood, the steady stream, and the crowd without and with one endpoint that never answers."""
     bus = await Bus.connect(site.stack.settings, "milepost-bench")
     try:
-        return [await _flood(site, bus), await _steady(site, bus), *await _crowd(site, bus)]
+        return [await _flood(site, bus), *await _steady(site, bus), *await _crowd(site, bus)]
     finally:
         await bus.close()
 
@@ -124,12 +125,36 @@ def _cpu_s(site: Site, seen: Any) -> dict[str, float]:
     return {part: used[part] for part in ("notify", "postgres", "nats")} | {"receiver": seen["cpu_s"], "feeder": times.user + times.system}
 
 
-async def _steady(site: Site, bus: Bus) -> Figure:
+async def _steady(site: Site, bus: Bus) -> list[Figure]:
     async with receiving(site) as receiver:
         await receiver.endpoint(STEADY, "/steady")
-        ms = await _offered(site, bus, receiver, STEADY, OFFERED_PER_S, 2 * 10**9, ["/steady"])
+        before = _cpu_s(site, await receiver.said())
+        sent, arrivals = await _offered(site, bus, receiver, STEADY, OFFERED_PER_S, 2 * 10**9, ["/steady"])
+        after = _cpu_s(site, await receiver.said())
+    ms = quantiles(_took(sent, arrivals))
+    used = {part: (after[part] - before[part]) / len(sent) * 1000 for part in after}
     verdict = "reached" if ms["p95"] < 250 else "missed"
-    return Figure(f"stored decision to first byte, {OFFERED_PER_S}/s", "", ms=ms, note=f"p95 < 250 ms: {verdict}")
+    note = f"p95 < 250 ms: {verdict}; ms of processor per delivery: {_each(used)}"
+    return [Figure(f"stored decision to first byte, {OFFERED_PER_S}/s", "", ms=ms, note=note), *await _stages(site, sent, arrivals)]
+
+
+async def _stages(site: Site, sent: dict[str, float], arrivals: dict[str, float]) -> list[Figure]:
+    """Where the time went, by what history keeps of each delivery: when its notice was made and when its first attempt began."""
+    database = await asyncpg.connect(site.database)
+    rows = await database.fetch(
+        "SELECT n.course, extract(epoch FROM n.created_at)::float8 AS made, extract(epoch FROM a.started_at)::float8 AS began "
+        "FROM notices n JOIN deliveries d ON d.notice = n.id JOIN attempts a ON a.delivery = d.id AND a.n = 1 WHERE n.tenant = $1",
+        STEADY,
+    )
+    await database.close()
+    came = {name.rpartition("-")[2]: at for name, at in arrivals.items()}
+    left = {name.rpartition("-")[2]: at for name, at in sent.items()}
+    stages: dict[str, list[float]] = {"on the bus, until notify takes it": [], "told, until its attempt begins": [], "signed and sent": []}
+    for row in rows:
+        place = row["course"].rpartition("-")[2]
+        for stage, seconds in zip(stages, (row["made"] - left[place], row["began"] - row["made"], came[place] - row["began"]), strict=True):
+            stages[stage].append(seconds * 1000)
+    return [Figure(f"  of it: {stage}", "", ms=quantiles(values)) for stage, values in stages.items()]
 
 
 async def _crowd(site: Site, bus: Bus) -> list[Figure]:
@@ -139,10 +164,10 @@ async def _crowd(site: Site, bus: Bus) -> list[Figure]:
             await receiver.endpoint(CROWD, path)
         tenth = await receiver.endpoint(CROWD, f"/{ENDPOINTS - 1}")
         rate = OFFERED_PER_S // ENDPOINTS
-        well = await _offered(site, bus, receiver, CROWD, rate, 3 * 10**9, paths)
+        well = quantiles(_took(*await _offered(site, bus, receiver, CROWD, rate, 3 * 10**9, paths)))
         await receiver.forget(CROWD, tenth)
         await receiver.endpoint(CROWD, "/dead")
-        dead = await _offered(site, bus, receiver, CROWD, rate, 4 * 10**9, paths)
+        dead = quantiles(_took(*await _offered(site, bus, receiver, CROWD, rate, 4 * 10**9, paths)))
     moved = dead["p95"] / well["p95"] - 1
     return [
         Figure(f"the same, {rate}/s to {ENDPOINTS} endpoints that live", "", ms=well),
@@ -150,25 +175,31 @@ async def _crowd(site: Site, bus: Bus) -> list[Figure]:
     ]
 
 
-async def _offered(site: Site, bus: Bus, receiver: Receiver, tenant: str, per_s: int, first: int, paths: list[str]) -> dict[str, float]:
-    """Quantiles of the time from a decision on the bus to its arrival at each of the paths, in ms, at this rate."""
-    sent: dict[int, float] = {}
-    begin = monotonic()
+async def _offered(
+    site: Site, bus: Bus, receiver: Receiver, tenant: str, per_s: int, first: int, paths: list[str]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Decisions at this rate: when each was on its way to the bus and when it came, by path and decision, in seconds since 1970."""
+    sent: dict[str, float] = {}
+    begin, count = monotonic(), 0
     while (elapsed := monotonic() - begin) < SECONDS:
-        due = range(len(sent), min(int(elapsed * per_s) + 1, SECONDS * per_s))
+        due = range(count, min(int(elapsed * per_s) + 1, SECONDS * per_s))
         for number in due:
-            sent[number] = time()
+            sent |= {f"{path} {tenant}-{first + number}": time() for path in paths}
         if due:
             await bus.publish_batch([_message(site, tenant, number, first) for number in due])
+        count += len(due)
         await asyncio.sleep(TICK_S)
-    took: list[float] = []
     async with asyncio.timeout(60):
-        while len(took) < len(sent) * len(paths):
+        while True:
             arrivals = await receiver.said("/arrivals")
-            wanted = [(f"{path} {tenant}-{first + number}", at) for path in paths for number, at in sent.items()]
-            took = [(arrivals[name] - at) * 1000 for name, at in wanted if name in arrivals]
+            if sent.keys() <= arrivals.keys():
+                return sent, arrivals
             await asyncio.sleep(0.1)
-    return quantiles(took)
+
+
+def _took(sent: dict[str, float], arrivals: dict[str, float]) -> list[float]:
+    """From a decision on its way to the bus to its first byte at the receiver, in ms."""
+    return [(arrivals[name] - at) * 1000 for name, at in sent.items()]
 
 
 def _message(site: Site, tenant: str, number: int, first: int) -> tuple[str, bytes]:
