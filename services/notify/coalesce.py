@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify.consume import count, tellings_of
 from services.notify.notices import release
-from services.notify.store import escalations, telling
+from services.notify.store import courses, escalations, telling
 from services.notify.store.connection import reading, transaction
 from services.notify.store.telling import Kept
 
@@ -37,7 +37,7 @@ class Coalescer:
             while await self.release_due() == RELEASED_TOGETHER:
                 pass
             async with reading(self._database) as connection:
-                end = await telling.next_window_end(connection)
+                end = await courses.next_window_end(connection)
             wait_s = max(0.0, (end - self._clock()).total_seconds()) if end is not None else None
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -47,10 +47,10 @@ class Coalescer:
         """Tells up to 500 courses whose window has ended; returns how many."""
         now = self._clock()
         async with transaction(self._database, points=21) as connection:
-            due = await telling.courses_due(connection, now, RELEASED_TOGETHER)
+            due = await courses.due(connection, now, RELEASED_TOGETHER)
             released = {key: release(course, now) for key, course in due.items()}
             tellings = [made for (tenant, _), (_, notices) in released.items() for made in tellings_of(tenant, notices)]
-            await telling.save_courses(connection, {key: course for key, (course, _) in released.items()})
+            await courses.save(connection, {key: course for key, (course, _) in released.items()})
             kept = await telling.keep(connection, tellings, now)
             await escalations.open_for(connection, kept.tellings, now)
         count(kept)

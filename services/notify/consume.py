@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.notify import measures, messages
 from services.notify.messages import DECISION, Message, Unreadable
 from services.notify.notices import REPORT_DUE, Context, Course, Notice, consider
-from services.notify.store import escalations, telling
-from services.notify.store.connection import transaction
-from services.notify.store.telling import CourseKey, Kept, Telling
+from services.notify.store import courses, escalations, telling
+from services.notify.store.connection import Own
+from services.notify.store.courses import CourseKey
+from services.notify.store.telling import Kept, Telling
 from shared.bus import DECISIONS, Bus, Delivered, PullConsumer
 from shared.settings import Settings
 
@@ -38,7 +39,7 @@ class Consumer:
         kept: Callable[[Kept], None],
         waits: Callable[[], None],
     ) -> None:
-        self._database = database
+        self._store = Own(database)
         self._bus = bus
         self._window_s = settings.notice_coalesce_s
         self._clock = clock
@@ -65,20 +66,21 @@ class Consumer:
                     await asyncio.gather(ahead, return_exceptions=True)
         finally:
             await consumer.close()
+            await self._store.close()
 
     async def tell(self, batch: Sequence[Message]) -> None:
         """Takes messages in order; those taken before change nothing."""
         now = self._clock()
-        async with transaction(self._database, points=18) as connection:
+        async with self._store.transaction(points=18) as connection:
             decided = {(message.tenant, message.body["course"]) for message in batch if message.kind == DECISION}
-            courses = await telling.courses(connection, decided) if decided else {}
-            terms = await telling.terms(connection, {(message.tenant, message.athlete) for message in batch})
+            known = await courses.of(connection, decided) if decided else {}
+            terms = await courses.terms(connection, {(message.tenant, message.athlete) for message in batch})
             changed: dict[CourseKey, Course] = {}
             tellings: list[Telling] = []
             for message in batch:
                 if message.kind == DECISION:
                     key = (message.tenant, str(message.body["course"]))
-                    before = changed.get(key) or courses.get(key) or Course()
+                    before = changed.get(key) or known.get(key) or Course()
                     context = message.context(terms.get((message.tenant, message.athlete), {}))
                     after, notices = consider(before, message.body, message.outbox, message.athlete, now, self._window_s, context)
                     if after is not before:
@@ -87,7 +89,7 @@ class Consumer:
                 else:
                     context = message.context(terms.get((message.tenant, message.athlete), {}))
                     tellings.append(passed_on(message, context, now))
-            await telling.save_courses(connection, changed)
+            await courses.save(connection, changed)
             kept = await telling.keep(connection, tellings, now)
             await escalations.follow(connection, [(message.tenant, message.body) for message in batch if message.kind == DECISION])
             await escalations.open_for(connection, kept.tellings, now)

@@ -23,7 +23,7 @@ from services.notify.outcomes import STORE_FAULTS, Outcomes, Turn
 from services.notify.schedule import honoured
 from services.notify.sender import Done, Sender
 from services.notify.store import sending
-from services.notify.store.connection import Kept, reading
+from services.notify.store.connection import Own, reading
 from services.notify.store.sending import WINDOW, Breaker, Due
 from services.notify.vault import Vault
 from shared.settings import Settings
@@ -79,7 +79,7 @@ class Deliverer:
                 if breaker.failing_since is not None:
                     self._lane(breaker.endpoint).restore(breaker.failing_since, breaker.rests_until)
             self.hint(await sending.endpoints_with_pending(connection))
-        async with Client(self._rules, self._timeout_s) as client, Kept(self._database) as store:
+        async with Client(self._rules, self._timeout_s) as client, Own(self._database) as store:
             sender = Sender(client, self._rules, self._vault, self._links, self._waits, self._clock)
             recorder = asyncio.create_task(self._outcomes.run(), name="recorder")
             measurer = asyncio.create_task(self._measure(), name="measurer")
@@ -92,7 +92,7 @@ class Deliverer:
             finally:
                 await self._drain(recorder, measurer)
 
-    async def _begin_due(self, store: Kept, sender: Sender) -> None:
+    async def _begin_due(self, store: Own, sender: Sender) -> None:
         self._wake.clear()
         now = self._clock()
         asked = lanes.room(self._lanes, now)

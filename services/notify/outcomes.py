@@ -21,7 +21,7 @@ from services.notify.notices import EXHAUSTED, FAILING, RECOVERED
 from services.notify.operations import Happening
 from services.notify.sender import Done
 from services.notify.store import sending, telling
-from services.notify.store.connection import Connection, Kept
+from services.notify.store.connection import Connection, Own
 from services.notify.store.sending import Breaker
 
 RECORDED_TOGETHER: Final = 500
@@ -49,7 +49,7 @@ class Outcomes:
         settled: Callable[[Sequence[Done]], None],
         told: Callable[[Iterable[str]], None],
     ) -> None:
-        self._database = Kept(database)
+        self._database = Own(database)
         self._disable_after_s = disable_after_s
         self._clock = clock
         self._settled = settled

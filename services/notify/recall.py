@@ -6,10 +6,11 @@ from services.notify.consume import count
 from services.notify.notices import CHANGED, SUPERSEDED, Context, Course, taken_back
 from services.notify.policy import Policy
 from services.notify.release import tightens
-from services.notify.store import endpoints, policies, recalls, telling
+from services.notify.store import courses, endpoints, policies, recalls, telling
 from services.notify.store.connection import Connection
+from services.notify.store.courses import CourseKey
 from services.notify.store.recalls import ToldAdvance
-from services.notify.store.telling import CourseKey, Telling
+from services.notify.store.telling import Telling
 
 
 async def put_in_force(connection: Connection, tenant: str, policy: Policy, by: str, now: datetime) -> int:
@@ -32,7 +33,7 @@ async def put_in_force(connection: Connection, tenant: str, policy: Policy, by: 
         outbox, kind = _place(one)
         changed[key], notice = taken_back(one.stands, record["body"], outbox, kind, record["subject"], context)
         tellings.append(Telling(tenant, notice, now.isoformat(), f"taken back {one.notice} {now.isoformat()}"))
-    await telling.save_courses(connection, changed)
+    await courses.save(connection, changed)
     kept = await telling.keep(connection, tellings, now)
     for endpoint in sorted(kept.endpoints):
         await endpoints.wake(connection, endpoint)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.notify.notices import Advice, Course, Notice, advice, consider, is_released, release
-from services.notify.store.telling import _columns, _course
+from services.notify.store.courses import _course, _values
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WINDOW_S = 60.0
@@ -85,7 +85,7 @@ def play(history: list[Step], restarts: bool = False) -> tuple[Course, list[tupl
 def reread(course: Course) -> Course:
     """The course as another process would read it from its row."""
     names = ("told", "told_seq", "told_at", "waiting", "waiting_outbox", "waiting_until")
-    row: Any = dict(zip(names, _columns(course), strict=True))
+    row: Any = dict(zip(names, _values(course), strict=True))
     parsed = {name: orjson.loads(row[name]) if row[name] is not None else None for name in ("told", "waiting")}
     return _course({**row, **parsed})  # type: ignore[arg-type]
 

@@ -58,10 +58,10 @@ def _pass(points: int | None, number: int) -> None:
         point(points + number)
 
 
-class Kept:
+class Own:
     """A connection of one task's own: nothing has to be asked before each use whether it is still good.
 
-    `async with Kept(engine) as database`; one use at a time. It is made when it is first used, and anew after a fault.
+    `async with Own(engine) as database`, or `close` it; one use at a time. Made when it is first used, and anew after a fault.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -73,6 +73,10 @@ class Kept:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Gives it back; it may be used again."""
         session, self._session, self._driver = self._session, None, None
         if session is not None:
             await session.close()

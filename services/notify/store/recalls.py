@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from services.notify.notices import ADVICE_TYPES, Course
-from services.notify.store import telling
+from services.notify.store import courses
 from services.notify.store.connection import Connection
 
 _TOLD: Final = """
@@ -42,7 +42,7 @@ async def alone(connection: Connection) -> None:
 async def told_advances(connection: Connection, tenant: str) -> list[ToldAdvance]:
     """Each course's, where what it was last told is an advance that waits for its answer."""
     rows = await connection.fetch(_TOLD, tenant, sorted(ADVICE_TYPES))
-    stand = await telling.courses(connection, [(tenant, row["course"]) for row in rows])
+    stand = await courses.of(connection, [(tenant, row["course"]) for row in rows])
     return [
         ToldAdvance(row["course"], row["id"], row["outbox"], row["types"] or (), orjson.loads(row["body"]), stand[tenant, row["course"]])
         for row in rows

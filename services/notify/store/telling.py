@@ -1,36 +1,24 @@
-"""What courses were told and what waits; notices with their deliveries, and the older deliveries that a newer notice replaces."""
+"""Notices with their deliveries, and the older deliveries that a newer notice replaces."""
 
 import base64
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-import asyncpg
 import orjson
 
-from services.notify.notices import REFUSED, REMINDERS, Advice, Context, Course, Notice, Told, Waiting, notice_id, replaced_types
+from services.notify.notices import REFUSED, REMINDERS, Notice, notice_id, replaced_types
 from services.notify.payloads import is_urgent, record_of
 from services.notify.quiet import held_until
-from services.notify.release import Blocked, Reader, judged
-from services.notify.store import policies
+from services.notify.release import Blocked, judged
+from services.notify.store import subscribers
 from services.notify.store.connection import Connection
-
-CourseKey = tuple[str, str]
-"""Tenant and course."""
+from services.notify.store.subscribers import Subscriber
 
 _NAMES: Final = uuid.UUID("0d7a5a4e-6a3c-5f7d-8f0e-54b0f3f7c1a2")
-
-_COURSE_COLUMNS: Final = "tenant, course, told, told_at, waiting, waiting_outbox, waiting_until"
-
-_SAVE_COURSES: Final = """
-INSERT INTO course_notices (tenant, course, told, told_seq, told_at, waiting, waiting_outbox, waiting_until)
-SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::bigint[], $5::timestamptz[], $6::jsonb[], $7::bigint[], $8::timestamptz[])
-ON CONFLICT (tenant, course) DO UPDATE SET told = excluded.told, told_seq = excluded.told_seq, told_at = excluded.told_at,
-    waiting = excluded.waiting, waiting_outbox = excluded.waiting_outbox, waiting_until = excluded.waiting_until
-"""
 
 # One at a time: `position` is given before the commit, and a reader of the live stream must not pass one that is still to appear.
 POSITIONS: Final = 0x6D6E7073
@@ -75,14 +63,6 @@ FROM (
 ) w
 WHERE d.id = w.id AND d.state = 'pending'
 """
-
-
-class Subscriber(NamedTuple):
-    """An endpoint in so far as it decides what is sent to it, and when."""
-
-    id: str
-    reader: Reader
-    quiet_hours: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -138,58 +118,6 @@ class Kept(NamedTuple):
     unsubscribed: int
 
 
-async def courses(connection: Connection, keys: Iterable[CourseKey]) -> dict[CourseKey, Course]:
-    """Where telling these courses stands, locked for this transaction; a course never told is absent."""
-    wanted = sorted(set(keys))
-    rows = await connection.fetch(
-        f"SELECT {_COURSE_COLUMNS} FROM course_notices WHERE (tenant, course) IN (SELECT * FROM unnest($1::text[], $2::text[])) "
-        "ORDER BY tenant, course FOR UPDATE",
-        [tenant for tenant, _ in wanted],
-        [course for _, course in wanted],
-    )
-    return {(row["tenant"], row["course"]): _course(row) for row in rows}
-
-
-async def courses_due(connection: Connection, now: datetime, limit: int) -> dict[CourseKey, Course]:
-    """Up to `limit` courses whose window has ended, locked; rows that another transaction holds are left to it."""
-    rows = await connection.fetch(
-        f"SELECT {_COURSE_COLUMNS} FROM course_notices WHERE waiting_until <= $1 ORDER BY waiting_until LIMIT $2 FOR UPDATE SKIP LOCKED",
-        now,
-        limit,
-    )
-    return {(row["tenant"], row["course"]): _course(row) for row in rows}
-
-
-async def next_window_end(connection: Connection) -> datetime | None:
-    """When the earliest window ends of a course that has something waiting."""
-    moment: datetime | None = await connection.fetchval("SELECT min(waiting_until) FROM course_notices")
-    return moment
-
-
-async def save_courses(connection: Connection, changed: Mapping[CourseKey, Course]) -> None:
-    """Writes where telling these courses stands now."""
-    if not changed:
-        return
-    rows = [(*key, *_columns(course)) for key, course in sorted(changed.items())]
-    await connection.execute(_SAVE_COURSES, *(list(column) for column in zip(*rows, strict=True)))
-
-
-async def terms(connection: Connection, athletes: Iterable[CourseKey]) -> dict[CourseKey, dict[str, frozenset[str]]]:
-    """Which of these athletes' events (tenant, athlete) carry terms of their source: by event id; few do."""
-    wanted = sorted(set(athletes))
-    rows = await connection.fetch(
-        "SELECT tenant, athlete, id, terms FROM event_terms WHERE (tenant, athlete) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
-        [tenant for tenant, _ in wanted],
-        [athlete for _, athlete in wanted],
-    )
-    found: dict[CourseKey, dict[str, frozenset[str]]] = {}
-    for row in rows:
-        known = found.setdefault((row["tenant"], row["athlete"]), {})
-        # Two sources may use one id: what either asks for holds.
-        known[row["id"]] = known.get(row["id"], frozenset()) | frozenset(row["terms"])
-    return found
-
-
 async def in_line(connection: Connection) -> None:
     """Waits until no other transaction adds notices. One that also locks endpoints calls it first, or two could wait for each other."""
     await connection.execute("SELECT pg_advisory_xact_lock($1)", POSITIONS)
@@ -204,8 +132,8 @@ async def keep(connection: Connection, tellings: Sequence[Telling], now: datetim
     if not tellings:
         return Kept([], set(), {}, 0, 0, 0)
     await in_line(connection)
-    subscribers = await _subscribers(connection, {telling.tenant for telling in tellings})
-    planned = [(telling, _planned(telling, subscribers.get(telling.tenant, ()), now)) for telling in tellings]
+    subscribed = await subscribers.of(connection, {telling.tenant for telling in tellings})
+    planned = [(telling, _planned(telling, subscribed.get(telling.tenant, ()), now)) for telling in tellings]
     fresh = await _add_notices(connection, planned, now)
     planned = [(telling, deliveries) for telling, deliveries in planned if telling.id in fresh]
     await add_deliveries(connection, [delivery for _, deliveries in planned for delivery in deliveries], now)
@@ -246,9 +174,9 @@ async def _cancel_older(connection: Connection, planned: Sequence[tuple[Telling,
     return int(tag.rsplit(" ", 1)[-1])
 
 
-def _planned(telling: Telling, subscribers: Iterable[Subscriber], now: datetime) -> list[NewDelivery]:
+def _planned(telling: Telling, subscribed: Iterable[Subscriber], now: datetime) -> list[NewDelivery]:
     found = []
-    for subscriber in subscribers:
+    for subscriber in subscribed:
         verdict = judged(subscriber.reader, telling.record)
         if verdict is None:
             continue
@@ -294,55 +222,3 @@ async def _add_notices(connection: Connection, planned: Sequence[tuple[Telling, 
     ]
     added = await connection.fetch(_ADD_NOTICES, *(list(column) for column in zip(*rows, strict=True)), now)
     return {row["id"] for row in added}
-
-
-async def _subscribers(connection: Connection, tenants: set[str]) -> dict[str, list[Subscriber]]:
-    # FOR SHARE: an endpoint that is being deleted or disabled settles its pending deliveries, and must see those made here.
-    rows = await connection.fetch(
-        "SELECT id, tenant, types, role, third_party, escalates, quiet_hours FROM endpoints "
-        "WHERE tenant = ANY($1::text[]) AND deleted_at IS NULL AND disabled_at IS NULL ORDER BY id FOR SHARE",
-        sorted(tenants),
-    )
-    known = await policies.of(connection, {row["tenant"] for row in rows})
-    found: dict[str, list[Subscriber]] = {}
-    for row in rows:
-        release = known[row["tenant"]].coach_release
-        reader = Reader(row["role"], frozenset(row["types"]), row["third_party"], row["escalates"], release)
-        found.setdefault(row["tenant"], []).append(Subscriber(row["id"], reader, row["quiet_hours"]))
-    return found
-
-
-def _course(row: asyncpg.Record) -> Course:
-    # SQLAlchemy's connections read JSONB into objects, and take it as text.
-    told, waiting = row["told"], row["waiting"]
-    return Course(
-        seen=told["seen"] if told else 0,
-        told=Told(Advice(**told["advice"]), told["released"], told["decision"], told["same"], told["seq"], told.get("coach_step"))
-        if told
-        else None,
-        told_at=row["told_at"],
-        waiting=Waiting(
-            orjson.loads(waiting["decision"]),
-            row["waiting_outbox"],
-            waiting["athlete"],
-            waiting["supersedes"],
-            Context(waiting.get("zone"), tuple(waiting.get("terms") or ())),
-        )
-        if waiting
-        else None,
-        waiting_until=row["waiting_until"],
-    )
-
-
-def _columns(course: Course) -> tuple[Any, ...]:
-    told, waiting = course.told, course.waiting
-    told_text = waiting_text = None
-    if told is not None:
-        record = {"advice": told.advice._asdict(), "released": told.released, "decision": told.decision, "same": told.same, "seq": told.seq}
-        told_text = orjson.dumps({**record, "coach_step": told.coach_step, "seen": course.seen}).decode()
-    if waiting is not None:
-        # As text within the JSON: JSONB would reorder the decision's members, and what is sent keeps the order it was decided in.
-        text = orjson.dumps(waiting.decision).decode()
-        beside = {"zone": waiting.context.zone, "terms": waiting.context.terms}
-        waiting_text = orjson.dumps({"decision": text, "athlete": waiting.athlete, "supersedes": waiting.supersedes, **beside}).decode()
-    return (told_text, told and told.seq, course.told_at, waiting_text, waiting and waiting.outbox, course.waiting_until)
