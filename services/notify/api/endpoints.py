@@ -2,12 +2,10 @@
 
 from datetime import timedelta
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Request, Response
-from yarl import URL
 
-from services.notify import keys
+from services.notify.api.asked import check_quiet_hours, check_types, checked_url, invalid, made_keys, needs_no_proof, schemes_of
 from services.notify.api.common import Clinician, Reader, Writer, endpoint_of, fresh, moment_of, named, not_found, sendable, stored, utc_now
 from services.notify.api.forms import (
     Asked,
@@ -16,23 +14,19 @@ from services.notify.api.forms import (
     EndpointList,
     EndpointWithSecret,
     NewEndpoint,
-    QuietHours,
     Recovered,
     Recovery,
     Rotation,
 )
 from services.notify.api.recovery import MOST_NOTICES, recover_since
-from services.notify.guard import Rules, UrlFault, check_url, leads_to_loopback
 from services.notify.lanes import breaker
 from services.notify.notices import OPERATIONAL, TEST, Notice
 from services.notify.release import types_for
-from services.notify.sign import SecretFault
 from services.notify.store import endpoints as rows, sending, telling
 from services.notify.store.endpoints import Endpoint
 from services.notify.store.telling import Telling
 from services.notify.vault import Vault
 from shared.problems import Fault, Problem, problem_responses
-from shared.settings import Settings
 
 MOST_ENDPOINTS: Final = 100
 
@@ -49,12 +43,12 @@ router = APIRouter(tags=["webhooks"])
 async def create(request: Request, response: Response, principal: Writer, asked: NewEndpoint) -> dict[str, Any]:
     """The answer holds the secret, this once. What happens from now on is told once the endpoint is verified; what was before is not."""
     faults: list[Fault] = []
-    url = _url(request, asked.url, faults)
-    _types(asked.role, asked.types, faults)
-    _quiet(asked.quiet_hours, faults)
-    made = _made(asked.signatures or ["v1"], asked.secret, faults)
+    url = checked_url(request, asked.url, faults)
+    check_types(asked.role, asked.types, faults)
+    check_quiet_hours(asked.quiet_hours, faults)
+    made = made_keys(asked.signatures or ["v1"], asked.secret, faults)
     if faults or made is None or url is None:
-        raise _invalid(faults)
+        raise invalid(faults)
     now = utc_now()
     endpoint = Endpoint(
         fresh("ep_"),
@@ -65,9 +59,9 @@ async def create(request: Request, response: Response, principal: Writer, asked:
         asked.payload,
         asked.role,
         now,
-        signatures=_schemes(asked.signatures),
+        signatures=schemes_of(asked.signatures),
         public_key=made.public_key,
-        verified_at=now if _needs_no_proof(request, url) else None,
+        verified_at=now if needs_no_proof(request, url) else None,
         escalates=asked.escalates,
         third_party=asked.third_party,
         quiet_hours=asked.quiet_hours.model_dump() if asked.quiet_hours else None,
@@ -111,8 +105,8 @@ async def one(request: Request, principal: Reader, endpoint: str) -> dict[str, A
 async def change(request: Request, principal: Writer, endpoint: str, asked: ChangedEndpoint) -> dict[str, Any]:
     """What is pending leaves as the endpoint is from now on. A new `url` is verified anew, and a clinician vouches for it anew."""
     given, faults = asked.model_fields_set, list[Fault]()
-    url = _url(request, asked.url, faults) if asked.url is not None else None
-    _quiet(asked.quiet_hours, faults)
+    url = checked_url(request, asked.url, faults) if asked.url is not None else None
+    check_quiet_hours(asked.quiet_hours, faults)
     now = utc_now()
     async with stored(request) as connection:
         if asked.enabled is False:
@@ -120,9 +114,9 @@ async def change(request: Request, principal: Writer, endpoint: str, asked: Chan
         found = await endpoint_of(connection, principal, endpoint, lock=True)
         role = asked.role or found.role
         types = list(asked.types or ()) if "types" in given else found.types
-        _types(role, types, faults)
+        check_types(role, types, faults)
         if faults:
-            raise _invalid(faults)
+            raise invalid(faults)
         plain = {name: getattr(asked, name) for name in ("description", "payload", "role", "escalates", "third_party")}
         changes: dict[str, Any] = {name: value for name, value in plain.items() if value is not None}
         if "types" in given:
@@ -130,7 +124,7 @@ async def change(request: Request, principal: Writer, endpoint: str, asked: Chan
         if "quiet_hours" in given:
             changes["quiet_hours"] = asked.quiet_hours.model_dump() if asked.quiet_hours else None
         if url is not None and asked.url != found.url:
-            changes |= {"url": asked.url, "verified_at": now if _needs_no_proof(request, url) else None, "answers_by": None}
+            changes |= {"url": asked.url, "verified_at": now if needs_no_proof(request, url) else None, "answers_by": None}
         if role != "clinician":
             changes["answers_by"] = None
         if asked.enabled is True and found.disabled_at is not None:
@@ -163,10 +157,10 @@ async def rotate(request: Request, response: Response, principal: Writer, endpoi
     now, faults = utc_now(), list[Fault]()
     async with stored(request) as connection:
         found = await endpoint_of(connection, principal, endpoint, lock=True)
-        schemes = _schemes(asked.signatures) if asked.signatures else found.signatures
-        made = _made(schemes, asked.secret, faults)
+        schemes = schemes_of(asked.signatures) if asked.signatures else found.signatures
+        made = made_keys(schemes, asked.secret, faults)
         if made is None:
-            raise _invalid(faults)
+            raise invalid(faults)
         before, _, _ = await rows.keys(connection, principal.tenant, found.id)
         changes = {
             "secret": vault.seal(made.kept, principal.tenant, found.id),
@@ -266,51 +260,3 @@ def shown(endpoint: Endpoint) -> dict[str, Any]:
         "retired_until": retired if retired is not None and retired > now else None,
         "breaker": breaker(endpoint.rests_until, now),
     }
-
-
-def _needs_no_proof(request: Request, url: URL) -> bool:
-    settings: Settings = request.app.state.settings
-    return leads_to_loopback(url) and not settings.prove_loopback_webhooks
-
-
-def _url(request: Request, text: str, faults: list[Fault]) -> URL | None:
-    rules: Rules = request.app.state.rules
-    try:
-        return check_url(text, rules)
-    except UrlFault as fault:
-        faults.append({"path": "url", "expected": fault.expected})
-        return None
-
-
-def _types(role: str, types: list[Any] | None, faults: list[Fault]) -> None:
-    allowed = types_for(role)
-    if refused := sorted(set(types or ()) - set(allowed)):
-        faults.append({"path": "types", "found": ", ".join(refused), "expected": f"for role {role}, some of {', '.join(allowed)}"})
-
-
-def _quiet(hours: QuietHours | None, faults: list[Fault]) -> None:
-    if hours is None or hours.timezone is None:
-        return
-    try:
-        ZoneInfo(hours.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        faults.append({"path": "quiet_hours.timezone", "expected": "an IANA time zone, as in Europe/Zurich"})
-
-
-def _schemes(asked: list[Any] | None) -> list[str]:
-    return sorted(set(asked or ["v1"]))
-
-
-def _made(schemes: list[Any], secret: str | None, faults: list[Fault]) -> keys.Keys | None:
-    if secret is not None and "v1" not in schemes:
-        faults.append({"path": "secret", "expected": "none; with v1a alone nothing is shared"})
-        return None
-    try:
-        return keys.make(list(schemes), secret)
-    except SecretFault as fault:
-        faults.append({"path": "secret", "expected": str(fault).removeprefix("expected ")})
-        return None
-
-
-def _invalid(faults: list[Fault]) -> Problem:
-    return Problem(422, "Request not valid", "the endpoint cannot be as asked; `faults` says why", "invalid-request", faults)
