@@ -12,6 +12,7 @@ from rich.table import Table
 
 from services.cli.decision_client import KEY_VARIABLE, Decision, reach
 from services.cli.terminal import EXIT_FAULT, complain, is_interactive, out, say, stop
+from services.decision.rules.testing.cases import place_of
 
 POLL_S = 0.5
 SHOWN = 20
@@ -26,12 +27,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def draft(file: Annotated[Path, typer.Argument(help="A pack file.")], url: Url = "", key: Key = "", as_json: AsJson = False) -> None:
-    """Makes a pack file the draft at hand of the pack it names; takes back every approval of the draft before."""
+    """Makes a pack file the draft at hand of the pack it names, with the cases recorded beside it (`cases/FILE`), if there are any; takes
+    back every approval of the draft before.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as fault:
         stop(f"milepost protocol draft: {file}: cannot be read ({fault}); give the path of a pack file in UTF-8")
-    _show(reach(url, key).post("protocols", source=text), as_json)
+    cases = place_of(file)
+    try:
+        recorded = cases.read_text(encoding="utf-8") if cases.exists() else None
+    except (OSError, UnicodeDecodeError) as fault:
+        stop(f"milepost protocol draft: {cases}: cannot be read ({fault}); record the cases anew with `milepost protocol test --accept`")
+    _show(reach(url, key).post("protocols", source=text, cases=recorded), as_json)
 
 
 def life(pack: Pack, url: Url = "", key: Key = "", as_json: AsJson = False) -> None:
@@ -46,12 +54,17 @@ def submit(pack: Pack, over: Over = "", url: Url = "", key: Key = "", as_json: A
     hash = _at_hand(found)["hash"]
     for step, word in (("check", "checks"), ("test", "tests")):
         found = service.post("protocols", pack, step, hash=hash)
+        if found.get("testing"):
+            _follow_tests(service, pack, found["testing"])
+            found = service.get("protocols", pack, "life")
         report = found["revision"][step]
         if not report["ok"]:
             for fault in report["faults"]:
                 complain(f"{pack}:{fault['line']}:{fault['column']}: {fault['code']} {fault['path']}: {fault['sentence']}")
             stop(f"milepost protocol submit: the {word} do not pass: {len(report['faults'])} faults", EXIT_FAULT)
         say(f"{word} pass")
+        if step == "test":
+            _score(report)
     _compare(_follow(service, pack, service.post("protocols", pack, "backtests", hash=hash, over=over or None)))
     _show(service.post("protocols", pack, "submit", hash=hash), as_json)
 
@@ -176,6 +189,33 @@ def _at_hand(found: dict[str, Any]) -> dict[str, Any]:
     if revision is None or revision["state"] == "live":
         stop(f"milepost protocol: {found['id']} has no draft at hand; `milepost protocol draft FILE` makes one")
     return revision
+
+
+def _score(report: dict[str, Any]) -> None:
+    mutants, borders = report["mutants"], f"{report['borders']} borders"
+    say(f"{report['stories']} stories and {report['cases']} cases end as they say")
+    say(
+        f"{mutants['noticed_pct']} % of {mutants['tried']} mutants are noticed with the {borders}, {mutants['stories_alone_pct']} % by the"
+        f" stories alone (of {mutants['stories_alone_of']} tried); {len(mutants['survivors'])} survive"
+    )
+    for name in mutants["survivors"]:
+        say(f"  survives: {name}")
+
+
+def _follow_tests(service: Decision, pack: str, run: dict[str, Any]) -> None:
+    """Until the tests of a draft have ended."""
+    with Progress(console=out, disable=not is_interactive()) as shown:
+        bar = shown.add_task("mutants", total=run["mutants"])
+        try:
+            while run["state"] == "running":
+                time.sleep(POLL_S)
+                run = service.get("protocols", pack, "tests", run["id"])
+                shown.update(bar, total=run["mutants"], completed=run["done"])
+        except KeyboardInterrupt:
+            service.post("protocols", pack, "tests", run["id"], "cancel")
+            stop("milepost protocol: the tests were cancelled", 130)
+    if run["state"] != "done":
+        stop(f"milepost protocol: the tests ended as {run['state']}: {run['because']}", EXIT_FAULT)
 
 
 def _follow(service: Decision, pack: str, run: dict[str, Any]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from services.decision.lifecycle.keeper import keep
 from services.decision.lifecycle.office import Office
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.shadow import accompany
+from services.decision.lifecycle.trials import Trials
 from services.decision.packs import Published
 from services.decision.reconciler import Reconciler
 from services.decision.rules.library import PackLibrary
@@ -66,6 +67,8 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.office = Office(app.state.packs, pool, settings.approval_days)
             app.state.backtests = Backtests(engine, app.state.packs, pool, app.state.office)
             stack.push_async_callback(app.state.backtests.close)
+            app.state.trials = Trials(engine, pool, app.state.office)
+            stack.push_async_callback(app.state.trials.close)
             app.state.replays = replays.Replays(engine, Database.of(settings), app.state.packs, pool)
             stack.push_async_callback(app.state.replays.close)
             for work in (

@@ -23,7 +23,8 @@ pack_events = Table(
     PrimaryKeyConstraint("scope", "pack", "seq"),
 )
 
-# Runs of drafts over stored history; `seen_at` is when somebody last worked on the run. state: running | done | cancelled | failed
+# Runs of drafts, kind: backtest (over stored history; athletes, done: how many of them) | test (its tests; mutants).
+# Of both, `seen_at` is when somebody last worked on the run. state: running | done | cancelled | failed
 backtests = Table(
     "backtests",
     metadata,
@@ -41,6 +42,7 @@ backtests = Table(
     Column("athletes", BigInteger, nullable=False),
     Column("done", BigInteger, nullable=False),
     Column("counts", JSONB, nullable=False),
+    Column("kind", Text, nullable=False, server_default="backtest"),
     PrimaryKeyConstraint("tenant", "id"),
     Index("backtests_pack", "tenant", "pack", "started_at"),
 )

@@ -20,6 +20,8 @@ class DraftForm(Asked):
     """The whole pack as YAML text."""
 
     source: Annotated[str, Field(min_length=1, max_length=1 << 20)]
+    cases: Annotated[str, Field(min_length=1, max_length=1 << 20)] | None = None
+    """Its recorded cases, as `milepost protocol test --accept` writes them; without, borders are made of the pack itself."""
 
 
 class HashForm(Asked):
@@ -88,6 +90,18 @@ class BacktestForm(Shape):
     counts: dict[str, Any]
 
 
+class TestsForm(Shape):
+    """A run of a draft's tests: `done` of `mutants` tried."""
+
+    id: str
+    protocol: str
+    hash: str
+    state: Literal["running", "done", "cancelled", "failed"]
+    because: str | None
+    mutants: int
+    done: int
+
+
 class BacktestsForm(Shape):
     items: list[BacktestForm]
 
@@ -148,7 +162,10 @@ def shown(revision: Revision) -> dict[str, Any]:
 
 
 def event(n: int, one: PackEvent) -> dict[str, Any]:
-    return {"seq": n, "kind": one.kind, "by": one.actor, "role": one.role, "hash": one.hash, "at": stamp(one.at), **one.body}
+    body = (
+        {name: "drafted with it" if name == "cases" else value for name, value in one.body.items()} if one.kind == "drafted" else one.body
+    )
+    return {"seq": n, "kind": one.kind, "by": one.actor, "role": one.role, "hash": one.hash, "at": stamp(one.at), **body}
 
 
 def stamp(moment: datetime) -> str:

@@ -62,7 +62,7 @@ def answered(id: str, pack: Pack, status: int = 200) -> Response:
 async def draft(request: Request, principal: ProtocolsWriter, form: forms.DraftForm) -> Response:
     """The draft at hand of the pack that the text names. It takes the place of the draft before, and with it of every approval."""
     async with reading(request) as connection:
-        id, pack = await done(office(request).draft(connection, principal.tenant, who(principal), form.source.encode()))
+        id, pack = await done(office(request).draft(connection, principal.tenant, who(principal), form.source.encode(), form.cases))
     return answered(id, pack, 201)
 
 
@@ -112,14 +112,6 @@ async def check(request: Request, id: str, principal: ProtocolsWriter, form: for
     """Everything that is looked at before anything is published, the engines' limits among it; `revision.check` says what was found."""
     async with reading(request) as connection:
         pack = await done(office(request).check(connection, principal.tenant, named(id, "protocol"), who(principal), form.hash))
-    return answered(id, pack)
-
-
-@router.post("/v1/protocols/{id}/test", summary="Run the draft's tests", response_model=forms.PackLife, responses=_REFUSALS)
-async def test(request: Request, id: str, principal: ProtocolsWriter, form: forms.HashForm) -> Response:
-    """Every story of the pack; `revision.test` says which end otherwise."""
-    async with reading(request) as connection:
-        pack = await done(office(request).test(connection, principal.tenant, named(id, "protocol"), who(principal), form.hash))
     return answered(id, pack)
 
 

@@ -4,7 +4,7 @@ Counts are for whoever reads packs, athletes and their decisions only for whoeve
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -30,16 +30,65 @@ from services.decision.api.pack_life import answered, done, office, who
 from services.decision.lifecycle import past
 from services.decision.lifecycle.backtest import UNOBSERVED, Backtests, state_of
 from services.decision.lifecycle.past import Kept, Run
+from services.decision.lifecycle.trials import Trials
 from services.decision.rules.check import Lived
 from services.decision.rules.check.dead import looked_at
 from services.decision.store.connection import Connection
 from shared.auth import requires
-from shared.problems import problem_responses
+from shared.problems import Problem, problem_responses
 
 router = APIRouter(tags=["protocols"])
 
+WAIT_S: Final = 25.0
+"""How long a request for tests waits for their end before it says where to follow them."""
+
 _REFUSALS = problem_responses(400, 401, 403, 404, 409, 422, 503)
 ReadsProtocols = Depends(requires("protocols:read"))
+
+
+@router.post(
+    "/v1/protocols/{id}/test",
+    summary="Run the draft's tests",
+    response_model=forms.PackLife,
+    responses={202: {"model": forms.PackLife, "description": "The tests still run: follow `testing`"}, **_REFUSALS},
+)
+async def test(request: Request, id: str, principal: ProtocolsWriter, form: forms.HashForm) -> Response:
+    """Every story, every recorded case (or the borders made of the pack), and every mutant of the pack; `revision.test` says which end
+    otherwise, what share of the mutants is noticed, and which survive. A pack whose survivors are not explained, or that notices fewer than
+    95 %, is not tested. Where that takes long the answer is 202, and `testing` names the run to follow at `/tests/{run}`.
+    """
+    trials: Trials = request.app.state.trials
+    id = named(id, "protocol")
+    async with reading(request) as connection:
+        run = await done(trials.start(connection, principal.tenant, id, who(principal), form.hash))
+    await trials.wait(run.id, WAIT_S)
+    async with reading(request) as connection:
+        shown = _tests(await _run(connection, principal.tenant, id, run.id, "test"))
+        life = await done(office(request).life(connection, principal.tenant, id))
+    if shown["state"] == "failed":
+        raise Problem(503, "Not available", shown["because"], "not-available")
+    going = shown["state"] == "running"
+    return Response(orjson.dumps(forms.life(id, life) | {"testing": shown if going else None}), 202 if going else 200, media_type=JSON)
+
+
+@router.get(
+    "/v1/protocols/{id}/tests/{run}",
+    summary="How far the tests of a draft are",
+    response_model=forms.TestsForm,
+    responses=problem_responses(401, 403, 404, 503),
+)
+async def tests(request: Request, id: str, run: str, principal: ProtocolsReader) -> Response:
+    async with reading(request) as connection:
+        return answer(_tests(await _run(connection, principal.tenant, id, run, "test")))
+
+
+@router.post("/v1/protocols/{id}/tests/{run}/cancel", summary="Stop the tests", response_model=forms.TestsForm, responses=_REFUSALS)
+async def cancel_tests(request: Request, id: str, run: str, principal: ProtocolsWriter) -> Response:
+    """The draft stays as it was. Tests that have ended stay as they are."""
+    async with reading(request) as connection:
+        await _run(connection, principal.tenant, id, run, "test")
+        await past.end(connection, principal.tenant, run, "cancelled", f"cancelled by key {principal.key_id}")
+        return answer(_tests(await _run(connection, principal.tenant, id, run, "test")))
 
 
 @router.post(
@@ -155,11 +204,17 @@ async def shadow_report(
     return answer({"id": id, "hash": wanted, "counts": counts, "note": UNOBSERVED, "items": [_opened(row) for row in rows]})
 
 
-async def _run(connection: Connection, tenant: str, id: str, backtest: str) -> Run:
-    found = await past.run(connection, tenant, named(id, "protocol"), named(backtest, "backtest"))
+async def _run(connection: Connection, tenant: str, id: str, run: str, kind: past.Kind = "backtest") -> Run:
+    found = await past.run(connection, tenant, named(id, "protocol"), named(run, kind), kind)
     if found is None:
-        raise not_found("backtest")
+        raise not_found(kind)
     return found
+
+
+def _tests(run: Run) -> dict[str, Any]:
+    state, because = state_of(run, datetime.now(UTC))
+    told = {"id": run.id, "protocol": run.pack, "hash": run.hash, "state": state, "because": because}
+    return {**told, "mutants": run.athletes, "done": run.athletes if state == "done" else run.done}
 
 
 def _shown(run: Run, whole: bool = True) -> dict[str, Any]:

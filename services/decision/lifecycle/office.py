@@ -50,8 +50,11 @@ class Office:
             raise NoSuchPack(pack)
         return found
 
-    async def draft(self, connection: Connection, tenant: str, who: Who, raw: bytes) -> tuple[str, Pack]:
-        """The pack's id and its life with the new draft at hand. Raises `FaultyPack`, and `NotPermitted`."""
+    async def draft(self, connection: Connection, tenant: str, who: Who, raw: bytes, cases: str | None = None) -> tuple[str, Pack]:
+        """The pack's id and its life with the new draft at hand; `cases` are those recorded beside it.
+
+        Raises `FaultyPack`, and `NotPermitted`.
+        """
         found = await self._pool.run(review.read, "draft", raw)
         pack, hash, version = found["id"], found["hash"], found["version"]
         shipped = self._packs.shipped.resolve(f"{pack}@{version}")
@@ -60,7 +63,9 @@ class Office:
                 "this is what is shipped" if shipped.hash == hash else f"version {version} is shipped with other content: raise the version"
             )
             raise NotPermitted(told)
-        body = {"digest": hashlib.sha256(raw).hexdigest(), "version": version, "base": await self.base(connection, tenant, pack)}
+        digest = hashlib.sha256(raw if cases is None else b"\0".join((raw, cases.encode()))).hexdigest()
+        body = {"digest": digest, "version": version, "base": await self.base(connection, tenant, pack)}
+        body |= {} if cases is None else {"cases": cases}
         return pack, await self._write(connection, tenant, pack, who, "drafted", hash, body, Source(raw, tuple(found["floors"])), new=True)
 
     async def base(self, connection: Connection, tenant: str, pack: str) -> str | None:
@@ -79,10 +84,11 @@ class Office:
             raise NotPermitted(f"the floor changed since this was drafted (its content is {report['content']} now): draft it again")
         return await self._write(connection, tenant, pack, who, "checked", hash, report)
 
-    async def test(self, connection: Connection, tenant: str, pack: str, who: Who, hash: str) -> Pack:
+    async def to_be_tested(self, connection: Connection, tenant: str, pack: str, who: Who, hash: str) -> Source:
+        """The text of the draft at hand, once its tests may follow. Raises `NoSuchPack` and `NotPermitted`."""
         source = await self._at_hand(connection, tenant, pack, hash)
         await self._permitted(connection, tenant, pack, who, "tested", hash, {"ok": True})
-        return await self._write(connection, tenant, pack, who, "tested", hash, await self._pool.run(review.test, pack, source.pack))
+        return source
 
     async def submit(self, connection: Connection, tenant: str, pack: str, who: Who, hash: str) -> Pack:
         """Into review, with every region where it differs from what is live."""
@@ -107,7 +113,8 @@ class Office:
             return await self._write(connection, tenant, pack, who, "scheduled", hash, {"due": due.astimezone(UTC).isoformat()})
         source = await self._at_hand(connection, tenant, pack, hash)
         checked = await self._pool.run(review.check, pack, source.pack)
-        tested = await self._pool.run(review.test, pack, source.pack)
+        # Mutants are not tried again: of the same content the same tests notice the same.
+        tested = await self._pool.run(review.test, pack, source.pack, await store.cases_of(connection, tenant, pack, hash))
         body = {
             "base": await self.base(connection, tenant, pack),
             "content": checked["content"] or hash,

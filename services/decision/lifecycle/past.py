@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -14,9 +14,11 @@ from services.decision.store.athletes import histories
 from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
 
+Kind = Literal["backtest", "test"]
+
 
 class Run(NamedTuple):
-    """A backtest; see `shared.tables.backtests`."""
+    """A backtest, or a run of a draft's tests; see `shared.tables.backtests`. Of the latter `athletes` is the number of mutants."""
 
     id: str
     pack: str
@@ -96,10 +98,10 @@ async def own_packs(connection: Connection, packs: Published, tenant: str) -> di
     return await store.sources(connection, wanted)
 
 
-async def begin(connection: Connection, tenant: str, run: Run) -> None:
+async def begin(connection: Connection, tenant: str, run: Run, kind: Kind = "backtest") -> None:
     await connection.execute(
-        "INSERT INTO backtests (tenant, id, pack, hash, over, actor, state, started_at, seen_at, athletes, done, counts)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, 0, $10::jsonb)",
+        "INSERT INTO backtests (tenant, id, pack, hash, over, actor, state, started_at, seen_at, athletes, done, counts, kind)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, 0, $10::jsonb, $11)",
         tenant,
         run.id,
         run.pack,
@@ -110,21 +112,30 @@ async def begin(connection: Connection, tenant: str, run: Run) -> None:
         run.started_at,
         run.athletes,
         orjson.dumps(run.counts).decode(),
+        kind,
     )
 
 
 async def progress(
-    connection: Connection, tenant: str, id: str, done: int, counts: Mapping[str, int], first: int, found: Sequence[Difference]
+    connection: Connection,
+    tenant: str,
+    id: str,
+    done: int,
+    counts: Mapping[str, int],
+    first: int,
+    found: Sequence[Difference],
+    of: int | None = None,
 ) -> bool:
-    """Keeps a part of the run. False when it was cancelled meanwhile."""
+    """Keeps a part of the run; `of`: how many there are in all, where that was not known before. False when it was cancelled meanwhile."""
     async with connection.transaction():
         going = await connection.fetchval(
-            "UPDATE backtests SET done = $3, counts = $4::jsonb, seen_at = clock_timestamp()"
+            "UPDATE backtests SET done = $3, counts = $4::jsonb, seen_at = clock_timestamp(), athletes = coalesce($5, athletes)"
             " WHERE tenant = $1 AND id = $2 AND state = 'running' RETURNING true",
             tenant,
             id,
             done,
             orjson.dumps(dict(counts)).decode(),
+            of,
         )
         if going and found:
             await connection.executemany(
@@ -148,15 +159,19 @@ async def end(connection: Connection, tenant: str, id: str, state: str, because:
     return bool(tag)
 
 
-async def run(connection: Connection, tenant: str, pack: str, id: str) -> Run | None:
-    row = await connection.fetchrow(f"SELECT {_RUN} FROM backtests WHERE tenant = $1 AND pack = $2 AND id = $3", tenant, pack, id)
+async def run(connection: Connection, tenant: str, pack: str, id: str, kind: Kind = "backtest") -> Run | None:
+    row = await connection.fetchrow(
+        f"SELECT {_RUN} FROM backtests WHERE tenant = $1 AND pack = $2 AND id = $3 AND kind = $4", tenant, pack, id, kind
+    )
     return None if row is None else Run(**{**dict(row), "counts": orjson.loads(row["counts"])})
 
 
 async def runs(connection: Connection, tenant: str, pack: str) -> list[Run]:
     """The newest hundred, newest first."""
     rows = await connection.fetch(
-        f"SELECT {_RUN} FROM backtests WHERE tenant = $1 AND pack = $2 ORDER BY started_at DESC LIMIT 100", tenant, pack
+        f"SELECT {_RUN} FROM backtests WHERE tenant = $1 AND pack = $2 AND kind = 'backtest' ORDER BY started_at DESC LIMIT 100",
+        tenant,
+        pack,
     )
     return [Run(**{**dict(row), "counts": orjson.loads(row["counts"])}) for row in rows]
 

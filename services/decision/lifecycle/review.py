@@ -21,6 +21,7 @@ from services.decision.rules.difference import difference
 from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.library import Pack, load_recorded, load_text
 from services.decision.rules.prove import Unproved
+from services.decision.rules.testing.cases import cases_of, replayed
 from services.decision.rules.testing.stories import tell_all
 
 FAULTS_KEPT: Final = 200
@@ -45,14 +46,14 @@ def check(name: str, raw: bytes, past: Job | None = None, athletes: int = 0) -> 
     try:
         pack = load_text(name, raw)
     except FaultyPack as faulty:
-        return {"ok": False, "content": None, "faults": _told(faulty.faults), "warnings": []}
+        return {"ok": False, "content": None, "faults": told(faulty.faults), "warnings": []}
     lived = None if past is None else _lived(past, athletes)
     found = [finding.as_json() for finding in check_pack(pack, datetime.now(UTC).date(), lived)]
     faults = [one for one in found if one["severity"] == "error"]
     if not faults:
         faults = _limits(pack)
-    told = {"faults": faults[:FAULTS_KEPT], "warnings": [one for one in found if one["severity"] != "error"][:FAULTS_KEPT]}
-    return {"ok": not faults, "content": pack.protocol.hash, "history": looked_at(lived), **told}
+    both = {"faults": faults[:FAULTS_KEPT], "warnings": [one for one in found if one["severity"] != "error"][:FAULTS_KEPT]}
+    return {"ok": not faults, "content": pack.protocol.hash, "history": looked_at(lived), **both}
 
 
 def _lived(past: Job, athletes: int) -> Lived:
@@ -64,14 +65,16 @@ def _lived(past: Job, athletes: int) -> Lived:
     return found
 
 
-def test(name: str, raw: bytes) -> dict[str, Any]:
-    """`{ok, stories, faults}`: whether every story of the pack ends as it says."""
+def test(name: str, raw: bytes, cases: str | None = None) -> dict[str, Any]:
+    """`{ok, stories, faults}`: whether every story of the pack ends as it says, and every recorded case as it was, at this moment."""
     try:
         pack = load_text(name, raw)
+        recorded = None if cases is None else cases_of(pack.protocol, "cases", cases)
     except FaultyPack as faulty:
-        return {"ok": False, "stories": 0, "faults": _told(faulty.faults)}
-    told, faults = tell_all(pack, ReferenceEngine())
-    return {"ok": not faults, "stories": len(told), "faults": _told(faults)}
+        return {"ok": False, "stories": 0, "faults": told(faulty.faults)}
+    stories, faults = tell_all(pack, ReferenceEngine())
+    faults += [] if recorded is None else replayed(pack.protocol, recorded)
+    return {"ok": not faults, "stories": len(stories), "faults": told(faults)}
 
 
 def regions(old: Source | None, new: Source) -> list[Region]:
@@ -85,8 +88,8 @@ def regions(old: Source | None, new: Source) -> list[Region]:
         found = difference(before, after)
     except Unproved:
         return [UNCOMPARED]
-    told = [Region(one.id, one.words, one.more_permissive) for one in found.changes]
-    return told + ([] if found.complete else [UNCOMPARED])
+    changed = [Region(one.id, one.words, one.more_permissive) for one in found.changes]
+    return changed + ([] if found.complete else [UNCOMPARED])
 
 
 def more_conservative(now: Source, other: Source) -> bool:
@@ -132,7 +135,8 @@ def _same_rules(one: Protocol, other: Protocol) -> bool:
     return same and one.expires == other.expires and dict(one.rest_days) == dict(other.rest_days)
 
 
-def _told(faults: Sequence[PackFault]) -> list[dict[str, Any]]:
+def told(faults: Sequence[PackFault]) -> list[dict[str, Any]]:
+    """Faults as reports keep them, the first of many."""
     return [_shown("PACK", fault) for fault in faults[:FAULTS_KEPT]]
 
 

@@ -106,6 +106,18 @@ async def source_of(connection: Connection, scope: str, pack: str, hash: str) ->
     return None if row is None else Source(row["source"], tuple(row["floors"]))
 
 
+async def cases_of(connection: Connection, scope: str, pack: str, hash: str) -> str | None:
+    """The recorded cases that were drafted with this content last; None where there were none."""
+    row = await connection.fetchrow(
+        "SELECT body FROM pack_events WHERE scope = $1 AND pack = $2 AND hash = $3 AND kind = 'drafted' ORDER BY seq DESC LIMIT 1",
+        scope,
+        pack,
+        hash,
+    )
+    found: str | None = None if row is None else orjson.loads(row["body"]).get("cases")
+    return found
+
+
 async def sources(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> dict[str, Source]:
     """The texts of (scope, pack, hash), by hash."""
     rows = await connection.fetch(

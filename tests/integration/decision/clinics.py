@@ -33,16 +33,16 @@ class Person:
 
     def __init__(self, client: httpx.AsyncClient, id: str, key: str) -> None:
         self.id = id
-        self._client = client
-        self._headers = {"Authorization": f"Bearer {key}"}
+        self.client = client
+        self.headers = {"Authorization": f"Bearer {key}"}
 
     async def get(self, path: str) -> Any:
-        answer = await self._client.get(path, headers=self._headers)
+        answer = await self.client.get(path, headers=self.headers)
         assert answer.status_code == 200, answer.text
         return answer.json()
 
     async def post(self, path: str, body: Any, status: int = 200) -> Any:
-        answer = await self._client.post(path, json=body, headers=self._headers)
+        answer = await self.client.post(path, json=body, headers=self.headers)
         assert answer.status_code == status, answer.text
         return answer.json()
 
@@ -54,16 +54,32 @@ class Clinic:
         self.app, self.engine = app, engine
         self.tenant = tenant
         self.ann, self.ben, self.lead, self.second = (people[name] for name in ("ann", "ben", "lead", "second"))
+        self.client = self.ann.client
 
     async def reviewed(self, text: str, pack: str = "mil-knee-overuse") -> str:
         """The hash of the text, drafted by ann, checked, tested, backtested and in review."""
         hash = str((await self.ann.post("/v1/protocols", {"source": text}, 201))["revision"]["hash"])
         for step in ("check", "test"):
-            found = await self.ann.post(f"/v1/protocols/{pack}/{step}", {"hash": hash})
+            found = await self.stepped(hash, step, pack)
             assert found["revision"][step]["ok"], found["revision"][step]
         await self.backtested(hash, pack)
         assert (await self.ann.post(f"/v1/protocols/{pack}/submit", {"hash": hash}))["state"] == "in_review"
         return hash
+
+    async def stepped(self, hash: str, step: str, pack: str = "mil-knee-overuse", by: Person | None = None) -> dict[str, Any]:
+        """The life of the pack after its checks or tests, however long these took."""
+        person = by or self.ann
+        asked = await self.client.post(f"/v1/protocols/{pack}/{step}", json={"hash": hash}, headers=person.headers)
+        assert asked.status_code in (200, 202), asked.text
+        run = asked.json().get("testing")
+
+        async def ended() -> bool:
+            return (await person.get(f"/v1/protocols/{pack}/tests/{run['id']}"))["state"] != "running"
+
+        if run is not None:
+            await until(ended, 90)
+        found: dict[str, Any] = await person.get(f"/v1/protocols/{pack}/life")
+        return found
 
     async def in_review(self, text: str, pack: str = "mil-knee-overuse") -> str:
         """The same without the work: for tests of what comes after."""

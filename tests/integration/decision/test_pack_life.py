@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.decision.app import create_app
 from services.decision.engines.durable import EngineFault, SecondEngine
 from services.decision.engines.reference import ReferenceEngine
-from services.decision.lifecycle import review
+from services.decision.lifecycle import review, trial
 from services.decision.lifecycle.states import Region
 from services.decision.packs import Published
-from services.decision.rules.library import PackLibrary
+from services.decision.rules.library import SHIPPED, PackLibrary
 from services.decision.store import reads
 from services.decision.store.connection import borrowed
 from services.decision.worker import Worker
@@ -107,6 +107,77 @@ async def test_a_pack_that_the_second_engine_refuses_or_answers_otherwise_does_n
     assert "answers advance where the reference answers" in fault["sentence"]
 
 
+async def test_a_draft_is_tested_by_stories_borders_and_mutants_and_its_survivors_are_listed(clinic: Clinic):
+    hash = (await clinic.ann.post("/v1/protocols", {"source": text_of("9.0.0")}, 201))["revision"]["hash"]
+    assert "not passed its checks" in (await clinic.ann.post("/v1/protocols/mil-knee-overuse/test", {"hash": hash}, 409))["detail"]
+    await clinic.stepped(hash, "check")
+    life = await clinic.stepped(hash, "test")
+    report = life["revision"]["test"]
+    assert life["state"] == "tested" and report["ok"] and report["borders"] == "made" and report["cases"] > 200
+    mutants = report["mutants"]
+    assert mutants["tried"] > 400 and mutants["noticed_pct"] >= 95 and mutants["survivors"] == []
+    assert 0 < mutants["stories_alone_pct"] < mutants["noticed_pct"] and mutants["stories_alone_of"] >= 30
+    recorded = (SHIPPED / "cases" / "mil-knee-overuse.yaml").read_text()
+    fewer = "".join(line for line in recorded.splitlines(True) if "pain.now 4.1 nrs" not in line)
+    await clinic.ann.post("/v1/protocols", {"source": text_of("9.0.0"), "cases": fewer}, 201)
+    await clinic.stepped(hash, "check")
+    life = await clinic.stepped(hash, "test")
+    report = life["revision"]["test"]
+    assert life["state"] == "checked" and not report["ok"] and report["borders"] == "recorded"
+    survivor = "mil.hold-pain-ceiling: pain.now above 4 nrs becomes above 4.1 nrs"
+    survivors = report["mutants"]["survivors"]
+    assert survivor in survivors and len(survivors) == len(report["faults"])
+    assert any(survivor in fault["sentence"] and "say under `survivors` why" in fault["sentence"] for fault in report["faults"])
+    drafted = (await clinic.lead.get("/v1/protocols/mil-knee-overuse/history"))["items"][-3]
+    assert drafted["kind"] == "drafted" and drafted["cases"] == "drafted with it"
+
+
+async def test_a_draft_whose_recorded_cases_end_otherwise_is_not_tested(clinic: Clinic):
+    recorded = (SHIPPED / "cases" / "mil-knee-overuse.yaml").read_text()
+    other = text_of("9.0.0", changes=[("value: 4 nrs", "value: 5 nrs")])
+    hash = (await clinic.ann.post("/v1/protocols", {"source": other, "cases": recorded}, 201))["revision"]["hash"]
+    await clinic.stepped(hash, "check")
+    life = await clinic.stepped(hash, "test")
+    report = life["revision"]["test"]
+    assert life["state"] == "checked" and not report["ok"] and report["mutants"] is None
+    assert any("recorded is" in fault["sentence"] and "pain.now 4.1 nrs" in fault["sentence"] for fault in report["faults"])
+
+
+async def test_tests_that_take_long_are_followed_and_can_be_cancelled(clinic: Clinic, app: FastAPI, monkeypatch: pytest.MonkeyPatch):
+    hash = (await clinic.ann.post("/v1/protocols", {"source": text_of("9.0.0")}, 201))["revision"]["hash"]
+    await clinic.stepped(hash, "check")
+    monkeypatch.setattr("services.decision.api.pack_runs.WAIT_S", 0.0)
+    go_on, asked = asyncio.Event(), []
+
+    async def slow(work: Any, *words: Any) -> Any:
+        if work is trial.begun:
+            return {"ok": True, "stories": 1, "cases": 1, "borders": "made", "faults": [], "tries": 90}
+        asked.append(words[-1])
+        await go_on.wait()
+        return [("a", "case")], []
+
+    monkeypatch.setattr(app.state.trials._pool, "run", slow)
+    found = await clinic.ann.post("/v1/protocols/mil-knee-overuse/test", {"hash": hash}, 202)
+    run = found["testing"]["id"]
+
+    async def trying() -> bool:
+        return bool(asked)
+
+    await until(trying, 30)
+    shown = await clinic.ann.get(f"/v1/protocols/mil-knee-overuse/tests/{run}")
+    assert (shown["state"], shown["mutants"], shown["done"]) == ("running", 90, 0)
+    assert (await clinic.ann.post(f"/v1/protocols/mil-knee-overuse/tests/{run}/cancel", None))["state"] == "cancelled"
+    go_on.set()
+
+    async def ended() -> bool:
+        return not app.state.trials._running
+
+    await until(ended, 30)
+    assert asked == [0], "nothing was tried after the cancellation"
+    assert (await clinic.ann.get("/v1/protocols/mil-knee-overuse/life"))["state"] == "checked"
+    assert (await clinic.ann.get("/v1/protocols/mil-knee-overuse/backtests"))["items"] == []
+
+
 async def test_a_declined_pack_stays_out_until_it_is_changed(clinic: Clinic):
     hash = await clinic.in_review(text_of("9.0.0"))
     await clinic.lead.post("/v1/protocols/mil-knee-overuse/decline", {"hash": hash, "reason": "the rest day is missing"})
@@ -177,11 +248,11 @@ async def test_a_tenants_packs_are_nobody_elses(clinic: Clinic, app: FastAPI, en
     headers = {"Authorization": f"Bearer {key}"}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://decision", headers=headers) as client:
         assert "north-knee" not in (await client.get("/v1/protocols")).text
-        for path in ("", "/life", "/history", f"/source?hash=sha256:{'0' * 64}", "/backtests", "/shadow"):
+        for path in ("", "/life", "/history", f"/source?hash=sha256:{'0' * 64}", "/backtests", "/shadow", "/tests/run"):
             assert (await client.get(f"/v1/protocols/north-knee{path}")).status_code == 404, path
         hash, reason = {"hash": hash_of}, {"reason": "theirs"}
         asked = dict.fromkeys(("check", "test", "submit", "approve", "publish", "unschedule", "shadow", "shadow/end", "backtests"), hash)
-        asked |= {"decline": hash | reason, "retire": hash | reason, "rollback": reason, "rollback/review": hash}
+        asked |= {"tests/run/cancel": {}} | {"decline": hash | reason, "retire": hash | reason, "rollback": reason, "rollback/review": hash}
         for path, body in asked.items():
             answer = await client.post(f"/v1/protocols/north-knee/{path}", json=body)
             assert answer.status_code == 404, f"{path}: {answer.text}"

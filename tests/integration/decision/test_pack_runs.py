@@ -267,7 +267,7 @@ async def test_a_backtest_over_other_courses_is_no_step_while_there_are_courses_
         text = text_of("1.0.1", pack=pack) if pack != PACK else text_of("9.8.0")
         hash = await drafted(clinic, text)
         for step in ("check", "test"):
-            await clinic.ann.post(f"/v1/protocols/{pack}/{step}", {"hash": hash})
+            await clinic.stepped(hash, step, pack)
         run = await clinic.ann.post(f"/v1/protocols/{pack}/backtests", {"hash": hash, "over": over}, 202)
 
         async def ended() -> bool:
@@ -355,5 +355,5 @@ async def test_what_a_shadow_cannot_follow_is_parked_once_and_keeps_nobody_waiti
 
 
 async def test_an_unknown_run_does_not_exist(clinic: Clinic, app: FastAPI, fed: None):
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://decision", headers=clinic.lead._headers) as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://decision", headers=clinic.lead.headers) as client:
         assert (await client.get(f"/v1/protocols/{PACK}/backtests/none")).status_code == 404
