@@ -52,6 +52,7 @@ class Clinic:
             "endpoint": self.endpoint,
             "delivery": self.delivery,
             "backtest": f"{self.tenant}-backtest",
+            "run": f"{self.tenant}-run",
             "notice": self.notice,
             "replay": self.replay,
         }
