@@ -103,7 +103,7 @@ async def test_the_erased_are_in_no_byte_and_a_restored_backup_brings_nobody_bac
     async with Stack(OVERRIDES, tmp_path / "data") as stack, httpx.AsyncClient(timeout=15) as client:
         database = db.engine(stack.settings, pool_size=1)
         async with database.begin() as conn:
-            keys = {role: (await auth.create_key(conn, TENANT, role, role))[1] for role in ("clinician", "admin", "integrator")}
+            keys = {role: (await auth.create_key(conn, TENANT, role, role))[1] for role in ("clinician", "admin", "integrator", "auditor")}
         await database.dispose()
         clinic = Clinic(stack, client, keys)
         app = web.Application()
@@ -138,6 +138,10 @@ async def _drill(clinic: Clinic, url: str, data_dir: Path) -> None:
     gone = await clinic.ask("GET", f"{stack.decision_url}/v1/athletes/{ATHLETE}/recommendation", "clinician")
     assert gone.status_code == 410 and "erased on request" in gone.json()["detail"]
     assert (await clinic.ask("GET", f"{stack.decision_url}/v1/courses/{COURSE}", "clinician")).status_code == 404
+    place = await clinic.rows("SELECT id FROM events WHERE source = 'erased' LIMIT 1")
+    for named in (f"erased/{place}", f"urn%3Amilepost%3Aerasures/erasure-{asked.json()['pseudonym']}"):
+        proven = await clinic.ask("GET", f"{stack.decision_url}/v1/audit/events/{named}", "auditor")
+        assert proven.status_code == 200 and ("row" in proven.json()["leaf"]["rows"][0]) == ("erasures" in named), proven.text
     await clinic.send(told(ATHLETE, LATE, "session.completed", "2025-03-09T17:00:00Z", {"session": LATE, "kind": "run"}))
 
     async def refused() -> bool:

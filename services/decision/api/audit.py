@@ -15,7 +15,7 @@ from services.decision.audit.page import page
 from services.decision.audit.rows import checked, leaves_of
 from services.decision.store import reads, reconciliations, trees
 from shared.auth import Principal, requires
-from shared.placing import PARTITIONS, partition as partition_of
+from shared.placing import PARTITIONS
 from shared.problems import Problem, problem_responses
 from shared.proof import Keyring, ProofFault, Signer
 
@@ -162,7 +162,7 @@ async def proven_event(request: Request, source: str, id: str, principal: Audito
         found = await reads.event(connection, principal.tenant, source, id)
         if found is None:
             raise not_found("event")
-        ring, place = _ring(request), partition_of(principal.tenant, found.athlete)
+        ring, place = _ring(request), await reads.partition_of_event(connection, principal.tenant, source, id)
         opened = await proofs.key_of(connection, ring, principal.tenant, found.athlete)
         (leaf,) = await leaves_of(connection, opened, principal.tenant, found.athlete, place, [found.seq])
     try:

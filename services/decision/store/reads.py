@@ -210,6 +210,12 @@ async def event(connection: Connection, tenant: str, source: str, id: str) -> Ev
     return (await _events(connection, tenant, rows))[0] if rows else None
 
 
+async def partition_of_event(connection: Connection, tenant: str, source: str, id: str) -> int:
+    """Where the event stands; what is left of an erased one does not name whose partition that is."""
+    query = "SELECT partition FROM events WHERE tenant = $1 AND source = $2 AND id = $3"
+    return int(await connection.fetchval(query, tenant, source, id))
+
+
 async def conflicts(connection: Connection, tenant: str, source: str, id: str) -> list[tuple[bytes, datetime]]:
     """(content digest, when) of other contents that were sent under the event's key."""
     rows = await connection.fetch(
