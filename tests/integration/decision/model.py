@@ -24,27 +24,30 @@ from services.decision.arrivals import Arrival, stamp, time_reached
 from services.decision.athletes import restored
 from services.decision.audit.again import known_then
 from services.decision.audit.verify import Share
+from services.decision.forgetting import erasure_event
 from services.decision.reader import Message, Reader
 from services.decision.rules.library import PackLibrary
-from services.decision.store import moments, outbox, replays
+from services.decision.store import erase, erasures, moments, outbox, replays
 from services.decision.store.athletes import histories
 from services.decision.store.bodies import envelopes
 from services.decision.store.commit import Fenced, commit
 from services.decision.store.connection import Connection, Database
 from services.decision.store.moments import When
+from services.decision.store.remains import LATE, Remains
 from services.decision.store.rows import TimerRow, Writes
 from services.decision.ticker import Ticker
 from services.decision.worker import Worker
 from shared import db
 from shared.bus import Bus
 from shared.events import canonical, content_digest, parse
-from shared.placing import PARTITIONS, partition
+from shared.placing import PARTITIONS, partition, pseudonym
 from shared.proof import Keyring
 from shared.settings import Settings
 from tests.integration.decision.feeding import START, Agreeing
 
 TENANT: Final = "clinic"
-ATHLETES: Final = ("ann", "ben")
+ATHLETES: Final = ("athlete-ann", "athlete-ben")
+_CONFLICTS: Final = "SELECT source, id, athlete, body FROM event_conflicts WHERE athlete = ANY($1::text[])"
 Raw = dict[str, Any]
 Commit = Callable[[Connection, Writes], Awaitable[None]]
 
@@ -52,7 +55,7 @@ GATE: ContextVar[Commit | None] = ContextVar("GATE", default=None)
 """What stands between a lane and its commit, in this task."""
 TABLES: Final = (
     *("events", "event_outcomes", "event_conflicts", "decisions", "courses", "timers", "outbox", "event_terms", "checkpoints", "seals"),
-    *("tree_blocks", "keys.athlete_keys"),
+    *("tree_blocks", "keys.athlete_keys", "keys.erasures"),
 )
 
 
@@ -145,6 +148,7 @@ class World:
         self.owner: Writer | None = None
         self.writers: list[Writer] = []
         self.answers: dict[tuple[str, datetime, datetime], bytes | None] = {}
+        self.erased: set[str] = set()
         self.dead = ended_process()
 
     async def open(self) -> None:
@@ -173,6 +177,11 @@ class World:
         await self.owning.execute("UPDATE partition_heads SET owner = NULL, lease_until = NULL, stream_seq = 0, seq = 0, conflicts = 0")
         await self.owning.close()
         await self.connection.close()
+
+    @property
+    def there(self) -> list[str]:
+        """Who was not erased."""
+        return [athlete for athlete in ATHLETES if athlete not in self.erased]
 
     # What is sent.
 
@@ -205,6 +214,7 @@ class World:
         writer.forget()
         writer.worker.lease.owner = f"{socket.gethostname()}:{self.dead}:{token_hex(8)}"
         await writer.worker.lease.take()
+        writer.worker.lane._forgetting.know(await erasures.pseudonyms(self.connection))
         writer.reader = FromList(self.stream, writer.worker.lease.read_to + 1)
         self.owner = writer
 
@@ -276,6 +286,23 @@ class World:
             writer.forget()
             raise
 
+    async def erase(self, athlete: str) -> None:
+        """Asked for behind everything that was sent, read, and carried out; the owner finds its partition taken and begins again."""
+        owner = self.owner
+        assert owner is not None
+        self.clock += timedelta(minutes=1)
+        name = pseudonym(self.settings.pseudonym_key_bytes, TENANT, athlete)
+        body = erasure_event(TENANT, name, {"reason": "ordered", "by": {"id": "k", "role": "admin"}}, stamp(self.clock))
+        asked = orjson.loads(body)
+        number = len(self.stream) + 1
+        named = (asked["source"], asked["id"])
+        self.stream.append(Sent(partition(TENANT, athlete), number, body, name, named, content_digest(asked), self.clock))
+        assert await self.turn(owner) is None
+        await erase.erase(self.owning, Remains(Keyring(self.settings.secret_key_bytes).remains), TENANT, athlete, name)
+        await erase.done(self.owning, TENANT, name, number)
+        self.erased.add(athlete)
+        await self.take_over(self.writers.index(owner))
+
     async def forget(self) -> None:
         """Every cache and projection that may be dropped is."""
         for writer in self.writers:
@@ -324,6 +351,10 @@ class World:
         await self._decided_as_a_fresh_fold_does()
         found = await self._verified()
         assert found == [], found
+        for athlete in self.erased:
+            for table in TABLES:
+                query = f"SELECT count(*) FROM {table} AS t WHERE strpos(t::text, $1) > 0 OR strpos(t::text, $2) > 0"
+                assert not await self.connection.fetchval(query, athlete, athlete.encode().hex()), f"the erased is still in {table}"
         for (course, as_of, as_at), answer in self.answers.items():
             assert await self.ask(course, as_of, as_at) == answer, "an answer of the past changed"
 
@@ -335,22 +366,26 @@ class World:
         for place in range(PARTITIONS):
             assert [row["seq"] for row in rows if row["partition"] == place] == list(range(1, numbers[place] + 1)), "a gap"
             assert heads[place][1] == numbers[place], "a head that is not its history's length"
-        sealed = await envelopes(self.connection, [(TENANT, athlete) for athlete in ATHLETES])
+        sealed = await envelopes(self.connection, [(TENANT, athlete) for athlete in self.there])
         kept = {(row["source"], row["id"]): row for row in rows}
         first: dict[tuple[str, str], Sent] = {}
         others: set[tuple[tuple[str, str], bytes]] = set()
         for one in self.stream:
             holder = first.setdefault(one.name, one)
-            if heads[one.partition][0] < one.stream_seq:
+            if heads[one.partition][0] < one.stream_seq or one.athlete in self.erased:
                 continue
             assert one.name in kept, "acknowledged, read, and lost"
             assert kept[one.name]["stream_seq"] == holder.stream_seq, "acknowledged, read, and not the one in history"
-            assert sealed.body(TENANT, one.athlete, kept[one.name]["body"]) == holder.body, "its bytes changed"
+            assert one.athlete not in ATHLETES or sealed.body(TENANT, one.athlete, kept[one.name]["body"]) == holder.body, (
+                "its bytes changed"
+            )
             if one.digest != holder.digest:
                 others.add((one.name, one.digest))
-        told = [row for row in rows if row["stream_seq"] is not None]
+        told = [row for row in rows if row["stream_seq"] is not None and row["source"] != LATE]
         assert len(told) == len({row["stream_seq"] for row in told}) and all((row["source"], row["id"]) in first for row in told)
-        conflicts = await self.connection.fetch("SELECT source, id, athlete, body FROM event_conflicts")
+        conflicts = await self.connection.fetch(
+            "SELECT source, id, athlete, body FROM event_conflicts WHERE athlete = ANY($1::text[])", self.there
+        )
         seen = [
             ((row["source"], row["id"]), content_digest(orjson.loads(sealed.body(TENANT, row["athlete"], row["body"]))))
             for row in conflicts
@@ -358,12 +393,13 @@ class World:
         assert sorted(seen) == sorted(others), "other contents under a key are kept once each"
 
     async def _decided_as_a_fresh_fold_does(self) -> None:
-        pasts = await replays.pasts(self.connection, [(TENANT, athlete) for athlete in ATHLETES])
+        keys = [(TENANT, athlete) for athlete in self.there]
+        pasts = await replays.pasts(self.connection, keys) if keys else []
         made = 0
         for past in pasts:
             assert list(known_then(past, self.packs, {})) == [], "history decided again says something else"
             made += len(past.decisions)
-        known = await histories(self.connection, [(TENANT, athlete) for athlete in ATHLETES])
+        known = await histories(self.connection, keys)
         courses = await self.connection.fetch("SELECT athlete, course, seq, state::text AS state FROM courses")
         for row in courses:
             athlete = restored(self.packs, known[TENANT, row["athlete"]])

@@ -1,4 +1,4 @@
-"""Whatever is delivered, repeated, reordered, corrected, retracted, interrupted or taken over: history holds its laws after every step.
+"""Whatever is delivered, repeated, reordered, corrected, erased, interrupted or taken over: history holds its laws after every step.
 
 A few sequences in a run of the tests; `make chaos` searches on, by `MODEL_EXAMPLES` and at random.
 """
@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from services.decision import lane
 from services.decision.athletes import Athletes
+from services.decision.forgetting import Forgetting
 from services.decision.rules.library import PackLibrary
 from services.decision.store import commit as committing
 from services.decision.store.commit import Fenced
@@ -24,7 +25,8 @@ from tests.integration.decision.feeding import event, started
 from tests.integration.decision.model import ATHLETES, World, gated
 
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "8"))
-COURSES = {"ann": ("knee", "other"), "ben": ("shin",)}
+ANN, BEN = ATHLETES
+COURSES = {ANN: ("knee", "other"), BEN: ("shin",)}
 HOURS = st.integers(1, 24 * 20)
 HOW = st.sampled_from(["read", "read", "left", "held"])
 """Read at once, left on the bus for a later turn, or not sent yet."""
@@ -92,16 +94,16 @@ class History(RuleBasedStateMachine):
 
     @rule(hours=HOURS, how=HOW)
     def second_course(self, hours: int, how: str) -> None:
-        raw = started("ann", "other", protocol="progressive-return", start_step="W3")
-        self._send(raw | {"id": f"e{len(self.sent) + len(self.held)}", "time": self._new("ann", "x", hours, {})["time"]}, how)
+        raw = started(ANN, "other", protocol="progressive-return", start_step="W3")
+        self._send(raw | {"id": f"e{len(self.sent) + len(self.held)}", "time": self._new(ANN, "x", hours, {})["time"]}, how)
 
     @rule(how=HOW, hours=HOURS, answer=st.sampled_from(["accepted", "declined"]))
     def answer(self, how: str, hours: int, answer: str) -> None:
-        self._send(self._new("ben", "recommendation.answered", hours, {"answer": answer, "by": BY}, "shin"), how)
+        self._send(self._new(BEN, "recommendation.answered", hours, {"answer": answer, "by": BY}, "shin"), how)
 
     @rule(how=HOW, hours=HOURS, mark=st.sampled_from(["paused", "resumed", "ended"]))
     def mark(self, how: str, hours: int, mark: str) -> None:
-        self._send(self._new("ann", f"course.{mark}", hours, {"course": "knee"}), how)
+        self._send(self._new(ANN, f"course.{mark}", hours, {"course": "knee"}), how)
 
     @precondition(lambda self: self.held)
     @rule(number=st.integers(0, 9))
@@ -120,7 +122,7 @@ class History(RuleBasedStateMachine):
     def correct(self, how: str, number: int, hours: int, nrs: int, moved: bool) -> None:
         target = self._target(number)
         data = dict(target["data"]) | ({"pain_nrs": nrs} if target["type"].endswith("symptom.reported") else {})
-        time = {"time": self._new("ann", "x", hours, {})["time"]} if moved else {}
+        time = {"time": self._new(ANN, "x", hours, {})["time"]} if moved else {}
         self._send(
             self._new(target["subject"], "event.corrected", hours, {"corrects": target["id"], "data": data or {"a": 1}, **time}), how
         )
@@ -194,6 +196,16 @@ class History(RuleBasedStateMachine):
         self.runner.run(self.world.old_form(athlete, COURSES[athlete][0]))
         self.changed = True
 
+    @precondition(lambda self: self._awake and self.world.there)
+    @rule(number=st.integers(0, 1))
+    def erase(self, number: int) -> None:
+        athlete = self.world.there[number % len(self.world.there)]
+        self.runner.run(self.world.erase(athlete))
+        for asked in self.world.answers:
+            if asked[0] in COURSES[athlete]:
+                self.world.answers[asked] = None
+        self.changed = True
+
     @rule()
     def forget_what_is_a_cache(self) -> None:
         self.runner.run(self.world.forget())
@@ -255,14 +267,20 @@ def with_what_was_folded_kept_after_a_fault() -> Any:
     return patch.object(Athletes, "clear", lambda athletes: None)
 
 
-SLEPT = ("report ann left", "fall_asleep_before_the_commit", "take_over", "wake")
-SENT_OTHERWISE = ("report ann read", "repeat", "take_in")
-LOST = ("report ann left", "lose_the_answer_to_commit", "take_in")
+def with_events_of_the_erased_taken_in() -> Any:
+    return patch.object(Forgetting, "screened", lambda forgetting, arrivals: list(arrivals))
+
+
+SLEPT = (f"report {ANN} left", "fall_asleep_before_the_commit", "take_over", "wake")
+SENT_OTHERWISE = (f"report {ANN} read", "repeat", "take_in")
+LOST = (f"report {ANN} left", "lose_the_answer_to_commit", "take_in")
+ERASED = ("erase", f"report {ANN} read")
 SAID: dict[str, dict[str, Any]] = {
     "report": {"number": 0, "hours": 30, "nrs": 4},
     "fall_asleep_before_the_commit": {"limit": 100},
     "repeat": {"number": -1, "otherwise": True},
     "take_in": {"limit": 100},
+    "erase": {"number": 0},
     "lose_the_answer_to_commit": {"limit": 100, "stored": False},
 }
 
@@ -283,7 +301,12 @@ def played(steps: Sequence[str]) -> None:
 
 @pytest.mark.parametrize(
     ("planted", "steps"),
-    [(without_the_fence, SLEPT), (without_keeping_conflicts, SENT_OTHERWISE), (with_what_was_folded_kept_after_a_fault, LOST)],
+    [
+        (without_the_fence, SLEPT),
+        (without_keeping_conflicts, SENT_OTHERWISE),
+        (with_what_was_folded_kept_after_a_fault, LOST),
+        (with_events_of_the_erased_taken_in, ERASED),
+    ],
 )
 def test_the_laws_of_the_model_find_a_planted_fault(planted: Callable[[], Any], steps: Sequence[str]):
     played(steps)
@@ -296,9 +319,9 @@ def test_time_that_spoke_of_a_start_since_retracted_speaks_of_the_new_one_and_st
     try:
         machine.begin()
         machine.take_in(limit=100)
-        machine.time_speaks_in_the_old_form(athlete="ann")
+        machine.time_speaks_in_the_old_form(athlete=ANN)
         machine.retract(number=0, hours=30, how="read")
-        machine._send(started("ann", "knee") | {"id": "again"}, "read")
+        machine._send(started(ANN, "knee") | {"id": "again"}, "read")
         machine.the_laws_hold()
     finally:
         machine.teardown()
