@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
+from shared.telemetry import configure_logs
 from tests.e2e.notify_rounds import Judged as Notified, kill_loop
 from tests.e2e.rounds import Judged, fault_round
 from tests.e2e.schedule import schedule
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20, help="how many rounds (default: 20)")
     parser.add_argument("--seed", type=int, default=1, help="the seed of the first round; each further one has the next (default: 1)")
     asked = parser.parse_args()
+    configure_logs("chaos", "error")
     for seed in range(asked.seed, asked.seed + asked.rounds):
         home = Path(tempfile.mkdtemp(prefix="milepost-chaos-"))
         # PostgreSQL, where it runs as another user, passes through.
