@@ -1,6 +1,5 @@
 """Reads DECISIONS in order and keeps what is to be told: one transaction per fetched batch, acknowledged only once committed."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +14,7 @@ from services.notify.store import courses, escalations, telling
 from services.notify.store.connection import Own
 from services.notify.store.courses import CourseKey
 from services.notify.store.telling import Kept, Telling
-from shared.bus import DECISIONS, Bus, Delivered, PullConsumer
+from shared.bus import DECISIONS, Bus, Delivered
 from shared.settings import Settings
 
 CONSUMER: Final = "notify"
@@ -49,21 +48,14 @@ class Consumer:
     async def run(self) -> None:
         """Reads until cancelled. A fault ends it: begun anew, it reads again what was not acknowledged."""
         start = await self._acknowledged() + 1
-        # Twice as much may be on its way as is told together: the next batch comes while this one is told.
-        consumer = await self._bus.pull_consumer(DECISIONS, CONSUMER, SUBJECTS, start, 2 * FETCHED_TOGETHER)
+        # Never read ahead of what is told: a consumer that is made anew begins behind what was handed out, and counts that as confirmed.
+        consumer = await self._bus.pull_consumer(DECISIONS, CONSUMER, SUBJECTS, start, FETCHED_TOGETHER)
         try:
-            batch = await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
-            told: Delivered | None = None
             while True:
-                ahead = asyncio.create_task(_ahead(consumer, told), name="decisions ahead")
-                try:
-                    if batch:
-                        await self.tell(_readable(batch))
-                    told = batch[-1] if batch else None
-                    batch = await ahead
-                finally:
-                    ahead.cancel()
-                    await asyncio.gather(ahead, return_exceptions=True)
+                batch = await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
+                if batch:
+                    await self.tell(_readable(batch))
+                    await consumer.ack_all(batch[-1])
         finally:
             await consumer.close()
             await self._store.close()
@@ -102,13 +94,6 @@ class Consumer:
         """How far the bus knows that we read. Nothing is lost when it forgot: what is read again changes nothing."""
         found: Any = await self._bus.api(f"CONSUMER.INFO.{DECISIONS}.{CONSUMER}", missing=_NO_CONSUMER)
         return int(found["ack_floor"]["stream_seq"]) if found is not None else 0
-
-
-async def _ahead(consumer: PullConsumer, told: Delivered | None) -> list[Delivered]:
-    """Confirms what was told, then fetches what follows."""
-    if told is not None:
-        await consumer.ack_all(told)
-    return await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
 
 
 def tellings_of(tenant: str, notices: Iterable[Notice]) -> list[Telling]:
