@@ -21,7 +21,7 @@ from services.notify.api.common import (
     stored,
     utc_now,
 )
-from services.notify.api.forms import Asked, Challenge, DeliveryPage, EndpointType, State, Verification, shown
+from services.notify.api.forms import Asked, Challenge, DeliveryPage, NoticeType, State, Verification, shown
 from services.notify.attempt import attempt
 from services.notify.client import Client
 from services.notify.notices import VERIFICATION, Notice, replaced_types
@@ -50,7 +50,7 @@ async def deliveries(
     principal: Reader,
     endpoint: str,
     state: Annotated[State | None, Query(description="Only deliveries in this state")] = None,
-    type: Annotated[EndpointType | None, Query(description="Only notices of this type")] = None,
+    type: Annotated[NoticeType | None, Query(description="Only notices of this type")] = None,
     course: Annotated[str | None, Query(max_length=200, description="Only notices of this course")] = None,
     since: Annotated[str | None, Query(max_length=64, description="Only what was made from then on; RFC 3339 with offset")] = None,
     cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before, with the same filter")] = None,

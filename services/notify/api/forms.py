@@ -22,6 +22,7 @@ EndpointType = Literal[
     "endpoint.recovered",
     "delivery.exhausted",
 ]
+NoticeType = EndpointType | Literal["test", "endpoint.verification"]
 Role = Literal["clinician", "coach", "athlete", "integrator"]
 Payload = Literal["thin", "full"]
 Scheme = Literal["v1", "v1a"]

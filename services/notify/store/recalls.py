@@ -35,7 +35,11 @@ class ToldAdvance:
 
 
 async def alone(connection: Connection) -> None:
-    """Waits until nobody else tells a course, and keeps it so until the transaction ends. To be called before anything else is locked."""
+    """Waits until nobody else tells a course, and keeps it so until the transaction ends. To be called before anything else is locked.
+
+    Whoever tells waits behind it meanwhile, so it gives up after 5 s, as a database that does not answer.
+    """
+    await connection.execute("SET LOCAL lock_timeout = '5s'")
     await connection.execute("LOCK TABLE course_notices IN EXCLUSIVE MODE")
 
 

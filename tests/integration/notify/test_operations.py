@@ -160,6 +160,8 @@ async def test_deliveries_are_filtered_by_type_course_and_time(clinic: Any, rece
     assert len(await clinic.deliveries(endpoint, type="recommendation.changed")) == 2
     assert [one["course"] for one in await clinic.deliveries(endpoint, course="c-2")] == ["c-2"]
     assert await clinic.deliveries(endpoint, since="2100-01-01T00:00:00Z") == []
+    assert (await clinic.ask("POST", f"/v1/endpoints/{endpoint['id']}/test")).status_code == 202
+    assert [one["type"] for one in await clinic.deliveries(endpoint, type="test")] == ["test"]
     faulty = await clinic.ask("GET", f"/v1/endpoints/{endpoint['id']}/deliveries", params={"since": "2026-01-01"})
     assert faulty.status_code == 422
 
