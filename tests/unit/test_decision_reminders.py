@@ -10,10 +10,13 @@ import pytest
 from services.decision import arrivals
 from services.decision.arrivals import moment
 from services.decision.core.athlete import Receipt
+from services.decision.core.course import begin
+from services.decision.core.stalling import NOTHING_HEARD, SAME_STEP, stalled, stalls
 from services.decision.ledger import entries
 from services.decision.reminders import told_of_time
 from services.decision.store.rows import Head, TimerRow
-from tests.property.histories import BEGIN, Raw, event, receive_all, session, started
+from shared.events import parse
+from tests.property.histories import BEGIN, PACKS, Raw, event, receive_all, session, started
 
 
 def due(raws: list[Raw]) -> dict[str, str]:
@@ -104,3 +107,17 @@ def test_what_ran_out_is_the_decision_that_had_set_the_date_though_two_dates_com
         ("decision", made[-2].seq), ("recommendation.expired", made[-2].seq - 1), ("decision", made[-1].seq),
     ]  # fmt: skip
     assert rows[1]["at"] == "2026-03-09T23:00:00Z" and rows[1]["zone"] == "Europe/Berlin"
+
+
+def test_a_window_that_is_known_only_later_does_not_make_the_same_stall_another() -> None:
+    pack = PACKS.resolve("progressive-return")
+    assert pack is not None
+    course = begin(parse(started(start_step="W1"), internal=True), pack)
+    heard, window = course.day(course.heard), course.day(course.heard) + timedelta(days=40)
+    assert [kind for kind, _ in stalls(course, window)] == [NOTHING_HEARD, SAME_STEP]
+    for kind in (NOTHING_HEARD, SAME_STEP):
+        stalled(course, kind, heard + timedelta(days=28))
+    assert [kind for kind, _ in stalls(course, window)] == [NOTHING_HEARD, SAME_STEP], "28 whole dates have not passed yet"
+    for kind in (NOTHING_HEARD, SAME_STEP):
+        stalled(course, kind, heard + timedelta(days=29))
+    assert list(stalls(course, window)) == []
