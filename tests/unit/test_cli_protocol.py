@@ -85,6 +85,7 @@ def faults_of(tmp_path: Path, text: str) -> list[str]:
         ("title: Walk-run", "titel: Walk-run", "titel"),
         ("at: [P1, P2", "at: [P9, P2", "P9 is not a step"),
         ("{days: 1", "{days: yes", "valid integer"),
+        ("{days: 1", "{days: 010", "valid integer; found '010'"),
         ("includes: [floor]", "includes: []", "every pack includes the floor"),
         ("rest_days: {", "rest_days: 2\nrest_days: {", "duplicate key"),
         ("{days: 1", "{days: &one 1", "anchors"),

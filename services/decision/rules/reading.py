@@ -30,7 +30,9 @@ _REFUSED = {
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Composes nodes and resolves plain words as the core schema of YAML 1.2 does, and dates: `yes`, `on` and `1:30` stay text."""
+    """Composes nodes and resolves plain words as the core schema of YAML 1.2 does, and dates: `yes`, `on`, `1:30` stay text, and so
+    does `010`, which is ten to one reader and eight to another.
+    """
 
     yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
@@ -38,8 +40,8 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 for _tag, _form, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
-    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+.0123456789")),
     ("date", r"[0-9]{4}-[0-9]{2}-[0-9]{2}", list("0123456789")),
 ):
     _Loader.add_implicit_resolver(_tag, re.compile(rf"^(?:{_form})$"), _first)
