@@ -1,7 +1,6 @@
 """History proven: verified whole, replayed, and appended next to what `eventsourcing` appends to the same PostgreSQL in the same run."""
 
 import asyncio
-import gc
 import os
 from collections.abc import Sequence
 from hashlib import sha256
@@ -16,7 +15,6 @@ from sqlalchemy import make_url
 
 from services.decision.audit.replay import Asked, Piece, work
 from services.decision.audit.whole import driver_url, verify_database
-from services.decision.lifecycle.pool import COLLECT
 from services.decision.store import replays
 from services.decision.store.commit import commit
 from services.decision.store.committing import commit_to
@@ -100,7 +98,6 @@ async def _replay(settings: Settings) -> Figure:
     athletes = await replays.athletes(connection, TENANT, None, ("", ""), ATHLETES)
     await connection.close()
     piece = Piece(Database.of(settings), tuple(athletes), Asked(), None)
-    gc.set_threshold(*COLLECT)  # As in the processes that replays are spread over.
     await asyncio.to_thread(work, piece._replace(athletes=piece.athletes[:2]))  # Packs are compiled once per process.
     begin = process_time()
     outcome = await asyncio.to_thread(work, piece)

@@ -1,7 +1,6 @@
 """Processes for what takes long: checks, proofs, backtests, shadows. They end with their parent, however that ends."""
 
 import asyncio
-import gc
 import multiprocessing
 import os
 import threading
@@ -9,18 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from time import sleep
-from typing import Final, ParamSpec, TypeVar
-
-COLLECT: Final = (50_000, 20, 200)
-"""A replay or backtest makes many small objects that hold no cycles: looking through them again and again took an eighth of its time."""
+from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _begin(parent: int) -> None:
-    gc.set_threshold(*COLLECT)
-
+def _end_with(parent: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             sleep(1)
@@ -43,7 +37,7 @@ class Pool:
         if self._executor is None:
             # Spawned: a fork of a process with threads and connections may hang.
             context = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self.size, context, initializer=_begin, initargs=(os.getpid(),))
+            self._executor = ProcessPoolExecutor(self.size, context, initializer=_end_with, initargs=(os.getpid(),))
         executor = self._executor
         try:
             return await asyncio.wrap_future(executor.submit(work, *args, **kwargs))
