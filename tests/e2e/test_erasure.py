@@ -135,8 +135,9 @@ async def _drill(clinic: Clinic, url: str, data_dir: Path) -> None:
     asked = await clinic.ask("POST", f"{stack.decision_url}/v1/athletes/{ATHLETE}/erasure", "admin", json={"reason": "ordered"})
     assert asked.status_code == 202, asked.text
     await clinic.erased()
-    gone = await clinic.ask("GET", f"{stack.decision_url}/v1/athletes/{ATHLETE}/recommendation", "clinician")
-    assert gone.status_code == 410 and "erased on request" in gone.json()["detail"]
+    for what in ("recommendation", "courses", "export"):
+        gone = await clinic.ask("GET", f"{stack.decision_url}/v1/athletes/{ATHLETE}/{what}", "clinician")
+        assert gone.status_code == 410 and "erased on request" in gone.json()["detail"]
     assert (await clinic.ask("GET", f"{stack.decision_url}/v1/courses/{COURSE}", "clinician")).status_code == 404
     place = await clinic.rows("SELECT id FROM events WHERE source = 'erased' LIMIT 1")
     for named in (f"erased/{place}", f"urn%3Amilepost%3Aerasures/erasure-{asked.json()['pseudonym']}"):

@@ -25,6 +25,7 @@ from services.decision.api.common import (
     place_of,
     reading,
 )
+from services.decision.api.forgotten import refuse_erased
 from services.decision.api.moments import Moment, course_then, stated
 from services.decision.arrivals import stamp
 from services.decision.athletes import restored
@@ -43,7 +44,7 @@ ANSWERED = "milepost.recommendation.answered"
     "/v1/athletes/{athlete}/courses",
     summary="The athlete's courses",
     response_model=forms.CoursesForm,
-    responses=problem_responses(401, 403, 404, 422, 503),
+    responses=problem_responses(401, 403, 404, 410, 422, 503),
 )
 async def athletes_courses(request: Request, athlete: AthleteId, principal: DecisionsReader, moment: Moment) -> Response:
     """All courses, by id. Empty when nothing but other events is known of the athlete."""
@@ -52,11 +53,13 @@ async def athletes_courses(request: Request, athlete: AthleteId, principal: Deci
         if not moment.is_now:
             then = await moments.courses_of(connection, principal.tenant, athlete, moment)
             if not then and not await reads.knows_athlete(connection, principal.tenant, athlete):
+                await refuse_erased(request, connection, principal.tenant, athlete)
                 raise not_found("athlete")
             told = [await stated(request, connection, principal.tenant, *one) for one in then]
             return answer({"items": [shown(course) for course, _ in told]})
         courses = await reads.courses_of(connection, principal.tenant, athlete)
         if not courses and not await reads.knows_athlete(connection, principal.tenant, athlete):
+            await refuse_erased(request, connection, principal.tenant, athlete)
             raise not_found("athlete")
     return answer({"items": [shown(course) for course in courses]})
 

@@ -9,15 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.decision.api.answers import publish
 from services.decision.api.common import JSON, AthleteId, answer, named, not_found, reading
+from services.decision.api.forgotten import pseudonym_of
 from services.decision.api.forms import Shape
 from services.decision.arrivals import stamp
 from services.decision.forgetting import erasure_event
 from services.decision.store import erasures, reads
-from services.decision.store.connection import Connection
 from services.decision.store.erasures import Erasure
 from shared.auth import Principal, requires
-from shared.placing import pseudonym
-from shared.problems import Problem, problem_responses
+from shared.problems import problem_responses
 
 router = APIRouter(tags=["athletes"])
 
@@ -60,7 +59,7 @@ async def ask(request: Request, athlete: AthleteId, principal: MayErase, form: E
     refused; the key is destroyed and everything removed within seconds. It cannot be undone. Asked again, it answers how far it is.
     """
     tenant, athlete = principal.tenant, named(athlete, "athlete")
-    name = _pseudonym(request, tenant, athlete)
+    name = pseudonym_of(request, tenant, athlete)
     async with reading(request) as connection:
         found = await erasures.of(connection, tenant, name)
         if found is None and not await reads.knows_athlete(connection, tenant, athlete):
@@ -86,23 +85,10 @@ async def state(request: Request, athlete: AthleteId, principal: MayErase) -> Re
     """`not_requested` as well while history does not have the request yet, which takes moments."""
     athlete = named(athlete, "athlete")
     async with reading(request) as connection:
-        found = await erasures.of(connection, principal.tenant, _pseudonym(request, principal.tenant, athlete))
+        found = await erasures.of(connection, principal.tenant, pseudonym_of(request, principal.tenant, athlete))
         if found is None and not await reads.knows_athlete(connection, principal.tenant, athlete):
             raise not_found("athlete")
     return answer({"state": "not_requested"} if found is None else _state(found))
-
-
-async def refuse_erased(request: Request, connection: Connection, tenant: str, athlete: str) -> None:
-    """Answers 410 for an athlete who was erased, or asked to be."""
-    found = await erasures.of(connection, tenant, _pseudonym(request, tenant, athlete))
-    if found is not None:
-        detail = "the athlete was erased on request; nothing of theirs can be read: begin again under a new athlete identifier"
-        raise Problem(410, "Erased", detail, "erased")
-
-
-def _pseudonym(request: Request, tenant: str, athlete: str) -> str:
-    key: bytes = request.app.state.settings.pseudonym_key_bytes
-    return pseudonym(key, tenant, athlete)
 
 
 def _state(found: Erasure) -> dict[str, Any]:

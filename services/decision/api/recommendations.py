@@ -27,8 +27,8 @@ from services.decision.api.common import (
     reading,
 )
 from services.decision.api.courses import course_of
-from services.decision.api.erasure import refuse_erased
 from services.decision.api.explained import Explain, Trace, explained, in_words
+from services.decision.api.forgotten import refuse_erased
 from services.decision.api.moments import Moment, course_then, would_have_been
 from services.decision.arrivals import moment as instant_of, stamp
 from services.decision.core.decision import shown_dose
