@@ -74,12 +74,12 @@ class Deliverer:
         self._busy.clear()
         self._tasks.clear()
         self._outcomes = self._fresh_outcomes()
-        async with reading(self._database) as connection:
-            for breaker in await sending.breakers(connection):
-                if breaker.failing_since is not None:
-                    self._lane(breaker.endpoint).restore(breaker.failing_since, breaker.rests_until)
-            self.hint(await sending.endpoints_with_pending(connection))
         async with Client(self._rules, self._timeout_s) as client, Own(self._database) as store:
+            async with store.reading() as connection:
+                for breaker in await sending.breakers(connection):
+                    if breaker.failing_since is not None:
+                        self._lane(breaker.endpoint).restore(breaker.failing_since, breaker.rests_until)
+                self.hint(await sending.endpoints_with_pending(connection))
             sender = Sender(client, self._rules, self._vault, self._links, self._waits, self._clock)
             recorder = asyncio.create_task(self._outcomes.run(), name="recorder")
             measurer = asyncio.create_task(self._measure(), name="measurer")

@@ -170,6 +170,8 @@ async def test_a_coach_is_sent_an_advance_only_once_it_was_accepted(
     await clinic.endpoint(f"{receiver.url}/coach", role="coach", payload="full")
     await clinic.endpoint(f"{receiver.url}/clinician", role="clinician", payload="full")
     await publish(clinic.tenant, made(1))
+    # What is newer would take the place of what has not left yet.
+    await until(lambda: receiver.at("/clinician") and receiver.at("/coach"))
     await publish(clinic.tenant, made(2, action="advance", summary="Night pain gone.", reasons=[{"text": "night pain"}]))
     await until(lambda: len(receiver.at("/clinician")) == 2)
     await publish(clinic.tenant, made(3, to_step="W2", action="advance", answer={"state": "accepted"}, reasons=[{"text": "night pain"}]))
