@@ -63,6 +63,9 @@ def submit(pack: Pack, over: Over = "", url: Url = "", key: Key = "", as_json: A
                 complain(f"{pack}:{fault['line']}:{fault['column']}: {fault['code']} {fault['path']}: {fault['sentence']}")
             stop(f"milepost protocol submit: the {word} do not pass: {len(report['faults'])} faults", EXIT_FAULT)
         say(f"{word} pass")
+        for one in report.get("warnings", ()):
+            if one["severity"] == "warning":
+                say(f"  warning {one['code']} at line {one['line']}, {one['path']}: {one['sentence']}")
         if step == "test":
             _score(report)
     _compare(_follow(service, pack, service.post("protocols", pack, "backtests", hash=hash, over=over or None)))

@@ -16,7 +16,7 @@ from services.decision.engines import reference
 from services.decision.engines.durable import SecondEngine
 from services.decision.rules.compiling import Compiler
 from services.decision.rules.library import FLOORS, SHIPPED, Pack, load_pack
-from services.decision.rules.model import RuleText
+from services.decision.rules.model import RuleText, StoriesText
 from services.decision.rules.testing.boundaries import boundaries, usual
 from services.decision.rules.testing.situations import each_of, of_place, values_of
 from services.decision.rules.testing.stories import tell_all
@@ -124,7 +124,7 @@ def with_exceptions(draw: st.DrawFn) -> list[RuleText]:
 def compiled(rules: list[RuleText]) -> Protocol:
     """These rules in place of a shipped pack's; without the floor, whose many rules the shipped packs show."""
     pack = pack_of("mil-knee-overuse")
-    text = pack.source.text.model_copy(update={"rules": rules})
+    text = pack.source.text.model_copy(update={"rules": rules, "stories": StoriesText(told=[])})
     made = Compiler(replace(pack.source, text=text), pack.floors).compile()
     return replace(made, rules=made.rules[-len(rules) :])
 

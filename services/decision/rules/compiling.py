@@ -30,6 +30,7 @@ from services.decision.core.protocol import (
     Step,
     Then,
 )
+from services.decision.rules import idle
 from services.decision.rules.faults import FaultyPack, PackFault
 from services.decision.rules.model import (
     AnyText,
@@ -90,9 +91,17 @@ class Compiler:
                     )
         if len(dict.fromkeys(self.ladder_ids)) != len(self.ladder_ids):
             self._fault("ladder", "a step id stands twice")
-        if self.faults:
-            raise FaultyPack(self.faults)
+        for n, step in enumerate(self.ladder_ids):
+            if step in (ENTRY, COMPLETE):
+                self._fault(f"ladder[{n}].step", f"{step} stands before or after every ladder; give the step another id")
         ids = (ENTRY, *self.ladder_ids, COMPLETE)
+        rates = tuple(
+            RateCap(r.max_steps, r.in_days, self._steps(r.at, f"rates[{n}].at") or ids, r.axis, tuple(r.cite), r.counts)
+            for n, r in enumerate(pack.rates)
+        )
+        self._idle("stories", idle.stories(pack.stories, texts))
+        if self.faults:
+            raise FaultyPack(sorted(self.faults, key=lambda fault: (fault.file != own.name, fault.line, fault.column)))
         return Protocol(
             id=pack.pack,
             version=pack.version,
@@ -106,10 +115,7 @@ class Compiler:
             clean=clean,
             population=Population(tuple(pack.population.tissues), tuple(pack.population.sites)),
             progress=Progress(**_cited(pack.progress)),
-            rates=tuple(
-                RateCap(r.max_steps, r.in_days, self._steps(r.at, f"rates[{n}].at") or ids, r.axis, tuple(r.cite), r.counts)
-                for n, r in enumerate(pack.rates)
-            ),
+            rates=rates,
             rest_days={s.step: pack.rest_days.days if s.rest_days is None else s.rest_days for s in pack.ladder},
             deload=None if pack.deload is None else Deload(**_cited(pack.deload)),
             second_setback=None if pack.second_setback is None else SecondSetback(**_cited(pack.second_setback)),
@@ -132,10 +138,12 @@ class Compiler:
     def _fault(self, path: str, sentence: str, code: str = "FORM") -> None:
         self.faults.append(self.source.fault(path, sentence, code))
 
+    def _idle(self, path: str, found: idle.Told) -> None:
+        for below, sentence in found:
+            self._fault(f"{path}.{below}".rstrip("."), sentence)
+
     def _population(self) -> None:
-        for tissue in self.pack.population.tissues:
-            if tissue not in TISSUES:
-                self._fault("population.tissues", f"{tissue} is not a tissue; expected one of {', '.join(TISSUES)}")
+        self._idle("population.tissues", idle.tissues(self.pack.population.tissues))
         for site in self.pack.population.sites:
             if site not in SITES:
                 self._fault("population.sites", f"{site} is not a site of the catalogue")
@@ -192,8 +200,11 @@ class Compiler:
     def _rule(self, rule: RuleText, path: str) -> Rule:
         self._cites(rule.cite, f"{path}.cite")
         then = Then(**{**rule.then.model_dump(), "resume_when": tuple(rule.then.resume_when)})
-        if rule.kind == "regress" and not (then.steps_back or then.to_entry):
-            self._fault(f"{path}.then", "a regress says steps_back or to_entry")
+        self._idle(path, idle.consequences(rule))
+        if rule.kind == "refer":
+            then = replace(then, running="withheld", urgency="stop_and_refer")
+        if rule.tissues is not None:
+            self._idle(f"{path}.tissues", idle.tissues(rule.tissues))
         return Rule(
             id=rule.rule,
             kind=rule.kind,
@@ -216,8 +227,13 @@ class Compiler:
         if isinstance(at, str) and ".." in at:
             first, _, last = at.partition("..")
             if first in self.ladder_ids and last in self.ladder_ids:
-                return tuple(self.ladder_ids[self.ladder_ids.index(first) : self.ladder_ids.index(last) + 1])
+                range_of = self.ladder_ids[self.ladder_ids.index(first) : self.ladder_ids.index(last) + 1]
+                if not range_of:
+                    self._fault(path, f"{at} runs down the ladder and names no step; write the lower step first, as in {last}..{first}")
+                return tuple(range_of)
         named = [at] if isinstance(at, str) else at
+        if not named:
+            self._fault(path, "names no step, so it would never count; name one, or write everywhere or ladder")
         known = (ENTRY, *self.ladder_ids, COMPLETE)
         for step in named:
             if step not in known:

@@ -18,6 +18,8 @@ from services.decision.rules.model import Strict
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 24
+MOST_TOLD = 200
+"""Of one and the same slip on many lines, so many are told."""
 M = TypeVar("M", bound=BaseModel)
 _TRUTHS = ("yes", "no", "on", "off")
 
@@ -27,6 +29,18 @@ _REFUSED = {
     "TagToken": "anchors, aliases and tags are not allowed; write it out",
     "DirectiveToken": "directives are not allowed; take the line out",
 }
+
+
+_MENDED = {
+    "mapping values are not allowed": "put text that holds a colon and a space in quotes, or mend the indent",
+    "did not find expected key": "begin it in the same column as the words beside it, and close what was opened",
+    "expected <block end>": "begin it in the same column as the words beside it, and close what was opened",
+    "could not find expected ':'": "write a colon and a space after the word, or put the text in quotes",
+    "unexpected end of stream": "close the quote or bracket that was opened",
+    "another document": "a file holds one pack: take out `---` and what follows, or make it a file of its own",
+    "cannot start any token": "put text that begins with this character in quotes",
+}
+"""What the YAML library says of the slips that people make, and what to do about each."""
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -106,18 +120,26 @@ def _tree(name: str, raw: bytes) -> Node | None:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise FaultyPack([PackFault(name, 1, 1, "", "is not UTF-8 text")]) from error
-    if "\t" in text:
-        before, _, _ = text.partition("\t")
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        raise FaultyPack([PackFault(name, line, column, "", "is not YAML of this language: a tab stands here; write spaces")])
+        before = raw[: error.start]
+        line, column = before.count(b"\n") + 1, len(before) - before.rfind(b"\n")
+        raise FaultyPack([PackFault(name, line, column, "", "is not UTF-8 text from here on; save the file as UTF-8")]) from error
+    tabs = [(n, line.index("\t") + 1) for n, line in enumerate(text.split("\n"), 1) if "\t" in line]
+    if tabs:
+        told = "is not YAML of this language: a tab stands here; write spaces"
+        raise FaultyPack([PackFault(name, line, column, "", told) for line, column in tabs[:MOST_TOLD]])
     try:
         _bounded(name, text)
         return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        unclosed = "end of stream" in str(error.problem)
+        mark = (error.context_mark if unclosed else None) or error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        raise FaultyPack([PackFault(name, line, column, "", f"is not YAML: {str(error.problem).splitlines()[0]}")]) from error
+        problem = str(error.problem).splitlines()[0]
+        do = next(
+            (do for said, do in _MENDED.items() if said in problem),
+            "look at the quotes, colons and indents of this line and the one before",
+        )
+        raise FaultyPack([PackFault(name, line, column, "", f"is not YAML: {problem}; {do}")]) from error
     except yaml.reader.ReaderError as error:
         told = "a character stands here that YAML does not allow; take it out"
         raise FaultyPack([PackFault(name, text[: error.position].count("\n") + 1, 1, "", f"is not YAML: {told}")]) from error
@@ -128,6 +150,7 @@ def _tree(name: str, raw: bytes) -> Node | None:
 def _bounded(name: str, text: str) -> None:
     """Looks at the tokens before anything is built from them: nothing that refers elsewhere, nothing nested without end."""
     depth = 0
+    refused: list[PackFault] = []
     for token in yaml.scan(text, Loader=_Loader):
         kind = type(token).__name__
         depth += kind.endswith("StartToken") and kind not in ("StreamStartToken", "DocumentStartToken")
@@ -137,7 +160,11 @@ def _bounded(name: str, text: str) -> None:
             told = f"is nested more than {MAX_DEPTH} deep; a pack never needs that"
         if told is not None:
             mark = token.start_mark
-            raise FaultyPack([PackFault(name, mark.line + 1, mark.column + 1, "", told)])
+            refused.append(PackFault(name, mark.line + 1, mark.column + 1, "", told))
+        if depth > MAX_DEPTH or len(refused) >= MOST_TOLD:
+            break
+    if refused:
+        raise FaultyPack(refused)
 
 
 def _plain(name: str, node: Node | None, faults: list[PackFault]) -> Any:

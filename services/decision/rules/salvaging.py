@@ -63,7 +63,7 @@ _FILLED["progress"] = {
     "cite": _DEFAULT,
 }
 _DATES: Final = ("checked_on", "review_by", "effective_from", "expires", "until")
-_NAMED: Final = {"ladder": (".at",), "sources": (".cite", "_cite"), "rules": (".unless",)}
+_NAMED: Final = {"ladder": (".at",), "sources": (".cite", "_cite"), "rules": (".unless", ".expect.silent")}
 """What names the parts of a place that is set aside: it may then name what nobody could read."""
 
 

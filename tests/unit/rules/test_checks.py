@@ -261,6 +261,20 @@ TWINS = [
         "unless",
     ),
     Twins(
+        "SAFE-06",
+        (adding(rule("small.worst", "refer", "{fact: session.pain_during, is: at_least, value: 8 nrs, cite: [table]}")),),
+        (adding(rule("small.flag", "refer", "{fact: referral.open, is: true}")),),
+        "small.worst refers on what may be otherwise tomorrow",
+        "when",
+    ),
+    Twins(
+        "SAFE-11",
+        (("review_by:", "effective_from: 2026-11-24\nreview_by:"),),
+        (("review_by:", "effective_from: 2026-11-23\nreview_by:"),),
+        "is in force from the moment it is published",
+        "effective_from",
+    ),
+    Twins(
         "SAFE-07",
         ((REGRESS, REGRESS.replace("at_least, value: 5", "above, value: 2")),),
         ((REGRESS, REGRESS.replace("5 nrs", "3 nrs")),),

@@ -84,6 +84,71 @@ def test_a_fault_of_form_hides_no_fault_of_meaning_elsewhere_and_makes_none_up(o
     assert all(code in ("FORM", "SAFE-10") for code, _, _ in alone), alone
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "path", "said"),
+    [
+        ("    at: L1..L8\n", "    at: L8..L1\n", "rules[0].at", "write the lower step first, as in L1..L8"),
+        ("    at: L1..L8\n", "    at: []\n", "rules[0].at", "names no step"),
+        ("    at: L1..L8\n", "    at: L1..L8\n    tissues: [ligment]\n", "rules[0].tissues", "did you mean ligament?"),
+        ("    at: L1..L8\n", "    at: L1..L8\n    tissues: []\n", "rules[0].tissues", "names no tissue"),
+        ("    at: L1..L8\n", "    at: L1..L8\n    then: {rest_days: 2}\n", "rules[0].then", "no consequence but the next step"),
+        ("    then: {rest_days: 1}\n", "    then: {rest_days: 1, steps_back: 1}\n", "then", "a hold keeps the step"),
+        ("at: L1..L8,", "at: L8..L1,", "rates[0].at", "write the lower step first"),
+        ("at: L1..L8,", "at: L9,", "rates[0].at", "L9 is not a step"),
+        ("{step: L3,", "{step: complete,", "ladder[2].step", "give the step another id"),
+        (
+            "    session.completed: {",
+            "    sesion.completed: {}\n    session.completed: {",
+            "stories.usual",
+            "did you mean session.completed?",
+        ),
+    ],
+)
+def test_what_would_be_read_aloud_and_never_happen_is_a_fault(old: str, new: str, path: str, said: str) -> None:
+    assert any(path in one[1] and said in one[2] for one in told((old, new))), told((old, new))
+
+
+def test_a_rule_that_refers_withholds_running_whatever_it_says() -> None:
+    worst = """rules:
+  - rule: udel.worst
+    kind: refer
+    text: Made up for this test
+    when:
+      - {fact: pain.now, is: above, value: 5 nrs, cite: [milepost-default]}
+    then: {THEN}
+    cite: [milepost-default]
+    grade: expert_default
+"""
+    pack = load_text("pack.yaml", UDEL.replace("rules:\n", worst.replace("THEN", ""), 1).encode()).protocol
+    [then] = [rule.then for rule in pack.rules if rule.id == "udel.worst"]
+    assert (then.running, then.urgency) == ("withheld", "stop_and_refer")
+    running = told(("rules:\n", worst.replace("THEN", "running: repeat")))
+    assert ("FORM", "rules[0].then.running", "repeat cannot be where a rule refers: running is withheld; take `running` out") in running
+
+
+def test_a_story_that_expects_the_silence_of_no_rule_is_a_fault() -> None:
+    [one] = told(("expect: {action: advance,", "expect: {silent: [udel.advence], action: advance,"))
+    assert one[1].endswith("expect.silent") and "did you mean udel.advance?" in one[2]
+
+
+@pytest.mark.parametrize(
+    ("raw", "at", "said"),
+    [
+        (b"title: Knee: walk-run\n", [(1, 12)], "put text that holds a colon and a space in quotes"),
+        (b"title: [a\nb: 1\n", [(2, 2)], "look at the quotes, colons and indents"),
+        (b'a: 1\ntitle: "Knee\nb: 1\n', [(2, 8)], "close the quote or bracket that was opened"),
+        (b"a: 1\n---\nb: 2\n", [(2, 1)], "a file holds one pack"),
+        (b"a: 1\ntitle: Kn\xe4\n", [(2, 10)], "save the file as UTF-8"),
+        (b"a:\t1\nb: 2\nc:\t3\n", [(1, 3), (3, 3)], "a tab stands here"),
+        (b"a: &x 1\nb: *x\n", [(1, 4), (2, 4)], "anchors, aliases and tags are not allowed"),
+    ],
+)
+def test_what_is_no_yaml_is_told_at_every_place_with_what_to_do(raw: bytes, at: list[tuple[int, int]], said: str) -> None:
+    found = faults_of(raw)
+    assert [(line, column) for line, column, _, _ in found] == at
+    assert all(said in sentence for _, _, _, sentence in found), found
+
+
 def test_within_one_condition_a_wrong_word_and_a_wrong_form_are_both_told() -> None:
     found = told(("pain.now, is: below, value: 2 nrs", "pain.nwo, is: below, value: 2"))
     assert [(code, path) for code, path, _ in found] == [("TYPE", "rules[1].when[2].fact"), ("FORM", "rules[1].when[2].value")]

@@ -23,6 +23,11 @@ def check(case: Case) -> Iterator[Finding]:
         said = f"expired on {expires}: every course under it holds"
         yield Finding(CODE, "error", *case.at("expires"), said, fix="Publish a version whose sources were read again, with a later date.")
     begins = None if case.pack is None else case.pack.source.text.effective_from
+    if begins is not None and case.on is not None and case.on < begins:
+        said = f"says that it takes effect on {begins}, and is in force from the moment it is published"
+        yield Finding(
+            CODE, "warning", *case.at("effective_from"), said, fix="Publish it for that date (`--at`), or take `effective_from` out."
+        )
     if expires is not None and begins is not None and expires < begins:
         said = f"expires on {expires}, before it takes effect on {begins}"
         yield Finding(CODE, "error", *case.at("expires"), said, fix="Put the dates in order.")
