@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from services.decision.core.counterfactual import Search
+from services.decision.core.counterfactual import Change, Search
 from services.decision.core.facts import CATALOGUE
 from services.decision.core.facts.words import flag_word, gate_word, test_word as word_of_test
 from services.decision.core.protocol import Condition, FactType, Operator
 from services.decision.core.summary import LIMIT, fitted
 from services.decision.core.tracing import margin
+from services.decision.core.wishes import now, wish
 from shared.events.catalogue import FLAGS, GATES, TESTS
 from tests.property.histories import BEGIN, PACKS, Raw, event, last, receive_all, report, session, started, two_clean_sessions
 
@@ -81,6 +82,28 @@ def test_what_cannot_change_is_said_instead_of_a_change():
     told = explained([started("mil-knee-overuse", tissue="muscle", site="hamstring")])["would_advance_if"]
     assert (told["possible"], told["exact"], told["changes"]) == (False, True, [])
     assert "outside the population" in told["text"] and "floor.unsuitable" in told["rules"]
+
+
+def test_an_operation_that_nobody_cleared_after_is_no_fact_for_ever():
+    raw = started("pfp-symptom", start_step="W1")
+    raw["data"]["injury"] = {"tissue": "joint", "site": "knee", "side": "left", "surgery_date": "2026-02-20"}
+    assert "a surgeon or physician cleared running after the operation" in wanted([raw])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "high", "clause", "is_now"),
+    [
+        ("session.rpe_over_step", 30, 0, "exertion in the session were within the step's cap", "now 3 above it"),
+        ("break.days", 28, 6, "the last run were more recent", "now 28 days ago"),
+        ("step.unclean_in_a_row", 4, 2, "the last sessions at the step had been clean", "now 4 in a row were not"),
+        ("elsewhere.times", 2, 1, "were 1 report or less", "now 2"),
+    ],
+)
+def test_what_a_number_is_now_is_not_taken_for_another_quantity(name: str, value: int, high: int, clause: str, is_now: str):
+    kind = CATALOGUE[name]
+    change = Change(name, value, False, high, kind.bottom, high)
+    assert wish(kind, change)[1] == clause
+    assert now(kind, change, None) == is_now
 
 
 def test_an_advance_asks_for_nothing():

@@ -48,6 +48,7 @@ _IF = {
     ("session.swelling_higher_after", False): "swelling after the session were no more than before it",
     ("session.swelling_higher_next_morning", False): "swelling the next morning were no more than before the session",
     ("session.technique_ok", True): "technique were seen to be good",
+    ("surgery.not_cleared", False): "a surgeon or physician cleared running after the operation",
     ("surgery.more_than_reconstruction", False): "no more was done than the reconstruction of the ligament",
     ("test.failed", False): "the failed test were passed",
     ("skipped.for_pain", False): "no session had been skipped for pain",
@@ -66,6 +67,13 @@ _IF_LESS = {
     "step.unclean_in_a_row": "the last sessions at the step had been clean",
 }
 """Numbers and grades whose wish is clearer without its number."""
+_NOW = {
+    "break.days": "now {value} days ago",
+    "session.rpe_over_step": "now {value} above it",
+    "step.failures": "now {value} times",
+    "step.unclean_in_a_row": "now {value} in a row were not",
+}
+"""Numbers that would be taken for another quantity behind such a wish."""
 _PARTS = {
     "passed": "were passed",
     "value": "gave {needed}",
@@ -133,7 +141,7 @@ def _end(kind: FactType, at: int, beyond: int, word: str, unit: str) -> str:
     """`2 or less`, or `less than 50` where the end is one step of resolution short of a whole number."""
     if kind.scale > 1 and at % kind.scale and not (at + beyond) % kind.scale:
         return f"{word} than {_number(kind, at + beyond)}{unit}"
-    return f"{_number(kind, at)}{unit} or {word}"
+    return f"{_number(kind, at)}{unit.removesuffix('s') if at == kind.scale and len(unit) > 2 else unit} or {word}"
 
 
 def _number(kind: FactType, value: int) -> str:
@@ -149,7 +157,7 @@ def now(kind: FactType, change: Change, why: str | None) -> str:
     if kind.kind == "boolean" or kind.name in ("step.clean_sessions_short", "rate.room", "injury.bone_risk"):
         return ""
     value = kind.choices[change.now].replace("_", " ") if kind.choices else _number(kind, change.now)
-    return f"now {value}"
+    return _NOW.get(kind.name, "now {value}").format(value=value)
 
 
 def joined(clauses: Sequence[str]) -> str:

@@ -48,6 +48,7 @@ BECAUSE = {
     "session.sore_an_hour_after": "it was still sore an hour after your run",
     "session.sore_next_day": "it was sore the day after your run",
     "surface.first_outdoors": "your last run was the first outdoors, so the same step comes again",
+    "surgery.not_cleared": "your surgeon or doctor has to clear running first",
     "surgery.weeks": "more weeks have to pass after your operation",
     "delivery.weeks": "more weeks have to pass after the birth",
     "release.of_next_step": "your clinician has to agree to the next step",

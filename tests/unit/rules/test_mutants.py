@@ -163,9 +163,10 @@ def test_the_command_prints_the_score_and_lists_what_survives(tmp_path: Path) ->
     file.write_text(MIL.read_text())
     cases = tmp_path / "cases" / MIL.name
     cases.parent.mkdir()
-    cases.write_text("".join(line for line in place_of(MIL).read_text().splitlines(True) if "pain.now 4.1 nrs" not in line))
+    lines = place_of(MIL).read_text().splitlines(True)
+    cases.write_text("".join(line for line in lines if not line.lstrip().startswith("- ") or "rpe" not in line))
     done = CliRunner().invoke(app, ["test", str(file), "--jobs", "1"])
     assert done.exit_code == 1
-    assert "survives: mil.hold-pain-ceiling: pain.now above 4 nrs becomes above 4.1 nrs" in done.output
+    assert "survives: mil.advance: session.rpe_over_step at most 0 rpe becomes at most 0.1 rpe" in done.output
     assert "say under `survivors` why it may be so" in done.output
     assert "noticed with the recorded borders" in done.output and "noticed by the stories alone (of every 7th" in done.output

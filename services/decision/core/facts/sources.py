@@ -64,6 +64,7 @@ _BY_NAME = {
     "injury.site": _INJURY,
     "injury.tissue": _INJURY,
     "course.at_entry": _INJURY,
+    "surgery.not_cleared": Source("gate:surgeon_clearance", CLINICIAN, "a surgeon's or physician's clearance after the operation"),
     "step.clean_sessions_short": SESSION,
     "rate.room": _SCHEDULE,
     "deload.due": _SCHEDULE,
