@@ -8,9 +8,11 @@ from hypothesis import given, settings
 
 from services.decision.core.facts import CATALOGUE
 from services.decision.core.flags import REFERRALS
+from services.decision.engines.reference import ReferenceEngine
 from services.decision.rendering import AUDIENCES, render
 from services.decision.rendering.athlete import because
 from services.decision.rendering.athlete_words import BECAUSE, everyday
+from services.decision.rules.testing.stories import tell
 from shared.events.catalogue import FLAGS, GATES, TESTS
 from tests.property.histories import (
     BEGIN,
@@ -117,6 +119,22 @@ def test_every_red_flag_tells_the_athlete_to_stop_and_whom_to_see_and_to_call_wh
 def test_every_fact_has_a_reason_an_athlete_can_read():
     for fact in CATALOGUE:
         assert because(fact) and not JARGON.search(because(fact)), fact
+
+
+def test_for_whom_a_rule_asks_is_no_reason_why_somebody_waits():
+    pack = next(one for one in PACKS.packs if one.protocol.id == "progressive-return")
+    [story] = [one for one in pack.source.text.stories.told if one.story == "Hop symmetry of 79 % is not 80 %"]
+    body = tell(pack.protocol, ReferenceEngine(), pack.source.text.stories, story).last.body
+    assert body["summary"] == "Hold at entry: symmetry in the single-leg hop test is 79 %; 80 or more is needed."
+    assert body["blocking"] == ["Symmetry in the single-leg hop test is 79 %; 80 or more is needed"]
+    assert any(one["fact"] == "injury.bilateral" for reason in body["reasons"] for one in reason["evidence"])
+    assert "may not fit your injury" not in rendered(body, "athlete")["text"]
+    assert "strength or movement test" in rendered(body, "athlete")["text"]
+
+
+def test_an_athlete_who_ran_too_fast_or_too_hilly_is_told_so():
+    assert because("pace.of_usual_pct") == because("session.speed_over_step") == "you ran faster than this step allows"
+    assert "hillier" in because("session.terrain") and "without any pain" in because("healing.dates_since_pain")
 
 
 def test_reasons_are_written_for_facts_that_exist():

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from services.decision.core.conditions import each, holds
 from services.decision.core.facts.registry import CATALOGUE, find
+from services.decision.core.facts.sources import COURSE, source
 from services.decision.core.facts.words import capital
 from services.decision.core.outline import Point, order
 from services.decision.core.protocol import FactType, Rule
@@ -153,14 +154,27 @@ def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence
     reason = headed(rule, tri, found)
     protects = reason["outcome"] in ("hold", "regress", "refer")
     open_still = reason["outcome"] in ("not_met", "unknown")
+    short = [one for one in reasoned(found) if one["verdict"] == "not_met"]
     return Told(
         reason,
         part(reason),
         rule.text if protects else None,
         tuple([one["fact"] for one in found if one["verdict"] == "met"]) if protects else (),
-        tuple([(one["fact"], sentence(CATALOGUE[one["fact"]], one)) for one in found if one["verdict"] == "not_met"]) if open_still else (),
+        tuple([(one["fact"], sentence(CATALOGUE[one["fact"]], one)) for one in short]) if open_still else (),
         tuple([unknown_sentence(CATALOGUE[one["fact"]], one["why"]) for one in found if one["verdict"] == "unknown"]),
     )
+
+
+def reasoned(found: Sequence[Record]) -> Sequence[Record]:
+    """The evidence without what only says for whom a rule asks something else, as the side or the site of the injury; all of it where
+    there is nothing else. That not both sides are injured is no reason why somebody does not advance.
+    """
+    return [one for one in found if not _for_whom(one["fact"])] or found
+
+
+def _for_whom(fact: str) -> bool:
+    kind = CATALOGUE.get(fact)
+    return kind is not None and source(fact, kind.family).who == COURSE
 
 
 def headed(rule: Rule, tri: Tri, found: list[Record]) -> Record:

@@ -6,6 +6,7 @@ from typing import Any
 
 from services.decision import advice
 from services.decision.core.decision import shown_dose
+from services.decision.core.explain import reasoned
 from services.decision.core.facts.registry import CATALOGUE
 from services.decision.core.facts.sources import ATHLETE, asked_for
 from services.decision.core.protocol import Protocol
@@ -89,12 +90,10 @@ def _why(record: Record) -> list[str]:
     """What was found, of rules that decided and of conditions that are known not to be met; an advance needs no reason."""
     if record["action"] == "advance":
         return []
-    found = [
-        one["fact"]
-        for reason in record["reasons"]
-        for one in reason["evidence"]
-        if one["verdict"] == ("met" if reason["outcome"] in ("refer", "regress", "hold") else "not_met")
-    ]
+    found: list[str] = []
+    for reason in record["reasons"]:
+        wanted = "met" if reason["outcome"] in ("refer", "regress", "hold") else "not_met"
+        found += [one["fact"] for one in reasoned(reason["evidence"]) if one["verdict"] == wanted]
     return _said(because(fact) for fact in found)
 
 
