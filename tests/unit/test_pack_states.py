@@ -127,6 +127,14 @@ def test_a_decline_blocks_until_a_change_is_drafted() -> None:
     assert life.do("drafted", "author", "h2").state == "draft"
 
 
+def test_declined_content_stays_declined_with_another_comment_and_after_a_change_of_it() -> None:
+    life = Life().reviewed().do("declined", "second", reason="the rest day is missing")
+    assert "a comment or its cases alone" in life.refused("drafted", "author", digest="the same rules under another comment")
+    life.do("drafted", "author", "h2")
+    assert "was declined" in life.refused("drafted", "author", digest="back to the first")
+    assert life.state == "draft"
+
+
 def test_an_approval_grows_old() -> None:
     life = Life().reviewed().do("approved", "lead")
     life.at += timedelta(days=31)

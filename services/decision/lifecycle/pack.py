@@ -122,6 +122,8 @@ class Pack:
     releases: tuple[Release, ...] = ()
     writers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Content hash to everybody who ever drafted exactly that."""
+    declined: tuple[str, ...] = ()
+    """Content that somebody declined: it stays so, whatever is changed beside it."""
     rollback: PackEvent | None = None
     """A roll-back that nobody else has looked at yet."""
 

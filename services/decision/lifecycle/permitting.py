@@ -31,6 +31,8 @@ def _draft(pack: Pack, event: PackEvent) -> str | None:
         return "this is what is live already: change it, and raise its version"
     if now is not None and now.state != "live" and (now.hash, now.digest) == (event.hash, event.body["digest"]):
         return "this is the draft at hand already, byte for byte"
+    if event.hash in pack.declined:
+        return "this content was declined: draft a change of it; a comment or its cases alone are none"
     taken = next((one for one in pack.releases if one.version == version and one.hash != event.hash), None)
     if taken is not None:
         return f"version {version} was published with other content ({taken.hash}): raise the version"

@@ -47,6 +47,8 @@ def advance(pack: Pack, event: PackEvent) -> Pack:
         return replace(pack, rollback=None)
     if event.kind == "retired":
         return _retire(pack, event)
+    if event.kind == "declined":
+        pack = replace(pack, declined=(*pack.declined, event.hash))
     assert pack.revision is not None, "only a draft at hand takes such an event"
     if event.kind == "published":
         return _publish(pack, pack.revision, event)
