@@ -5,10 +5,13 @@ Both are the same on every machine and in every version: changing either would s
 
 import hashlib
 import hmac
+import re
 from typing import Final
 
 PARTITIONS: Final = 64
 """Fixed for the life of the streams; see docs/design.md, "The way of an event"."""
+
+_RESERVED: Final = re.compile("erased-[0-9a-f]{32}")
 
 
 def partition(tenant: str, athlete: str) -> int:
@@ -30,6 +33,15 @@ def pseudonym(key: bytes, tenant: str, athlete: str) -> str:
     if len(key) < 16:
         raise ValueError(f"the pseudonym key has {len(key)} bytes; at least 16 are expected: set MILEPOST_PSEUDONYM_KEY to 64 hex digits")
     return hmac.new(key, _name(tenant, athlete), hashlib.sha256).hexdigest()[:32]
+
+
+def is_reserved(athlete: str) -> bool:
+    """Whether no athlete may have this name, because rows of the erased bear it.
+
+    >>> is_reserved("erased-" + 32 * "0"), is_reserved("erased-by-hand")
+    (True, False)
+    """
+    return _RESERVED.fullmatch(athlete) is not None
 
 
 def _name(tenant: str, athlete: str) -> bytes:

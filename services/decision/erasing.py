@@ -83,7 +83,9 @@ class Eraser:
 
     async def _names(self, connection: Connection, one: Erasure) -> list[str]:
         named = await erasures.named_in_keys(connection, one.tenant)
-        return [athlete for athlete in named if pseudonym(self._key, one.tenant, athlete) == one.pseudonym]
+        # Under a pseudonym as its name stands the record of an erasure: that is not erased.
+        kept = set(await erasures.pseudonyms(connection))
+        return [a for a in named if a not in kept and pseudonym(self._key, one.tenant, a) == one.pseudonym]
 
     async def _erase(self, connection: Connection, one: Erasure, names: list[str], at_rest: bool = False) -> None:
         """`at_rest`: no service runs, so nothing is under way."""

@@ -10,9 +10,10 @@ from services.decision.arrivals import Arrival, Outside
 from services.decision.store.remains import ERASED, LATE, SOURCE, Remains, event_id
 from services.decision.store.rows import ErasureRow
 from shared.events import canonical
-from shared.placing import pseudonym
+from shared.placing import is_reserved, pseudonym
 from shared.proof import Keyring
 
+RESERVED: Final = "the subject is a name that stands for an erased athlete: name the athlete otherwise"
 BEGIN_AGAIN: Final = "the athlete was erased on request: begin again under a new athlete identifier"
 
 
@@ -34,9 +35,14 @@ class Forgetting:
         for arrival in arrivals:
             if arrival.type == ERASED and arrival.source == SOURCE:
                 gone.add(arrival.athlete)
+            elif is_reserved(arrival.athlete):
+                # Their key is destroyed: nothing can be stored under such a name, and the lane would try for ever.
+                if arrival.stream_seq is not None:
+                    found.append(self._late(arrival, pseudonym(self._key, arrival.tenant, arrival.athlete), RESERVED))
+                continue
             elif gone and (name := pseudonym(self._key, arrival.tenant, arrival.athlete)) in gone:
                 if arrival.stream_seq is not None:
-                    found.append(self._late(arrival, name))
+                    found.append(self._late(arrival, name, BEGIN_AGAIN))
                 continue
             found.append(arrival)
         return found
@@ -47,7 +53,7 @@ class Forgetting:
         self._gone |= new
         return bool(new)
 
-    def _late(self, arrival: Arrival, name: str) -> Arrival:
+    def _late(self, arrival: Arrival, name: str, why: str) -> Arrival:
         return Arrival(
             partition=arrival.partition,
             stream_seq=arrival.stream_seq,
@@ -61,7 +67,7 @@ class Forgetting:
             digest=self._remains.late_content(arrival.digest),
             body=b"{}",
             event=None,
-            outside=Outside("refused", "subject", BEGIN_AGAIN),
+            outside=Outside("refused", "subject", why),
         )
 
 

@@ -16,7 +16,7 @@ from shared.bus import event_subject
 from shared.events import Event, EventFault, Fault, parse
 from shared.events.faults import found
 from shared.events.forms import instant
-from shared.placing import partition, pseudonym
+from shared.placing import is_reserved, partition, pseudonym
 from shared.settings import Settings
 
 AHEAD: Final = timedelta(minutes=5)
@@ -104,6 +104,9 @@ class Intake:
         except EventFault as fault:
             return _rejected(index, raw, 422, *faults, *fault.faults)
         faults += _ahead(event, judging.now + AHEAD)
+        if is_reserved(event.subject):
+            stands = "a name that stands for an erased athlete"
+            faults.append(Fault("subject", "the identifier of an athlete", stands, "name the athlete otherwise"))
         if faults:
             return _rejected(index, raw, 422, *faults)
         return self._seal(judging, index, event)

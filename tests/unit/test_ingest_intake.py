@@ -81,6 +81,12 @@ def test_what_only_ingest_sets_is_refused_from_outside(intake, attribute, value)
     assert (outcome.status, [fault.path for fault in outcome.faults]) == (422, [attribute])
 
 
+def test_a_subject_that_stands_for_an_erased_athlete_is_refused(intake):
+    faults = rejected(intake, symptom(subject="erased-" + 32 * "a"), sender()).faults
+    assert [fault.path for fault in faults] == ["subject"]
+    assert sealed(intake, symptom(subject="erased-by-hand"), sender())
+
+
 def test_faults_of_form_come_with_those_of_the_envelope(intake):
     outcome = rejected(intake, symptom(tenant="x", data={"when": "daily", "pain_nrs": 11}), sender())
     assert [fault.path for fault in outcome.faults] == ["tenant", "data.pain_nrs"]

@@ -14,8 +14,10 @@ from services.decision.api.forms import Shape
 from services.decision.arrivals import stamp
 from services.decision.forgetting import erasure_event
 from services.decision.store import erasures, reads
+from services.decision.store.connection import Connection
 from services.decision.store.erasures import Erasure
 from shared.auth import Principal, requires
+from shared.placing import is_reserved
 from shared.problems import problem_responses
 
 router = APIRouter(tags=["athletes"])
@@ -62,7 +64,7 @@ async def ask(request: Request, athlete: AthleteId, principal: MayErase, form: E
     name = pseudonym_of(request, tenant, athlete)
     async with reading(request) as connection:
         found = await erasures.of(connection, tenant, name)
-        if found is None and not await reads.knows_athlete(connection, tenant, athlete):
+        if found is None and not await _is_known(connection, tenant, athlete):
             raise not_found("athlete")
     if found is not None:
         return Response(orjson.dumps(_state(found)), 202, media_type=JSON)
@@ -89,6 +91,13 @@ async def state(request: Request, athlete: AthleteId, principal: MayErase) -> Re
         if found is None and not await reads.knows_athlete(connection, principal.tenant, athlete):
             raise not_found("athlete")
     return answer({"state": "not_requested"} if found is None else _state(found))
+
+
+async def _is_known(connection: Connection, tenant: str, athlete: str) -> bool:
+    """Whether it is an athlete: under a pseudonym stands the record of an erasure, and without that no service starts."""
+    if is_reserved(athlete) or await erasures.of(connection, tenant, athlete) is not None:
+        return False
+    return await reads.knows_athlete(connection, tenant, athlete)
 
 
 def _state(found: Erasure) -> dict[str, Any]:

@@ -215,8 +215,6 @@ class Share:
     def _event(self, row: Row, place: Place, told: list[Row], made: list[Row], unproven: bool) -> bytes:
         """The leaf as the rows' commitments make it; every row that is not what it is committed to is named."""
         self.found.rows += 1 + len(told) + len(made)
-        if row.value(_TYPE) == _ERASED:
-            self.found.asked.add((row.text(_ATHLETE), row.text(_ATHLETE + 1)))
         if unproven:
             self.found.unproven += 1
             if row.value(_COMMITMENT) is not None or row.value(_LEAF) is not None:
@@ -225,6 +223,7 @@ class Share:
         gone = self._keys.gone.get(row.raw(_ATHLETE, _ATHLETE + 2))
         if gone is not None:
             return self._gone(row, place, told, made, gone)
+        before = len(self.found.faults) + self.found.more
         salt = self._salt(row.raw(_ATHLETE, _ATHLETE + 2), EVENTS, place, partial(_event_name, place), 1 + len(told) + len(made))
         own = self._held(row, _COMMITMENT, salt, (EVENT, 0, _BODY), partial(_event_name, place))
         told_as = [self._held(one, 9, salt, (OUTCOME, n, _REASON), partial(_outcome_name, place, one)) for n, one in enumerate(told)]
@@ -232,6 +231,9 @@ class Share:
         leaf = leaf_of(EVENTS, *place, [own], told_as, made_as)
         if row.value(_LEAF) != leaf:
             self.found.fault(f"{_event_name(place)}: its leaf is not that of its rows; one was changed, added or removed")
+        # Only a row that a living key proves: of one whose key is destroyed, anything could be written into the columns.
+        if row.value(_TYPE) == _ERASED and salt is not None and len(self.found.faults) + self.found.more == before:
+            self.found.asked.add((row.text(_ATHLETE), row.text(_ATHLETE + 1)))
         return leaf
 
     def _gone(self, row: Row, place: Place, told: list[Row], made: list[Row], whose: tuple[str, str]) -> bytes:

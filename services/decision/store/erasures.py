@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.decision.store.connection import Connection
 from services.decision.store.remains import GONE
 
+_LEFT: Final = f"^{GONE}[0-9a-f]{{32}}$"
+"""The names that erasures leave. An athlete may well be called `erased-` and something else."""
 _COLUMNS = "tenant, pseudonym, partition, event, requested_at, erased_at, scrubbed_at, bus_seq"
 
 
@@ -70,7 +72,7 @@ async def in_history(connection: Connection) -> set[tuple[str, str]]:
 
 async def named_in_keys(connection: Connection, tenant: str) -> list[str]:
     """Athletes of the tenant who have a key, by name."""
-    rows = await connection.fetch("SELECT athlete FROM keys.athlete_keys WHERE tenant = $1 AND athlete NOT LIKE $2", tenant, GONE + "%")
+    rows = await connection.fetch("SELECT athlete FROM keys.athlete_keys WHERE tenant = $1 AND athlete !~ $2", tenant, _LEFT)
     return [row["athlete"] for row in rows]
 
 
@@ -84,7 +86,7 @@ async def named_anywhere(connection: Connection) -> list[tuple[str, str]]:
     """(tenant, athlete) of everybody whom any table names. Reads them all."""
     found: set[tuple[str, str]] = set()
     for table in _HOLDING:
-        rows = await connection.fetch(f"SELECT DISTINCT tenant, athlete FROM {table} WHERE athlete NOT LIKE $1", GONE + "%", timeout=3600)
+        rows = await connection.fetch(f"SELECT DISTINCT tenant, athlete FROM {table} WHERE athlete !~ $1", _LEFT, timeout=3600)
         found |= {(row["tenant"], row["athlete"]) for row in rows}
     return sorted(found)
 

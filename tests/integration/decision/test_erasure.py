@@ -215,3 +215,45 @@ async def test_no_service_may_erase(settings: Settings, engine: AsyncEngine, bus
         for table, column in (("keys.athlete_keys", "wrapped"), ("events", "body"), ("keys.erasures", "erased_at")):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(f"UPDATE {table} SET {column} = NULL")
+
+
+@pytest.mark.timeout(120)
+async def test_an_athlete_whose_name_begins_as_an_erased_row_does_is_erased_too(
+    run: Run, bus: Bus, settings: Settings, engine: AsyncEngine, eraser: Eraser, rows: Any
+):
+    name = GONE_BEFORE + "by-hand"
+    async with run():
+        await send(bus, settings, TENANT, sent := [pain(name, "hand-course", 1)])
+        await settled(engine, TENANT, sent)
+        await erased(run, bus, settings, engine, eraser, name)
+        assert await naming(rows, (name, "hand-course")) == []
+
+
+@pytest.mark.timeout(120)
+async def test_an_event_under_the_name_of_an_erased_row_is_refused_and_stops_nobody(
+    run: Run, bus: Bus, settings: Settings, engine: AsyncEngine, rows: Any
+):
+    key = pseudonym(settings.pseudonym_key_bytes, TENANT, GONE)
+    assert await rows.fetchval("SELECT wrapped IS NULL FROM keys.athlete_keys WHERE athlete = $1", GONE_BEFORE + key)
+    before = await rows.fetchval("SELECT count(*) FROM events WHERE source = $1", LATE)
+    async with run():
+        await send(bus, settings, TENANT, [pain(GONE_BEFORE + key, "posing", 1)])
+
+        async def refused() -> bool:
+            return int(await rows.fetchval("SELECT count(*) FROM events WHERE source = $1", LATE)) == before + 1
+
+        await until(refused)
+    assert (await verify_database(settings, (), 1)).faults == []
+
+
+@pytest.mark.timeout(120)
+async def test_the_record_of_an_erasure_is_not_erased(
+    run: Run, bus: Bus, settings: Settings, engine: AsyncEngine, eraser: Eraser, rows: Any
+):
+    """A pseudonym is told to whoever asks for an erasure; without the record no service would start."""
+    key = pseudonym(settings.pseudonym_key_bytes, TENANT, GONE)
+    async with run():
+        await erased(run, bus, settings, engine, eraser, key)
+    async with borrowed(engine) as connection:
+        assert (TENANT, key) in await erasures.in_history(connection)
+    assert (await verify_database(settings, (), 1)).faults == []

@@ -291,6 +291,15 @@ async def test_a_key_that_was_destroyed_behind_our_back_is_named(site: Site):
         await site.owner.execute("UPDATE keys.athlete_keys SET wrapped = $1, erased_at = NULL WHERE athlete = 'b'", wrapped)
 
 
+async def test_a_row_whose_key_is_gone_cannot_say_itself_that_it_was_asked_for(site: Site):
+    """Whoever owns the database destroys a key, writes the rows anew, and lets one of them ask for the erasure."""
+    async with site.changed():
+        await site.owner.execute("UPDATE keys.athlete_keys SET wrapped = NULL, erased_at = now() WHERE athlete = 'b'")
+        await site.owner.execute("UPDATE events SET type = 'milepost.athlete.erased', body = 'rewritten' WHERE athlete = 'b'")
+        faults = (await site.within()).faults
+        assert any("no event of history asked for it" in fault for fault in faults)
+
+
 async def test_a_tree_that_is_not_the_signed_one_is_never_signed_again(site: Site, engine: AsyncEngine):
     place = await site.owner.fetchval("SELECT partition FROM partition_heads ORDER BY seq DESC LIMIT 1")
     await site.owner.execute("UPDATE events SET leaf = set_bit(leaf, 0, 1 - get_bit(leaf, 0)) WHERE partition = $1 AND seq = 1", place)
