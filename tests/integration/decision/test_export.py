@@ -49,13 +49,13 @@ NOTICES = (
     f" VALUES ('p', '{MINE}', 'https://user:pw@hook.example/path-secret', '', '{{}}', 'full', 'clinician', 's', now())",
     "INSERT INTO notices (id, outbox, tenant, athlete, course, seq, type, body, created_at) VALUES"
     f" ('n-a', 1, '{MINE}', 'a', 'knee', 1, 'course.referred', '{{\"a\": 1}}', now()),"
-    f" ('n-b', 2, '{MINE}', 'secret-b', 'course-of-secret-b', 1, 'course.referred', '{{\"b\": 1}}', now()),"
+    f" ('notice-of-another', 2, '{MINE}', 'secret-b', 'course-of-secret-b', 1, 'course.referred', '{{\"b\": 1}}', now()),"
     f" ('n-t', 3, '{THEIRS}', 'a', 'knee', 1, 'course.referred', '{{\"theirs\": 1}}', now())",
     "INSERT INTO deliveries (id, tenant, endpoint, notice, state, tries, created_at) VALUES"
-    f" ('d-a', '{MINE}', 'p', 'n-a', 'delivered', 1, now()), ('d-b', '{MINE}', 'p', 'n-b', 'delivered', 1, now())",
+    f" ('d-a', '{MINE}', 'p', 'n-a', 'delivered', 1, now()), ('d-b', '{MINE}', 'p', 'notice-of-another', 'delivered', 1, now())",
     f"INSERT INTO attempts VALUES ('d-a', 1, '{MINE}', now(), 12, 200, NULL, '{{}}', '{{\"told\": \"=1\"}}', '=heard')",
     f"INSERT INTO attempts VALUES ('d-b', 1, '{MINE}', now(), 12, 200, NULL, '{{}}', 'of secret-b', NULL)",
-    f"INSERT INTO acknowledgements VALUES ('{MINE}', 'n-a', 'knee', 'key-1', now()), ('{MINE}', 'n-b', 'x', 'key-1', now())",
+    f"INSERT INTO acknowledgements VALUES ('{MINE}', 'n-a', 'knee', 'key-1', now()), ('{MINE}', 'notice-of-another', 'x', 'key-1', now())",
 )
 
 
@@ -206,7 +206,7 @@ async def test_nothing_of_another_athlete_or_tenant_is_in_the_export(asking: Any
     for how in ("json", "csv"):
         answer = await asking(f"/v1/athletes/a/export?format={how}")
         told = answer.text if how == "json" else str(tables_of(answer.content))
-        assert "secret-b" not in told and "n-b" not in told and "theirs" not in told
+        assert "secret-b" not in told and "notice-of-another" not in told and "theirs" not in told
     theirs = (await asking("/v1/athletes/a/export", "stranger")).json()
     assert {one["id"] for one in theirs["events"]} == {"knee-start", "secret-theirs"}
     assert theirs["tenant"] == THEIRS and [one["id"] for one in theirs["notices"]] == ["n-t"]
