@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import db
 from shared.bus import Bus, BusError, BusRefused
+from shared.stopping import told_to_stop
 from shared.telemetry import NotReady
 
 EVERY_S: Final = 5.0
@@ -67,7 +68,7 @@ class Durability:
 
     async def while_kept(self, work: Callable[[], Awaitable[None]]) -> None:
         """Does `work`; ends it where the contract breaks, and begins it anew once it is kept again."""
-        while True:
+        while not told_to_stop():
             await self._kept.wait()
             working = asyncio.ensure_future(work())
             broken = asyncio.create_task(self._broken.wait())
@@ -100,7 +101,7 @@ class Durability:
             raise NotReady("the bus does not answer") from fault
 
     async def _watch_database(self) -> None:
-        while True:
+        while not told_to_stop():
             # Unreachable says nothing of the contract; writing fails by itself where the database does not answer.
             with suppress(db.DatabaseUnreachable):
                 await self._look()

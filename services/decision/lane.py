@@ -22,12 +22,12 @@ from services.decision.keys import AthleteKeys
 from services.decision.lease import Lease
 from services.decision.ledger import entries
 from services.decision.reader import Message, Reader
-from services.decision.stopping import told_to_stop
 from services.decision.store import erasures
 from services.decision.store.commit import Clash, Fenced, commit
 from services.decision.store.committing import commit_to
 from services.decision.store.connection import Connection, borrowed
 from services.decision.ticker import Ticker
+from shared.stopping import told_to_stop
 
 FETCH_WAIT_S: Final = 1.0
 """Short, because a parked pull does not survive a restart of the server (nats.py #504)."""

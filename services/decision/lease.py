@@ -11,12 +11,12 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision import measures
-from services.decision.stopping import told_to_stop
 from services.decision.store import leases
 from services.decision.store.commit import Fenced
 from services.decision.store.connection import borrowed
 from services.decision.store.rows import Head, Writes
 from shared.placing import PARTITIONS
+from shared.stopping import told_to_stop
 
 _log = structlog.get_logger("milepost.decision")
 

@@ -12,7 +12,6 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.decision.stopping import told_to_stop
 from services.decision.store import keys, trees
 from services.decision.store.connection import Connection, borrowed
 from services.decision.store.scan import Row, scan
@@ -20,6 +19,7 @@ from services.decision.store.sealed import SEALED, Sealed
 from services.decision.store.trees import Grown
 from shared.crash import point
 from shared.proof import Checkpoint, Frontier, Keyring, ProofFault, Signer, commitment, event_salt, row_salt
+from shared.stopping import told_to_stop
 
 AT_ONCE: Final = 2_000
 """Rows of one table sealed in one transaction."""

@@ -15,10 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision import measures
 from services.decision.arrivals import read
-from services.decision.stopping import told_to_stop
 from services.decision.store import erasures, leases, reconciliations
 from services.decision.store.connection import Connection, borrowed
 from shared.bus import EVENTS, Bus
+from shared.stopping import told_to_stop
 
 WINDOW: Final = timedelta(minutes=15)
 EVERY_S: Final = 60.0

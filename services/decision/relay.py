@@ -10,7 +10,6 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision import measures
-from services.decision.stopping import told_to_stop
 from services.decision.store import outbox
 from services.decision.store.connection import borrowed
 from services.decision.store.outbox import Waiting
@@ -18,6 +17,7 @@ from shared.bus import Bus
 from shared.bus.streams import MESSAGE_LIMIT
 from shared.crash import point
 from shared.placing import pseudonym
+from shared.stopping import told_to_stop
 
 AT_ONCE: Final = 500
 """Rows per atomic batch on the bus; the server takes at most 1,000."""

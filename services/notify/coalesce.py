@@ -13,6 +13,7 @@ from services.notify.notices import release
 from services.notify.store import courses, escalations, telling
 from services.notify.store.connection import reading, transaction
 from services.notify.store.telling import Kept
+from shared.stopping import told_to_stop
 
 RELEASED_TOGETHER: Final = 500
 
@@ -32,7 +33,7 @@ class Coalescer:
 
     async def run(self) -> None:
         """Works until cancelled. Raises what the store raises when it cannot be asked."""
-        while True:
+        while not told_to_stop():
             self._wake.clear()
             while await self.release_due() == RELEASED_TOGETHER:
                 pass

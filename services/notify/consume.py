@@ -16,6 +16,7 @@ from services.notify.store.courses import CourseKey
 from services.notify.store.telling import Kept, Telling
 from shared.bus import DECISIONS, Bus, Delivered
 from shared.settings import Settings
+from shared.stopping import told_to_stop
 
 CONSUMER: Final = "notify"
 SUBJECTS: Final = ("dec.*.*",)
@@ -51,7 +52,7 @@ class Consumer:
         # Never read ahead of what is told: a consumer that is made anew begins behind what was handed out, and counts that as confirmed.
         consumer = await self._bus.pull_consumer(DECISIONS, CONSUMER, SUBJECTS, start, FETCHED_TOGETHER)
         try:
-            while True:
+            while not told_to_stop():
                 batch = await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
                 if batch:
                     await self.tell(_readable(batch))

@@ -27,6 +27,7 @@ from services.notify.store.connection import Own, reading
 from services.notify.store.sending import WINDOW, Breaker, Due
 from services.notify.vault import Vault
 from shared.settings import Settings
+from shared.stopping import told_to_stop
 
 GATHER: Final = timedelta(milliseconds=10)
 """How long a few free places wait for more, so that the store is asked for many deliveries at once."""
@@ -85,10 +86,11 @@ class Deliverer:
             measurer = asyncio.create_task(self._measure(), name="measurer")
             recorder.add_done_callback(lambda _: self._wake.set())
             try:
-                while not recorder.done():
+                while not recorder.done() and not told_to_stop():
                     await self._begin_due(store, sender)
                     await self._rest()
-                recorder.result()
+                if recorder.done():
+                    recorder.result()
             finally:
                 await self._drain(recorder, measurer)
 
@@ -192,7 +194,7 @@ class Deliverer:
                 await self._wake.wait()
 
     async def _measure(self) -> None:
-        while True:
+        while not told_to_stop():
             with suppress(*STORE_FAULTS):
                 async with reading(self._database) as connection:
                     backlog = await sending.backlog(connection)

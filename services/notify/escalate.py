@@ -15,6 +15,7 @@ from services.notify.store import escalations, telling
 from services.notify.store.connection import reading, transaction
 from services.notify.store.escalations import REFERRAL, Escalation
 from services.notify.store.telling import Kept, Telling
+from shared.stopping import told_to_stop
 
 SAID_TOGETHER: Final = 100
 LOOK_EVERY_S: Final = 5.0
@@ -31,7 +32,7 @@ class Escalator:
 
     async def run(self) -> None:
         """Raises what the store raises when it cannot be asked."""
-        while True:
+        while not told_to_stop():
             while await self.say_due() == SAID_TOGETHER:
                 pass
             async with reading(self._database) as connection:

@@ -15,6 +15,7 @@ from services.notify import measures
 from services.notify.store.connection import Connection
 from services.notify.store.endpoints import WAKE
 from shared.crash import point
+from shared.stopping import told_to_stop
 
 ASK_EVERY_S: Final = 1.0
 HEARTBEAT_S: Final = 5.0
@@ -34,6 +35,8 @@ async def lead(database: AsyncEngine, work: Callable[[], Awaitable[None]], woken
         driver = cast(Connection, (await session.get_raw_connection()).driver_connection)
         try:
             while True:
+                if told_to_stop():
+                    raise asyncio.CancelledError
                 # A waiting `pg_advisory_lock` would be ended by the statement limit; so it is asked for.
                 point(35)
                 if await driver.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):

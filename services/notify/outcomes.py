@@ -23,6 +23,7 @@ from services.notify.sender import Done
 from services.notify.store import sending, telling
 from services.notify.store.connection import Connection, Own
 from services.notify.store.sending import Breaker
+from shared.stopping import told_to_stop
 
 RECORDED_TOGETHER: Final = 500
 STORE_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError, TimeoutError)
@@ -74,7 +75,7 @@ class Outcomes:
     async def run(self) -> None:
         """Writes until cancelled."""
         async with self._database:
-            while True:
+            while not told_to_stop():
                 batch = [await self._done.get()]
                 while len(batch) < RECORDED_TOGETHER and not self._done.empty():
                     batch.append(self._done.get_nowait())
@@ -100,6 +101,8 @@ class Outcomes:
                 async with self._database.transaction(points) as connection:
                     return await write(connection)
             except STORE_FAULTS as fault:
+                if told_to_stop():
+                    raise asyncio.CancelledError from fault
                 _log.warning("outcomes cannot be recorded yet", error=type(fault).__name__, retry_in_s=wait_s)
                 await asyncio.sleep(wait_s)
                 wait_s = min(wait_s * 2, 5.0)

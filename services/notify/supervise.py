@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from services.notify import measures
+from shared.stopping import told_to_stop
 from shared.telemetry import NotReady
 
 FIRST_WAIT_S: Final = 0.2
@@ -45,12 +46,12 @@ class Supervised:
                         await asyncio.gather(work, return_exceptions=True)
                 self._fault = "it ended"
             except Exception as fault:
-                if _told_to_stop():
+                if told_to_stop():
                     # The fault came in place of the cancellation; going on would leave whoever waits for the end waiting for ever.
                     raise asyncio.CancelledError from fault
                 self._fault = type(fault).__name__
                 _log.error("a task failed and begins anew", kind=self.name, exc_info=True, retry_in_s=wait_s)
-            if _told_to_stop():
+            if told_to_stop():
                 raise asyncio.CancelledError
             measures.RESTARTS.labels(self.name).inc()
             if monotonic() - begin >= STEADY_AFTER_S:
@@ -62,8 +63,3 @@ class Supervised:
         """For readiness: raises `NotReady` while the task is between a fault and work."""
         if self._fault is not None:
             raise NotReady(f"{self.name} failed ({self._fault}) and is being begun anew")
-
-
-def _told_to_stop() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

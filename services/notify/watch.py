@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify.store import notices
 from services.notify.store.connection import reading
+from shared.stopping import told_to_stop
 
 LOOK_EVERY_S: Final = 0.25
 
@@ -47,7 +48,7 @@ class Watch:
 
     async def _look(self) -> None:
         seen = -1
-        while self._listening:
+        while self._listening and not told_to_stop():
             try:
                 async with reading(self._database) as connection:
                     latest = await notices.latest(connection)

@@ -18,6 +18,7 @@ from shared.bus.replies import Replies
 from shared.bus.streams import STREAMS, compare
 from shared.crash import point
 from shared.settings import Settings
+from shared.stopping import told_to_stop
 
 OLDEST_SERVER: Final = (2, 15, 1)
 CONNECT_LIMIT_S: Final = 10.0
@@ -186,7 +187,7 @@ class Bus:
         server may come back with other settings than it went with.
         """
         self._guarded = True
-        while True:
+        while not told_to_stop():
             self._doubt.clear()
             try:
                 await self.verify()

@@ -5,6 +5,7 @@ forward meanwhile would take it for one it already has, and lose it. So deliveri
 has a gap, or the connection was renewed, the consumer is made anew behind the last message that was handed out.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from nats.aio.subscription import Subscription
 
 from shared.bus.errors import BusUnavailable, translated
 from shared.crash import point
+from shared.stopping import told_to_stop
 
 if TYPE_CHECKING:
     from shared.bus.bus import Bus
@@ -143,6 +145,9 @@ class PullConsumer:
                 return
             except nats.errors.Error as fault:
                 raise BusUnavailable(f"pull: {fault}") from fault
+            if told_to_stop():
+                # The client handed out the message that came with the cancellation, and the cancellation is lost with it.
+                raise asyncio.CancelledError
             if message.subject.startswith(self._inbox):
                 if message.subject == reply:
                     await self._ended(message)

@@ -3,8 +3,11 @@
 import asyncio
 import os
 import signal
+from contextlib import suppress
 from itertools import pairwise
 from time import monotonic
+from types import SimpleNamespace
+from typing import Any
 
 import nats
 import orjson
@@ -158,6 +161,26 @@ async def test_the_first_message_ends_the_wait(bus: Bus):
     assert monotonic() - begin < 5
     got += await all_of(consumer, 3 - len(got), 5)
     assert [message.data for message in got] == [data for _, data in batch(21, 3)]
+
+
+async def test_a_reader_stops_though_its_cancellation_was_lost_to_a_message_that_came_with_it(bus: Bus, monkeypatch: pytest.MonkeyPatch):
+    consumer = await bus.pull_consumer(EVENTS, "stopped", ["ev.27.*"], await bus.last_seq(EVENTS) + 1, 100)
+    waiting = asyncio.Event()
+
+    async def late(limit_s: float) -> Any:
+        waiting.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(limit_s)
+        return SimpleNamespace(subject=f"{consumer._inbox}.earlier")
+
+    assert consumer._subscription is not None
+    monkeypatch.setattr(consumer._subscription, "next_msg", late)
+    reading = asyncio.create_task(consumer.fetch(10, 30.0))
+    await waiting.wait()
+    reading.cancel()
+    await asyncio.wait({reading}, timeout=0.5)
+    assert reading.cancelled()
+    await consumer.close()
 
 
 async def test_a_fetch_gives_no_more_than_may_be_unconfirmed(bus: Bus):

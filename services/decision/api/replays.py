@@ -19,11 +19,11 @@ from services.decision.lifecycle import store as packs
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.store import Source
 from services.decision.packs import Published
-from services.decision.stopping import told_to_stop
 from services.decision.store import replays
 from services.decision.store.connection import Connection, Database, borrowed
 from services.decision.store.replays import Replay
 from shared.problems import problem_responses
+from shared.stopping import told_to_stop
 
 router = APIRouter(tags=["audit"])
 

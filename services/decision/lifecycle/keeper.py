@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.lifecycle.office import NotPermitted, Office, Who
 from services.decision.packs import Published
-from services.decision.stopping import told_to_stop
 from services.decision.store.connection import borrowed
+from shared.stopping import told_to_stop
 
 LOOK_EVERY_S: Final = 1.0
 SAY_EXPIRED_EVERY_S: Final = 3600.0

@@ -17,8 +17,8 @@ from services.decision.lifecycle.compare import Decided, Difference, Job, Outcom
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.states import Revision
 from services.decision.packs import Published
-from services.decision.stopping import told_to_stop
 from services.decision.store.connection import borrowed
+from shared.stopping import told_to_stop
 
 LOOK_EVERY_S: Final = 1.0
 DECISIONS: Final = 500
