@@ -48,6 +48,8 @@ class Kept(NamedTuple):
     because: str | None
 
 
+# Of an athlete who was erased while their past was decided again, nothing is kept; the lock makes an erasure wait that has just begun.
+_STILL_THERE = "FROM courses AS c WHERE c.tenant = $1 AND c.course = {course} AND c.athlete = {athlete} FOR KEY SHARE OF c"
 _RUN = "id, pack, hash, over, actor, state, because, started_at, seen_at, ended_at, athletes, done, counts::text AS counts"
 
 
@@ -140,7 +142,7 @@ async def progress(
         if going and found:
             await connection.executemany(
                 "INSERT INTO backtest_differences (tenant, backtest, n, direction, athlete, course, seq, before, after, because)"
-                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                f" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 {_STILL_THERE.format(course='$6', athlete='$5')}",
                 [(tenant, id, first + n, *_columns(one)) for n, one in enumerate(found)],
             )
     return bool(going)
@@ -215,7 +217,8 @@ async def keep_shadows(connection: Connection, tenant: str, pack: str, hash: str
     """What the shadow would have decided, once for each decision."""
     await connection.executemany(
         "INSERT INTO shadow_decisions (tenant, pack, hash, course, seq, athlete, direction, as_of, recorded_at, body, because)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp(), $9, $10) ON CONFLICT DO NOTHING",
+        " SELECT $1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp(), $9, $10"
+        f" {_STILL_THERE.format(course='$4', athlete='$6')} ON CONFLICT DO NOTHING",
         [
             (tenant, pack, hash, one.course, one.seq, one.athlete, one.direction, as_of, one.after, one.because or None)
             for one, as_of in found

@@ -17,6 +17,8 @@ from services.decision.audit.whole import verify_database
 from services.decision.eraser import opened
 from services.decision.erasing import Eraser
 from services.decision.forgetting import erasure_event
+from services.decision.lifecycle import past
+from services.decision.lifecycle.compare import Difference
 from services.decision.notary import Notary
 from services.decision.store import erasures, reads, replays
 from services.decision.store.connection import Database, borrowed
@@ -257,3 +259,19 @@ async def test_the_record_of_an_erasure_is_not_erased(
     async with borrowed(engine) as connection:
         assert (TENANT, key) in await erasures.in_history(connection)
     assert (await verify_database(settings, (), 1)).faults == []
+
+
+async def test_what_was_decided_again_while_an_athlete_was_erased_is_not_kept(engine: AsyncEngine, rows: Any):
+    """A backtest or a shadow that read their past before the erasure writes after it."""
+    now = datetime.now(UTC)
+    found = [
+        Difference("more_permissive", name, course, 1, b"{}", b"{}", "told")
+        for name, course in ((GONE, "planted-course"), ("stays", "other"))
+    ]
+    async with borrowed(engine) as connection:
+        await past.begin(connection, TENANT, past.Run("late", "p", "h", "p", "k", "running", None, now, now, None, 2, 0, {}))
+        assert await past.progress(connection, TENANT, "late", 2, {}, 0, found)
+        await past.keep_shadows(connection, TENANT, "p", "late", [(one, now) for one in found])
+    assert await naming(rows, (GONE, "planted-course")) == []
+    assert await rows.fetch("SELECT course FROM backtest_differences WHERE backtest = 'late'") == [("other",)]
+    assert await rows.fetch("SELECT course FROM shadow_decisions WHERE hash = 'late'") == [("other",)]
