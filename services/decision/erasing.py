@@ -50,20 +50,31 @@ class Eraser:
         while True:
             try:
                 await self.carry_out()
-            except Later as why:
-                _log.info("an erasure waits", reason=str(why))
             except Exception as fault:
-                _log.warning("an erasure could not be carried out; trying again", exc_info=fault)
+                _log.warning("erasures could not be looked up; trying again", exc_info=fault)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def carry_out(self) -> int:
-        """Every erasure that waits, in the order asked for; how many. Raises `Later`, and what database and bus raise."""
+        """Every erasure that waits, in the order asked for; how many were carried out. One that cannot be holds up no other.
+
+        Raises what the database raises when it cannot be asked for them.
+        """
         async with borrowed(self._engine) as connection:
             found = await erasures.waiting(connection)
-            for one in found:
-                await self._erase(connection, one, await self._names(connection, one))
-                _log.info("an athlete was erased", tenant=one.tenant, pseudonym=one.pseudonym)
-        return len(found)
+        done = 0
+        for one in found:
+            told = {"tenant": one.tenant, "pseudonym": one.pseudonym}
+            try:
+                async with borrowed(self._engine) as connection:
+                    await self._erase(connection, one, await self._names(connection, one))
+            except Later as why:
+                _log.info("an erasure waits", reason=str(why), **told)
+            except Exception as fault:
+                _log.warning("an erasure could not be carried out; trying again", exc_info=fault, **told)
+            else:
+                done += 1
+                _log.info("an athlete was erased", **told)
+        return done
 
     async def sweep(self) -> int:
         """Looks in every table for anybody who was erased, as after restoring a backup, and erases them again; how many were found.

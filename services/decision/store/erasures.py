@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from services.decision.store.connection import Connection
-from services.decision.store.remains import GONE
+from services.decision.store.remains import ERASED, GONE
 
 _LEFT: Final = f"^{GONE}[0-9a-f]{{32}}$"
 """The names that erasures leave. An athlete may well be called `erased-` and something else."""
@@ -53,10 +53,15 @@ async def keep(connection: Connection, erasure: Erasure) -> None:
 
 
 async def waiting(connection: Connection) -> list[Erasure]:
-    """Those still to be carried out, and those of whom something came on the bus since it was cleared."""
+    """Those still to be carried out, and those of whom something came on the bus since it was cleared.
+
+    Only what history asks for: the services may write the list, and a row of it alone must destroy nobody.
+    """
     rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM keys.erasures AS e WHERE erased_at IS NULL OR EXISTS (SELECT 1 FROM events AS v WHERE v.tenant = e.tenant"
-        " AND v.athlete = e.pseudonym AND v.stream_seq > e.bus_seq) ORDER BY requested_at, pseudonym"
+        f"SELECT {_COLUMNS} FROM keys.erasures AS e WHERE (erased_at IS NULL OR EXISTS (SELECT 1 FROM events AS v"
+        " WHERE v.tenant = e.tenant AND v.athlete = e.pseudonym AND v.stream_seq > e.bus_seq))"
+        " AND EXISTS (SELECT 1 FROM events AS v WHERE v.tenant = e.tenant AND v.source = 'urn:milepost:erasures'"
+        f" AND v.id = 'erasure-' || e.pseudonym AND v.type = '{ERASED}') ORDER BY requested_at, pseudonym"
     )
     return [Erasure(*row) for row in rows]
 

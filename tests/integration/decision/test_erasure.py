@@ -20,7 +20,7 @@ from services.decision.forgetting import erasure_event
 from services.decision.lifecycle import past
 from services.decision.lifecycle.compare import Difference
 from services.decision.notary import Notary
-from services.decision.store import erasures, reads, replays
+from services.decision.store import erase, erasures, reads, replays
 from services.decision.store.connection import Database, borrowed
 from services.decision.store.remains import GONE as GONE_BEFORE, LATE
 from shared.bus import DECISIONS, EVENTS, Bus, BusError, event_subject
@@ -217,6 +217,41 @@ async def test_no_service_may_erase(settings: Settings, engine: AsyncEngine, bus
         for table, column in (("keys.athlete_keys", "wrapped"), ("events", "body"), ("keys.erasures", "erased_at")):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(f"UPDATE {table} SET {column} = NULL")
+
+
+async def test_a_row_of_the_list_that_history_does_not_ask_for_destroys_nobody(
+    settings: Settings, engine: AsyncEngine, eraser: Eraser, rows: Any
+):
+    """The services may add to the list; whoever gets hold of one of them must not be able to erase."""
+    key = pseudonym(settings.pseudonym_key_bytes, TENANT, "stays")
+    async with borrowed(engine) as connection:
+        forged = erasures.Erasure(TENANT, key, partition(TENANT, "stays"), b"", datetime.now(UTC), None, None, 0)
+        await erasures.keep(connection, forged)
+    assert await eraser.carry_out() == 0
+    assert await rows.fetchval("SELECT wrapped IS NOT NULL FROM keys.athlete_keys WHERE athlete = 'stays'")
+    await rows.execute("DELETE FROM keys.erasures WHERE pseudonym = $1", key)
+
+
+@pytest.mark.timeout(120)
+async def test_an_erasure_that_cannot_be_carried_out_holds_up_no_other(
+    run: Run, bus: Bus, settings: Settings, engine: AsyncEngine, eraser: Eraser, rows: Any, monkeypatch: pytest.MonkeyPatch
+):
+    carried = erase.erase
+
+    async def erased_but(connection: Any, remains: Any, tenant: str, athlete: str, key: str) -> None:
+        if athlete == "stuck-first":
+            raise OSError("the server went away")
+        await carried(connection, remains, tenant, athlete, key)
+
+    monkeypatch.setattr(erase, "erase", erased_but)
+    async with run():
+        await send(bus, settings, TENANT, sent := [pain(name, f"{name}-course", 1) for name in ("stuck-first", "goes-second")])
+        await settled(engine, TENANT, sent)
+        await erased(run, bus, settings, engine, eraser, "stuck-first")
+        await erased(run, bus, settings, engine, eraser, "goes-second")
+        assert await naming(rows, ("goes-second",)) == [] and await naming(rows, ("stuck-first",)) != []
+        monkeypatch.undo()
+        assert await eraser.carry_out() == 1 and await naming(rows, ("stuck-first",)) == []
 
 
 @pytest.mark.timeout(120)
