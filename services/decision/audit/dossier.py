@@ -29,7 +29,7 @@ _DELIVERIES: Final = """
 SELECT n.id AS notice, n.type, n.seq, n.created_at, d.id AS delivery, d.endpoint, d.state, d.because, a.n, a.started_at, a.status, a.error,
     a.request_headers::text AS headers, a.request_body
 FROM notices AS n LEFT JOIN deliveries AS d ON d.notice = n.id LEFT JOIN attempts AS a ON a.delivery = d.id
-WHERE n.tenant = $1 AND n.course = $2 ORDER BY n.created_at, n.id, d.id, a.n
+WHERE n.tenant = $1 AND n.course = $2 AND (n.athlete IS NULL OR n.athlete = $3) ORDER BY n.created_at, n.id, d.id, a.n
 """
 
 
@@ -57,7 +57,7 @@ async def make(engine: AsyncEngine, ring: Keyring, library: Published, tenant: s
             "leaves": leaves,
             "protocols": {} if key is None else {course: one["hash"] for (course, seq), one in named.items() if seq == 1},
             "packs": await _packs(connection, library, tenant, {one["hash"]: one for one in named.values()}),
-            "deliveries": await _deliveries(connection, tenant, course.course),
+            "deliveries": await _deliveries(connection, tenant, course),
         }
     return signed(body, Signer(ring.signing_seed))
 
@@ -102,9 +102,12 @@ async def _packs(connection: Connection, library: Published, tenant: str, named:
     return found
 
 
-async def _deliveries(connection: Connection, tenant: str, course: str) -> list[Record]:
-    """Everything that was told of the course, with every attempt and the exact bytes that left."""
-    rows = await connection.fetch(_DELIVERIES, tenant, course)
+async def _deliveries(connection: Connection, tenant: str, course: CourseRead) -> list[Record]:
+    """Everything that was told of the course, with every attempt and the exact bytes that left.
+
+    Not what was told of somebody else, whose refused event named it.
+    """
+    rows = await connection.fetch(_DELIVERIES, tenant, course.course, course.athlete)
     return [
         {
             "notice": row["notice"],

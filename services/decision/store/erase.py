@@ -15,7 +15,8 @@ from shared.crash import point
 _LOCKS: Final = (0x6D736561, 0x6D6E7073)
 
 _OF_NOTICES: Final = "SELECT d.id FROM deliveries AS d JOIN notices AS n ON n.id = d.notice WHERE n.tenant = $1 AND {}"
-_TOLD: Final = "(n.athlete = $2 OR n.course = ANY($3::text[]))"
+# A refused event of somebody else may name a course of the athlete's: its notice is not theirs.
+_TOLD: Final = "(n.athlete = $2 OR n.athlete IS NULL AND n.course = ANY($3::text[]))"
 
 # In this order: what tells of a course is locked before the notices that it could still make, and deliveries know their notice.
 _REMOVED: Final = (
@@ -26,7 +27,7 @@ _REMOVED: Final = (
     ("escalations", "t.tenant = $1 AND (t.athlete = $2 OR t.course = ANY($3::text[]))"),
     ("attempts", f"t.delivery IN ({_OF_NOTICES.format(_TOLD)})"),
     ("deliveries", f"t.id IN ({_OF_NOTICES.format(_TOLD)})"),
-    ("notices", "t.tenant = $1 AND (t.athlete = $2 OR t.course = ANY($3::text[]))"),
+    ("notices", "t.tenant = $1 AND (t.athlete = $2 OR t.athlete IS NULL AND t.course = ANY($3::text[]))"),
     ("acknowledgements", "t.tenant = $1 AND t.course = ANY($3::text[])"),
     ("answer_links", "t.tenant = $1 AND t.course = ANY($3::text[])"),
     ("event_terms", "t.tenant = $1 AND t.athlete = $2"),
