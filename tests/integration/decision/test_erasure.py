@@ -309,6 +309,6 @@ async def test_what_was_decided_again_while_an_athlete_was_erased_is_not_kept(en
         await past.begin(connection, TENANT, past.Run("late", "p", "h", "p", "k", "running", None, now, now, None, 2, 0, {}))
         assert await past.progress(connection, TENANT, "late", 2, {}, 0, found)
         await past.keep_shadows(connection, TENANT, "p", "late", [(one, now) for one in found])
-    assert await naming(rows, (GONE, "planted-course")) == []
+    assert await naming(rows, (GONE, "planted-course")) == ["public.notices: planted-course"], "of another athlete"
     assert await rows.fetch("SELECT course FROM backtest_differences WHERE backtest = 'late'") == [("other",)]
     assert await rows.fetch("SELECT course FROM shadow_decisions WHERE hash = 'late'") == [("other",)]
