@@ -1,6 +1,6 @@
 """Reads DECISIONS in order and keeps what is to be told: one transaction per fetched batch, acknowledged only once committed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.notify import measures, messages
 from services.notify.messages import DECISION, Message, Unreadable
 from services.notify.notices import REPORT_DUE, Context, Course, Notice, consider
-from services.notify.store import courses, escalations, telling
+from services.notify.store import courses, escalations, taking, telling
 from services.notify.store.connection import Own
 from services.notify.store.courses import CourseKey
 from services.notify.store.telling import Kept, Telling
@@ -59,7 +59,11 @@ class Consumer:
                     await consumer.ack_all(batch[-1])
         finally:
             await consumer.close()
-            await self._store.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Gives its connection back; it may be used again."""
+        await self._store.close()
 
     async def tell(self, batch: Sequence[Message]) -> None:
         """Takes messages in order; those taken before change nothing."""
@@ -69,6 +73,7 @@ class Consumer:
             known = await courses.of(connection, decided) if decided else {}
             terms = await courses.terms(connection, {(message.tenant, message.athlete) for message in batch})
             changed: dict[CourseKey, Course] = {}
+            newest: dict[CourseKey, Mapping[str, Any]] = {}
             tellings: list[Telling] = []
             for message in batch:
                 if message.kind == DECISION:
@@ -77,15 +82,17 @@ class Consumer:
                     context = message.context(terms.get((message.tenant, message.athlete), {}))
                     after, notices = consider(before, message.body, message.outbox, message.athlete, now, self._window_s, context)
                     if after is not before:
-                        changed[key] = after
+                        changed[key], newest[key] = after, message.body
                     tellings += tellings_of(message.tenant, notices)
                 else:
                     context = message.context(terms.get((message.tenant, message.athlete), {}))
                     tellings.append(passed_on(message, context, now))
-            await courses.save(connection, changed)
-            kept = await telling.keep(connection, tellings, now)
-            await escalations.follow(connection, [(message.tenant, message.body) for message in batch if message.kind == DECISION])
-            await escalations.open_for(connection, kept.tellings, now)
+            # Only by decisions that are new here: one that is read again is older than what stands open.
+            over = escalations.over(newest)
+            if changed:
+                await taking.take(connection, changed, over)
+            kept = await telling.keep(connection, tellings, now, waited=bool(changed))
+            await escalations.open_for(connection, kept.tellings, now, over)
         count(kept)
         self._kept(kept)
         if any(course.waiting is not None for course in changed.values()):

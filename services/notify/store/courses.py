@@ -15,7 +15,8 @@ CourseKey = tuple[str, str]
 
 _COLUMNS: Final = "tenant, course, told, told_at, waiting, waiting_outbox, waiting_until"
 
-_SAVE: Final = """
+# Its parameters are `columns`.
+SAVE: Final = """
 INSERT INTO course_notices (tenant, course, told, told_seq, told_at, waiting, waiting_outbox, waiting_until)
 SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::bigint[], $5::timestamptz[], $6::jsonb[], $7::bigint[], $8::timestamptz[])
 ON CONFLICT (tenant, course) DO UPDATE SET told = excluded.told, told_seq = excluded.told_seq, told_at = excluded.told_at,
@@ -55,8 +56,13 @@ async def save(connection: Connection, changed: Mapping[CourseKey, Course]) -> N
     """Writes where telling these courses stands now."""
     if not changed:
         return
+    await connection.execute(SAVE, *columns(changed))
+
+
+def columns(changed: Mapping[CourseKey, Course]) -> list[list[Any]]:
+    """The eight parameters of `SAVE` for at least one course."""
     rows = [(*key, *_values(course)) for key, course in sorted(changed.items())]
-    await connection.execute(_SAVE, *(list(column) for column in zip(*rows, strict=True)))
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 async def terms(connection: Connection, athletes: Iterable[CourseKey]) -> dict[CourseKey, dict[str, frozenset[str]]]:

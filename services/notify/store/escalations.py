@@ -2,27 +2,34 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import itemgetter
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from services.notify.notices import ADVICE_TYPES, REFERRED
 from services.notify.policy import Policy, needs_answer, still_refers
 from services.notify.store import policies
 from services.notify.store.connection import Connection
+from services.notify.store.courses import CourseKey
 from services.notify.store.telling import Telling
+
+EscalationKey = tuple[str, str, str]
+"""Tenant, course and kind."""
 
 REFERRAL: Final = "referral"
 UNANSWERED: Final = "unanswered"
 
 _OPEN: Final = """
 INSERT INTO escalations AS e (tenant, course, kind, athlete, notice, said, step, due, opened_at, closed_because)
-SELECT n.*, $9, NULL
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::int[], $8::timestamptz[])
-    AS n(tenant, course, kind, athlete, notice, said, step, due)
+SELECT n.tenant, n.course, n.kind, n.athlete, n.notice, n.said, 0, n.due, $9, n.because
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::timestamptz[], $8::text[])
+    AS n(tenant, course, kind, athlete, notice, said, due, because)
 ON CONFLICT (tenant, course, kind) DO UPDATE SET athlete = excluded.athlete, notice = excluded.notice, said = excluded.said,
-    step = excluded.step, due = excluded.due, opened_at = excluded.opened_at, closed_because = NULL
+    step = excluded.step, due = excluded.due, opened_at = excluded.opened_at, closed_because = excluded.closed_because
 """
 
-_CLOSE: Final = """
+# Its parameters are `columns`.
+CLOSE: Final = """
 UPDATE escalations e SET due = NULL, closed_because = c.because
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS c(tenant, course, kind, because)
 WHERE e.tenant = c.tenant AND e.course = c.course AND e.kind = c.kind AND e.due IS NOT NULL
@@ -41,8 +48,13 @@ class Escalation(NamedTuple):
     step: int
 
 
-async def open_for(connection: Connection, tellings: Sequence[Telling], now: datetime) -> None:
-    """Opens what these notices ask somebody to take up; a newer one of the course takes the place of the older."""
+async def open_for(
+    connection: Connection, tellings: Sequence[Telling], now: datetime, over: Mapping[EscalationKey, str] = MappingProxyType({})
+) -> None:
+    """Opens what these notices ask somebody to take up; a newer one of the course takes the place of the older.
+
+    `over` is what `over` of the decisions behind them returned: what they ended again is kept as closed.
+    """
     asking = {
         (telling.tenant, telling.notice.course, kind): telling
         for telling in tellings
@@ -52,10 +64,11 @@ async def open_for(connection: Connection, tellings: Sequence[Telling], now: dat
         return
     known = await policies.of(connection, {tenant for tenant, _, _ in asking})
     rows = [
-        (tenant, course, kind, telling.notice.athlete or "", telling.id, telling.stored, 0, now + _within(known[tenant], kind))
-        for (tenant, course, kind), telling in sorted(asking.items())
+        (*key, telling.notice.athlete or "", telling.id, telling.stored, None if key in over else now + _within(known[key[0]], key[2]))
+        for key, telling in sorted(asking.items(), key=itemgetter(0))
     ]
-    await connection.execute(_OPEN, *(list(column) for column in zip(*rows, strict=True)), now)
+    closed = [over.get(key) for key in sorted(asking)]
+    await connection.execute(_OPEN, *(list(column) for column in zip(*rows, strict=True)), closed, now)
 
 
 def _kind(telling: Telling) -> str | None:
@@ -69,16 +82,22 @@ def _within(policy: Policy, kind: str) -> timedelta:
     return timedelta(seconds=policy.acknowledge_within_s if kind == REFERRAL else policy.answer_within_s)
 
 
-async def follow(connection: Connection, decisions: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Closes what the newest of these decisions (tenant, record) of each course leaves nobody to take up."""
-    latest = {(tenant, str(body["course"])): dict(body) for tenant, body in decisions}
-    closing = []
-    for (tenant, course), body in sorted(latest.items()):
-        answered = "answered by a clinician" if body.get("answer") is not None else "a newer decision does not ask for it"
-        closing += [(tenant, course, UNANSWERED, answered)] if not needs_answer(body) else []
-        closing += [(tenant, course, REFERRAL, answered)] if not still_refers(body) else []
-    if closing:
-        await connection.execute(_CLOSE, *(list(column) for column in zip(*closing, strict=True)))
+def over(newest: Mapping[CourseKey, Mapping[str, Any]]) -> dict[EscalationKey, str]:
+    """What the newest decision of each course leaves nobody to take up, with the reason."""
+    found: dict[EscalationKey, str] = {}
+    for (tenant, course), decision in sorted(newest.items(), key=itemgetter(0)):
+        body = dict(decision)
+        because = "answered by a clinician" if body.get("answer") is not None else "a newer decision does not ask for it"
+        if not needs_answer(body):
+            found[tenant, course, UNANSWERED] = because
+        if not still_refers(body):
+            found[tenant, course, REFERRAL] = because
+    return found
+
+
+def columns(over: Mapping[EscalationKey, str]) -> list[list[str]]:
+    """The four parameters of `CLOSE`."""
+    return [*([key[place] for key in over] for place in range(3)), list(over.values())]
 
 
 async def due(connection: Connection, now: datetime, limit: int) -> list[Escalation]:
@@ -137,7 +156,7 @@ async def acknowledge(connection: Connection, tenant: str, notice: str, course: 
         by,
         now,
     )
-    await connection.execute(_CLOSE, [tenant], [course], [REFERRAL], [f"acknowledged by {by}"])
+    await connection.execute(CLOSE, [tenant], [course], [REFERRAL], [f"acknowledged by {by}"])
     row = await connection.fetchrow(
         "SELECT notice, course, by_key, at FROM acknowledgements WHERE tenant = $1 AND notice = $2", tenant, notice
     )

@@ -23,21 +23,26 @@ _NAMES: Final = uuid.UUID("0d7a5a4e-6a3c-5f7d-8f0e-54b0f3f7c1a2")
 # One at a time: `position` is given before the commit, and a reader of the live stream must not pass one that is still to appear.
 POSITIONS: Final = 0x6D6E7073
 
-_ADD_NOTICES: Final = """
-INSERT INTO notices (id, outbox, tenant, athlete, course, seq, type, body, planned, created_at)
-SELECT n.id, n.outbox, n.tenant, n.athlete, n.course, n.seq, n.type, n.body, n.planned, $10
-FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bytea[], $9::int[])
-    WITH ORDINALITY AS n(id, outbox, tenant, athlete, course, seq, type, body, planned, place) ORDER BY n.place
-ON CONFLICT DO NOTHING RETURNING id
-"""
-
 _ADD_DELIVERIES: Final = """
 INSERT INTO deliveries (id, tenant, endpoint, notice, course, state, because, tries, next_at, created_at, done_at)
 SELECT d.id, d.tenant, d.endpoint, d.notice, d.course, CASE WHEN d.because IS NULL THEN 'pending' ELSE 'blocked' END, d.because, 0,
     CASE WHEN d.because IS NULL THEN d.due END, d.made, CASE WHEN d.because IS NULL THEN NULL ELSE d.made END
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[])
     AS d(id, tenant, endpoint, notice, course, because, due, made)
-ON CONFLICT DO NOTHING
+"""
+
+# One question for both: of a notice that was kept before, nothing new is to be delivered.
+_ADD: Final = f"""
+WITH added AS (
+    INSERT INTO notices (id, outbox, tenant, athlete, course, seq, type, body, planned, created_at)
+    SELECT n.id, n.outbox, n.tenant, n.athlete, n.course, n.seq, n.type, n.body, n.planned, $18
+    FROM unnest($9::text[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bytea[], $17::int[])
+        WITH ORDINALITY AS n(id, outbox, tenant, athlete, course, seq, type, body, planned, place) ORDER BY n.place
+    ON CONFLICT DO NOTHING RETURNING id
+), made AS (
+    {_ADD_DELIVERIES} JOIN added AS a ON a.id = d.notice ON CONFLICT DO NOTHING
+)
+SELECT id FROM added
 """
 
 # What quiet hours hold back goes before what they do not: the order of a course stays.
@@ -123,20 +128,21 @@ async def in_line(connection: Connection) -> None:
     await connection.execute("SELECT pg_advisory_xact_lock($1)", POSITIONS)
 
 
-async def keep(connection: Connection, tellings: Sequence[Telling], now: datetime) -> Kept:
-    """Keeps notices and what is to be delivered of them, and cancels what they replace.
+async def keep(connection: Connection, tellings: Sequence[Telling], now: datetime, waited: bool = False) -> Kept:
+    """Keeps notices and what is to be delivered of them, and cancels what they replace. `waited`: the transaction has its place in line.
 
     A notice kept before (the same outbox row and type) is left as it is. A notice that nobody subscribes to is kept all the same, and says
     so; a delivery that the release policy or a source's terms forbid is kept as blocked, with the reason.
     """
     if not tellings:
         return Kept([], set(), {}, 0, 0, 0)
-    await in_line(connection)
+    if not waited:
+        await in_line(connection)
+    # A question of its own: it has to see what was committed while this transaction stood in line.
     subscribed = await subscribers.of(connection, {telling.tenant for telling in tellings})
     planned = [(telling, _planned(telling, subscribed.get(telling.tenant, ()), now)) for telling in tellings]
-    fresh = await _add_notices(connection, planned, now)
+    fresh = await _add(connection, planned, now)
     planned = [(telling, deliveries) for telling, deliveries in planned if telling.id in fresh]
-    await add_deliveries(connection, [delivery for _, deliveries in planned for delivery in deliveries], now)
     open_ = [(telling, delivery) for telling, deliveries in planned for delivery in deliveries if delivery.because is None]
     urgent = {(delivery.endpoint, delivery.course) for telling, delivery in open_ if delivery.course and is_urgent(telling.record)}
     if urgent:
@@ -158,8 +164,8 @@ async def keep(connection: Connection, tellings: Sequence[Telling], now: datetim
 async def tell_one(connection: Connection, telling: Telling, endpoint: str, now: datetime) -> str:
     """Keeps a notice for one endpoint only, whatever it chose; returns its delivery."""
     delivery = NewDelivery(telling.tenant, endpoint, telling.id, None)
-    await _add_notices(connection, [(telling, [delivery])], now)
-    return (await add_deliveries(connection, [delivery], now))[0]
+    await _add(connection, [(telling, [delivery])], now)
+    return delivery_id(endpoint, telling.id)
 
 
 async def _cancel_older(connection: Connection, planned: Sequence[tuple[Telling, NewDelivery]], now: datetime) -> int:
@@ -188,16 +194,25 @@ def _planned(telling: Telling, subscribed: Iterable[Subscriber], now: datetime) 
 
 
 async def add_deliveries(connection: Connection, deliveries: Sequence[NewDelivery], now: datetime) -> list[str]:
-    """Adds deliveries; returns their ids, which follow from endpoint and notice."""
-    ids = [delivery_id(delivery.endpoint, delivery.notice) for delivery in deliveries]
+    """Adds deliveries of notices that are kept; returns their ids, which follow from endpoint and notice."""
+    columns = _columns(deliveries, now)
     if deliveries:
-        # A microsecond apart and all in the past: the order they were made in is the order they fall due in.
-        apart = [timedelta(microseconds=len(deliveries) - place) for place in range(len(deliveries))]
-        tenants, endpoints, notices, courses_, because, due = (list(column) for column in zip(*deliveries, strict=True))
-        moments = [(moment or now) - before for moment, before in zip(due, apart, strict=True)]
-        made = [now - before for before in apart]
-        await connection.execute(_ADD_DELIVERIES, ids, tenants, endpoints, notices, courses_, because, moments, made)
-    return ids
+        await connection.execute(f"{_ADD_DELIVERIES} ON CONFLICT DO NOTHING", *columns)
+    return columns[0]
+
+
+def _columns(deliveries: Sequence[NewDelivery], now: datetime) -> list[list[Any]]:
+    # A microsecond apart and all in the past: the order they were made in is the order they fall due in.
+    rows = []
+    for place, delivery in enumerate(deliveries):
+        before = timedelta(microseconds=len(deliveries) - place)
+        id_ = delivery_id(delivery.endpoint, delivery.notice)
+        rows.append((id_, *delivery[:5], (delivery.due or now) - before, now - before))
+    return _turned(rows, 8)
+
+
+def _turned(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
+    return [[row[place] for row in rows] for place in range(width)]
 
 
 def delivery_id(endpoint: str, notice: str) -> str:
@@ -205,7 +220,7 @@ def delivery_id(endpoint: str, notice: str) -> str:
     return "dlv_" + base64.b32encode(uuid.uuid5(_NAMES, f"{endpoint}\0{notice}").bytes).decode().rstrip("=").lower()
 
 
-async def _add_notices(connection: Connection, planned: Sequence[tuple[Telling, Sequence[NewDelivery]]], now: datetime) -> set[str]:
+async def _add(connection: Connection, planned: Sequence[tuple[Telling, Sequence[NewDelivery]]], now: datetime) -> set[str]:
     rows = [
         (
             telling.id,
@@ -220,5 +235,6 @@ async def _add_notices(connection: Connection, planned: Sequence[tuple[Telling, 
         )
         for telling, deliveries in planned
     ]
-    added = await connection.fetch(_ADD_NOTICES, *(list(column) for column in zip(*rows, strict=True)), now)
+    deliveries = [delivery for _, deliveries in planned for delivery in deliveries]
+    added = await connection.fetch(_ADD, *_columns(deliveries, now), *_turned(rows, 9), now)
     return {row["id"] for row in added}

@@ -1,13 +1,18 @@
 """What a person has to take up is said until a person does; what a source's terms forbid is blocked and says why."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.notify.consume import Consumer
+from services.notify.deliver import utc_now
+from services.notify.messages import DECISION, Message
 from shared.answer_links import AnswerLink
 from shared.auth import create_key
+from tests.integration.notify.conftest import OUTBOX, TENANTS
 
 REFERS = {"urgency": "stop_and_refer", "running": "withheld", "referral": {"to": "a physician", "within_h": 24}}
 QUICK = {"acknowledge_within_s": 1, "answer_within_s": 1}
@@ -58,6 +63,44 @@ async def test_a_recommendation_that_nobody_answers_is_said_again_and_an_answer_
     query = "SELECT closed_because FROM escalations WHERE tenant = :tenant AND due IS NULL"
     ((because,),) = await until(lambda: rows(query, tenant=quick.tenant))
     assert because == "answered by a clinician"
+
+
+@pytest.fixture
+async def consumer(engine: AsyncEngine, bus: Any, trial: Any) -> AsyncIterator[Consumer]:
+    """Takes what it is given, with nothing else at work."""
+    reader = Consumer(engine, bus, trial, utc_now, lambda _: None, lambda: None)
+    yield reader
+    await reader.close()
+
+
+def messages(tenant: str, *bodies: dict[str, Any]) -> list[Message]:
+    return [Message(next(OUTBOX), DECISION, tenant, "athlete-1", body["course"], body) for body in bodies]
+
+
+@pytest.mark.parametrize(
+    "later, because",
+    [
+        ({"to_step": "W1"}, "a newer decision does not ask for it"),
+        ({"action": "advance", "to_step": "W2", "answer": {"state": "accepted"}}, "answered by a clinician"),
+    ],
+)
+async def test_what_a_later_decision_of_the_same_batch_ends_is_kept_as_closed(
+    consumer: Consumer, made: Any, rows: Any, later: dict[str, Any], because: str
+) -> None:
+    tenant = f"clinic-{next(TENANTS)}"
+    await consumer.tell(messages(tenant, made(1, action="advance", to_step="W2"), made(2, **later)))
+    (kept,) = await rows("SELECT due, closed_because FROM escalations WHERE tenant = :t AND kind = 'unanswered'", t=tenant)
+    assert tuple(kept) == (None, because)
+
+
+async def test_a_decision_that_is_read_again_ends_nothing_that_a_newer_one_asks_for(consumer: Consumer, made: Any, rows: Any) -> None:
+    tenant = f"clinic-{next(TENANTS)}"
+    old, new = messages(tenant, made(1), made(2, action="advance", to_step="W2"))
+    await consumer.tell([old])
+    await consumer.tell([new])
+    await consumer.tell([old])
+    (kept,) = await rows("SELECT due, closed_because FROM escalations WHERE tenant = :t", t=tenant)
+    assert kept.due is not None and kept.closed_because is None
 
 
 async def test_a_newer_decision_that_does_not_refer_ends_the_escalation(
