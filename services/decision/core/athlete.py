@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple, Protocol as Port
 
 from services.decision.core.contributing import entries_of
 from services.decision.core.correcting import target_of
-from services.decision.core.days import written
+from services.decision.core.course import key_of
+from services.decision.core.days import Key, written
 from services.decision.core.decision import Decision, content, record, state
 from services.decision.core.explain import Record, facts_of
 from services.decision.core.explanation import explanation
@@ -75,6 +76,8 @@ class Athlete:
         """Events by the session they wait for: those parked, and reports of which the red flags count already."""
         self._spoken_of: dict[Name, None] = {}
         """Events that a parked correction or retraction waits for."""
+        self._refers = False
+        """Whether a rule of a pack ever referred: only then has a later course to hear of it."""
 
     @classmethod
     def restore(cls, packs: Library, received: Sequence[tuple[Event, bytes, str]], marks: Mapping[str, CourseMark]) -> "Athlete":
@@ -161,6 +164,7 @@ class Athlete:
                 continue
             self._lines[course].insert(Entry(key, event, facet))
             touched[course] = None
+        touched.update(self._refer_on())
         return [self._decide(course, cause, as_at) for course in sorted(touched)]
 
     def _restructure(self, event: Event, as_at: str) -> Receipt:
@@ -224,7 +228,8 @@ class Athlete:
         for course in [course for course in self._lines if course not in lists]:
             del self._lines[course]
         changed: dict[str, None] = {}
-        for course, entries in lists.items():
+        for course in sorted(lists, key=lambda one: self._placing.spans[one].since):
+            entries = [*lists[course], *self._from_before(course)]
             entries.sort(key=lambda entry: entry.place)
             span = self._placing.spans[course]
             judge = self._packs.judge(span.protocol)
@@ -233,6 +238,36 @@ class Athlete:
                 self._lines[course].become(span.start, judge, entries)
                 changed[course] = None
             elif self._lines[course].become(span.start, judge, entries):
+                changed[course] = None
+        return changed
+
+    def _from_before(self, course: str) -> list[Entry]:
+        """The referrals that rules opened on earlier courses before this one started."""
+        spans = self._placing.spans
+        since = spans[course].since
+        found: dict[tuple[Key, str], Entry] = {}
+        for earlier in sorted(self._lines):
+            if earlier not in spans or spans[earlier].since >= since:
+                continue
+            for rule, event in self._lines[earlier].course.referred:
+                if event.time < since:
+                    self._refers = True
+                    stood = sorted(one for one in spans if one == earlier or spans[one].since > event.time)
+                    entry = Entry(key_of(event), event, "\n".join(("referred", rule, *stood)))
+                    found[entry.place] = entry
+        return list(found.values())
+
+    def _refer_on(self) -> dict[str, None]:
+        """Bring the later courses up to date with what rules referred on earlier ones; the courses that changed."""
+        self._refers = self._refers or any(line.course.referred for line in self._lines.values())
+        if not self._refers or len(self._lines) < 2:
+            return {}
+        changed: dict[str, None] = {}
+        for course in sorted(self._lines, key=lambda one: self._placing.spans[one].since):
+            line = self._lines[course]
+            own = [entry for entry in line.entries if not entry.from_before]
+            entries = sorted([*own, *self._from_before(course)], key=lambda entry: entry.place)
+            if line.become(line.start, line.first, entries):
                 changed[course] = None
         return changed
 

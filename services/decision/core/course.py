@@ -111,6 +111,12 @@ class Course:
     flags: tuple[OpenFlag, ...] = ()
     reviews: tuple[OpenFlag, ...] = ()
     """Rest or night pain that does not refer but asks for review."""
+    referring: tuple[str, ...] = ()
+    """The pack's own rules that referred when last decided."""
+    referred: tuple[tuple[str, Event], ...] = ()
+    """Every referral that a rule of the pack opened here, and at which event: it follows into courses that start later."""
+    reviewed: Key | None = None
+    """The last review of red flags that was valid."""
     wellness: tuple[tuple[Key, Data], ...] = ()
     limits: Limits | None = None
     answered: Answered | None = None

@@ -44,6 +44,9 @@ REFERRALS: dict[str, Referral] = {
     "pelvic_heaviness_or_leakage": Referral("pelvic_health", 168),
 }
 
+BY_RULE = Referral("physician", 24)
+"""Of a referral that a pack's own rule opened; it stands among the open flags under the rule's id."""
+
 MOMENT_FLAGS = {"rest": "rest_pain", "night": "night_pain"}
 NEW_OR_RISING_ONLY = ("muscle", "tendon")
 """An acute strain or a reactive tendon hurts at rest: there, only new or rising rest or night pain refers."""
@@ -99,4 +102,4 @@ def new_or_rising(report: Report, earlier: Report | None, baseline_pain: float |
 
 def urgent(flags: tuple[OpenFlag, ...]) -> Referral:
     """The soonest of the open flags' referrals."""
-    return min((REFERRALS[one.flag] for one in flags), key=lambda referral: (referral.within_h, referral.to))
+    return min((REFERRALS.get(one.flag, BY_RULE) for one in flags), key=lambda referral: (referral.within_h, referral.to))

@@ -13,6 +13,7 @@ from services.decision.core.migrating import migrate
 from services.decision.core.places import MIGRATED
 from services.decision.core.protocol import Protocol
 from services.decision.core.recall import Recall
+from services.decision.core.referring import open_rules, refer
 from services.decision.core.standing import Standing
 from services.decision.core.taking import apply
 from services.decision.core.verdict import Judge, Verdict
@@ -36,6 +37,11 @@ class Entry:
     def place(self) -> tuple[Key, str]:
         """Total order: one event may stand twice, as itself and as the referral it opened before it was corrected."""
         return (self.key, self.facet)
+
+    @property
+    def from_before(self) -> bool:
+        """Whether it says only that a rule referred on an earlier course."""
+        return self.facet.startswith("referred\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +114,8 @@ class Line:
             self.checkpoints.pop()
         if not self.checkpoints:
             course = begin(self.start, self.first.protocol)
-            self.checkpoints.append(Checkpoint(0, course, self.first.decide(course, self.recall)))
+            verdict = self._decided(self.first, course, self.start)
+            self.checkpoints.append(Checkpoint(0, course, verdict))
         last = self.checkpoints[-1]
         self.course, self.verdict = last.course.copy(), last.verdict
         if last.taken == len(self.entries):
@@ -127,15 +134,30 @@ class Line:
 
     def _take(self, entry: Entry, taken: int) -> None:
         standing = self._standing_at(entry.event)
+        if entry.facet == "latched" and self.judge.referring:
+            self._refer_as_sent(entry, standing)
         apply(self.course, entry.event, standing, self.judge, entry.facet)
         if entry.event.type == MIGRATED and entry.facet == "whole":
             protocol = self.packs.resolve(entry.event.data["to_hash"])
             assert protocol is not None, "placing refuses what is not at hand"
             migrate(self.course, entry.event, standing, protocol, self.packs.judge(protocol))
-        self.verdict = self.judge.decide(self.course, self.recall)
+        self.verdict = self._decided(self.judge, self.course, entry.event)
         self.checkpoints.append(Checkpoint(taken, self.course.copy(), self.verdict))
         if len(self.checkpoints) > RECENT and self.checkpoints[-RECENT].taken % EVERY:
             del self.checkpoints[-RECENT]
+
+    def _decided(self, judge: Judge, course: Course, event: Event) -> Verdict:
+        """What follows, with the referrals that it opens itself."""
+        verdict = judge.decide(course, self.recall)
+        return judge.decide(course, self.recall) if refer(judge, course, verdict, event) else verdict
+
+    def _refer_as_sent(self, entry: Entry, standing: Standing) -> None:
+        """A report that was corrected or retracted opens the referrals that it opened as first sent."""
+        as_sent = self.course.copy()
+        apply(as_sent, entry.event, standing, self.judge, "whole")
+        already = len(as_sent.referred)
+        refer(self.judge, as_sent, self.judge.decide(as_sent), entry.event)
+        open_rules(self.course, [rule for rule, _ in as_sent.referred[already:]], entry.event)
 
 
 def _same(one: Entry, other: Entry) -> bool:

@@ -8,7 +8,7 @@ from services.decision.core.course import Course
 from services.decision.core.days import start_of, zone
 from services.decision.core.explain import Record
 from services.decision.core.facts.words import flag_word, small
-from services.decision.core.flags import Referral
+from services.decision.core.flags import REFERRALS, Referral
 from services.decision.core.trivalent import Tri
 from services.decision.core.verdict import Verdict
 
@@ -47,9 +47,15 @@ def summary(verdict: Verdict, told: Sequence[Record], blocking: Sequence[str], m
 def _referred(verdict: Verdict, referral: Referral | None, why: str) -> str:
     if referral is None:
         return f"Stop running and refer: {small(why)}"
-    flags = list(dict.fromkeys(flag_word(flag.flag) for flag in verdict.view.course.flags))
-    others = f" and {len(flags) - 1} more" if len(flags) > 1 else ""
+    course = verdict.view.course
+    open_flags = list(dict.fromkeys(flag.flag for flag in course.flags))
+    flags = [flag_word(flag) for flag in open_flags if flag in REFERRALS]
     to = REFERRED_TO.get(referral.to, referral.to.replace("_", " "))
+    if not flags:
+        texts = [rule.text for rule in course.protocol.rules if rule.id in open_flags]
+        told = small(texts[0]) if texts else "a rule referred, and no clinician has recorded the review"
+        return f"Stop running and refer to {to} within {referral.within_h} h: {told}"
+    others = f" and {len(open_flags) - 1} more" if len(open_flags) > 1 else ""
     return f"Stop running and refer to {to} within {referral.within_h} h: {flags[0]}{others} reported"
 
 

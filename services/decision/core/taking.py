@@ -27,9 +27,9 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
 
     `facet` says how much of it counts: `whole`; `flags`, of an ambiguous report only its ticked red flags; `latched`, of a corrected or
     retracted report the referral it opened; `carried`, of a report before this course the red flags that follow the athlete (line by line
-    as `following.py` writes them); `review`, of a clearance before this course that it reviews such flags; `withdrawn`, that the start was
-    retracted; `none`, only that its time was reached. Behind what is from before the course stand, line by line, the courses that the
-    flag stood on or that the review was of.
+    as `following.py` writes them); `referred`, that a rule of the pack referred at it on an earlier course; `review`, of a clearance
+    before this course that it reviews such flags; `withdrawn`, that the start was retracted; `none`, only that its time was reached.
+    Behind what is from before the course stand, line by line, the courses that the flag stood on or that the review was of.
     """
     facet, *on = facet.split("\n")
     return_to_entry(course, event, standing)
@@ -41,6 +41,10 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
         course.status = "ended"
     elif facet == "review":
         _lift(course, event, on)
+    elif facet == "referred":
+        rule, *stood = on
+        _open(course, (rule,), key_of(event), tuple(stood))
+        return
     elif facet == "carried":
         certain, of, baseline, *stood = on
         _follow(course, event, (certain, of, baseline), tuple(stood))
@@ -229,6 +233,8 @@ def _lift(course: Course, event: Event, reviewed: Collection[str] | None = None)
     until = event.data.get("valid_until")
     if until is not None and until < course.day(event.time).isoformat():
         return
+    if reviewed is None:
+        course.reviewed = key_of(event)
     unseen = tuple(flag for flag in course.flags if reviewed is not None and not any(one in reviewed for one in flag.on))
     course.flags = tuple(flag for flag in course.flags if flag.key[0] >= event.time or flag in unseen)
     course.reviews = tuple(flag for flag in course.reviews if flag.key[0] >= event.time)

@@ -85,6 +85,8 @@ class Judge:
         self.clean_outline = outline(protocol.clean, protocol)
         self.facts_of_rule = {rule.id: _picked([condition.slot for condition in flat(rule.when)]) for rule in protocol.rules}
         """Rule id to what picks its facts out of a verdict's."""
+        self.referring = frozenset(rule.id for rule in protocol.rules if rule.kind == "refer" and not self._reads_open_referral(rule))
+        """The rules that open a referral where they are met; one that reads an open referral rests on what latches already."""
         self._scopes: dict[tuple[str, str], Scope] = {}
         self._clean_slots = sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
         self._breaks = sorted(
@@ -210,6 +212,9 @@ class Judge:
 
     def _reads_breaks_only(self, rule: Rule) -> bool:
         return all(self.protocol.slots[condition.slot].fact == "break.days" for condition in flat(rule.when))
+
+    def _reads_open_referral(self, rule: Rule) -> bool:
+        return any(self.protocol.slots[condition.slot].fact == "referral.open" for condition in flat(rule.when))
 
     def _second_setback(self, course: Course) -> bool:
         rule = self.protocol.second_setback

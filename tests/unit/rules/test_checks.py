@@ -261,13 +261,6 @@ TWINS = [
         "unless",
     ),
     Twins(
-        "SAFE-06",
-        (adding(rule("small.worst", "refer", "{fact: session.pain_during, is: at_least, value: 8 nrs, cite: [table]}")),),
-        (adding(rule("small.flag", "refer", "{fact: referral.open, is: true}")),),
-        "small.worst refers on what may be otherwise tomorrow",
-        "when",
-    ),
-    Twins(
         "SAFE-11",
         (("review_by:", "effective_from: 2026-11-24\nreview_by:"),),
         (("review_by:", "effective_from: 2026-11-23\nreview_by:"),),
@@ -430,6 +423,16 @@ def test_overlaps_and_gaps_are_told_and_are_no_fault() -> None:
     assert "small.regress-pain (regress) and small.hold-pain (hold) both speak where pain during 5 to 10 of 10" in overlap.sentence
     gap = next(one for one in found if one.code == "GAP")
     assert gap.severity == "info" and "all else well, is held" in gap.athlete
+
+
+def test_a_rule_that_nobody_can_ever_meet_is_an_error_and_one_that_another_silences_a_warning(tmp_path: Path) -> None:
+    pain = "{fact: session.pain_during, is: %s, value: %s nrs, cite: [table]}"
+    never = rule("small.never", "refer", pain % ("above", 8), pain % ("below", 3))
+    silenced = rule("small.dead", "hold", pain % ("at_least", 3), more=LADDER)
+    found = {one.path: one for one in edited(tmp_path, (adding(never, silenced),)) if one.code == "DEAD" and one.severity != "info"}
+    assert sorted(one.severity for one in found.values()) == ["error", "warning"]
+    [error] = [one for one in found.values() if one.severity == "error"]
+    assert error.sentence == "small.never can never change a verdict: what it asks for cannot be at any step"
 
 
 @pytest.mark.law("unknown-never-advances")

@@ -18,7 +18,8 @@ def check(case: Case) -> Iterator[Finding]:
         yield Finding(
             CODE,
             # A pack may well be stricter than its floor: that silences a floor rule and is no fault of either.
-            "info" if case.of_floor(name) else "warning",
+            # A rule of its own that nobody can ever meet protects nobody, whatever its author believes.
+            "info" if case.of_floor(name) else "warning" if stronger else "error",
             *case.at_rule(name),
             f"{name} can never change a verdict: {why}",
             fix="Take the rule out, or mend its scope or thresholds.",
