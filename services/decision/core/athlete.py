@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol as Port
 
+from services.decision.core.carrying import referred_before
 from services.decision.core.contributing import entries_of
 from services.decision.core.correcting import target_of
-from services.decision.core.course import key_of
-from services.decision.core.days import Key, written
+from services.decision.core.days import written
 from services.decision.core.decision import Decision, content, record, state
 from services.decision.core.explain import Record, facts_of
 from services.decision.core.explanation import explanation
@@ -229,8 +229,9 @@ class Athlete:
             del self._lines[course]
         changed: dict[str, None] = {}
         for course in sorted(lists, key=lambda one: self._placing.spans[one].since):
-            entries = [*lists[course], *self._from_before(course)]
+            entries = [*lists[course], *referred_before(course, self._placing.spans, self._lines)]
             entries.sort(key=lambda entry: entry.place)
+            self._refers = self._refers or any(entry.from_before for entry in entries)
             span = self._placing.spans[course]
             judge = self._packs.judge(span.protocol)
             if course not in self._lines:
@@ -241,22 +242,6 @@ class Athlete:
                 changed[course] = None
         return changed
 
-    def _from_before(self, course: str) -> list[Entry]:
-        """The referrals that rules opened on earlier courses before this one started."""
-        spans = self._placing.spans
-        since = spans[course].since
-        found: dict[tuple[Key, str], Entry] = {}
-        for earlier in sorted(self._lines):
-            if earlier not in spans or spans[earlier].since >= since:
-                continue
-            for rule, event in self._lines[earlier].course.referred:
-                if event.time < since:
-                    self._refers = True
-                    stood = sorted(one for one in spans if one == earlier or spans[one].since > event.time)
-                    entry = Entry(key_of(event), event, "\n".join(("referred", rule, *stood)))
-                    found[entry.place] = entry
-        return list(found.values())
-
     def _refer_on(self) -> dict[str, None]:
         """Bring the later courses up to date with what rules referred on earlier ones; the courses that changed."""
         self._refers = self._refers or any(line.course.referred for line in self._lines.values())
@@ -266,7 +251,7 @@ class Athlete:
         for course in sorted(self._lines, key=lambda one: self._placing.spans[one].since):
             line = self._lines[course]
             own = [entry for entry in line.entries if not entry.from_before]
-            entries = sorted([*own, *self._from_before(course)], key=lambda entry: entry.place)
+            entries = sorted([*own, *referred_before(course, self._placing.spans, self._lines)], key=lambda entry: entry.place)
             if line.become(line.start, line.first, entries):
                 changed[course] = None
         return changed
