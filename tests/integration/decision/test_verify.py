@@ -118,7 +118,7 @@ async def fed(site: Site, run: Run, bus: Bus, engine: AsyncEngine) -> None:
                 count = await connection.fetchval("SELECT count(*) FROM events")
                 kept = await connection.fetchval("SELECT count(*) FROM event_conflicts")
                 grown = await trees.grown(connection, range(64), [])
-            known = await erasures.of(connection, "clinic", site.gone)
+                known = await erasures.of(connection, "clinic", site.gone)
             return count >= len(sent) - 1 and kept == 1 and not grown and (known is not None) == asked
 
         await until(signed)
