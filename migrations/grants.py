@@ -32,7 +32,7 @@ ERASABLE = ("events", "event_outcomes", "event_conflicts", "decisions", "seals",
 """Where the eraser replaces what is told of an athlete."""
 REMOVABLE = (
     *("courses", "timers", "outbox", "notices", "course_notices", "deliveries", "attempts", "escalations", "acknowledgements"),
-    *("answer_links", "event_terms", "backtest_differences", "shadow_decisions", "replay_differences"),
+    *("answer_links", "event_terms", "backtest_differences", "shadow_decisions", "replay_differences", "proven"),
 )
 """Where it removes the rows."""
 

@@ -27,6 +27,8 @@ class Keyring:
         """The key of rows that belong to no athlete."""
         self.remains = derived(secret, b"milepost erased rows")
         """The key of what an erasure leaves in a row."""
+        self.stretches = derived(secret, b"milepost proven stretches")
+        """The key of what stands for whole stretches of history that were checked row by row."""
 
     def new(self) -> bytes:
         return os.urandom(KEY_BYTES)

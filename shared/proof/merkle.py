@@ -51,16 +51,16 @@ class Frontier:
         for leaf in leaves:
             self.append(leaf)
 
-    def extend_block(self, root: bytes) -> None:
-        """Take in the root of a whole block. Raises `ValueError` within a block."""
-        if self.size % BLOCK:
-            raise ValueError(f"a block begins at a multiple of {BLOCK}, and the tree has {self.size} leaves")
-        filled = self.size // BLOCK
+    def extend_block(self, root: bytes, size: int = BLOCK) -> None:
+        """Take in the root of a whole subtree of `size` leaves, a power of two. Raises `ValueError` where such a one cannot begin."""
+        filled, within = divmod(self.size, size)
+        if within or size & (size - 1):
+            raise ValueError(f"a block begins at a multiple of its size, a power of two: {size} leaves do not follow {self.size}")
         while filled & 1:
             root = sha256(b"\1" + self.edge.pop() + root).digest()
             filled >>= 1
         self.edge.append(root)
-        self.size += BLOCK
+        self.size += size
 
     def root(self) -> bytes:
         if not self.edge:

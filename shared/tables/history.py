@@ -61,6 +61,7 @@ event_outcomes = Table(
     Column("partition", Integer, nullable=False),
     Column("commitment", LargeBinary, nullable=True),
     PrimaryKeyConstraint("tenant", "source", "id", "seq", "n"),
+    Index("event_outcomes_history", "partition", "seq"),
 )
 
 # The same key with other content: refused, and kept; `n` counts them from 1 in their partition.

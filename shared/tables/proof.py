@@ -41,6 +41,21 @@ tree_blocks = Table(
     PrimaryKeyConstraint("tree", "partition", "block"),
 )
 
+# Projection: stretches of a tree that were checked row by row once. `root` is that of the stretch's own leaves, `erased` how many of its rows
+# were erased, `mac` stands for every stored byte of it, under a key that the database does not have. Wrong or missing, it costs time only.
+proven = Table(
+    "proven",
+    metadata,
+    Column("tree", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("leaves", Integer, nullable=False),
+    Column("erased", BigInteger, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("mac", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("tree", "partition", "number"),
+)
+
 # One key per athlete, wrapped with the installation's secret key; null once it was destroyed.
 athlete_keys = Table(
     "athlete_keys",
