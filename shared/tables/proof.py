@@ -41,8 +41,8 @@ tree_blocks = Table(
     PrimaryKeyConstraint("tree", "partition", "block"),
 )
 
-# Projection: stretches of a tree that were checked row by row once. `root` is that of the stretch's own leaves, `erased` how many of its rows
-# were erased, `mac` stands for every stored byte of it, under a key that the database does not have. Wrong or missing, it costs time only.
+# Projection: stretches of a tree that were checked row by row once. `root` is that of the stretch's own leaves, `erased` how many of its
+# rows were erased, `mac` stands for every stored byte of it, under a key that the database does not have. Wrong or missing, it costs time.
 proven = Table(
     "proven",
     metadata,
