@@ -11,9 +11,14 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from shared.proof.keyring import KeyFault
+from shared.proof.packing import Unpackable, packed, unpacked
 
-MARK: Final = b"\1"
-"""First byte of everything sealed. JSON never begins with it, so that what was stored before bodies were sealed is told apart."""
+PLAIN_MARK: Final = b"\1"
+PACKED_MARK: Final = b"\3"
+MARKS: Final = (PLAIN_MARK, PACKED_MARK)
+"""First byte of everything sealed: as it was, or packed by `packing.py`. JSON never begins with either, so that what was stored before
+bodies were sealed is told apart.
+"""
 TEXT_MARK: Final = "\2"
 _NONCE_BYTES: Final = 12
 
@@ -35,17 +40,21 @@ class Envelope:
         return hmac.digest(self._key, b"milepost digests", "sha256")
 
     def seal(self, plain: bytes) -> bytes:
-        """29 bytes longer than `plain`."""
+        """The packed body, and 29 bytes. Its length tells how alike the body is to others, and nothing else of it."""
         nonce = os.urandom(_NONCE_BYTES)
-        return MARK + nonce + self._cipher.encrypt(nonce, plain, None)
+        return PACKED_MARK + nonce + self._cipher.encrypt(nonce, packed(plain), PACKED_MARK)
 
     def open(self, stored: bytes) -> bytes:
         """What was sealed, or what was stored in the clear. Raises `KeyFault` for anything that this athlete's key did not seal."""
-        if stored[:1] != MARK:
+        mark = stored[:1]
+        if mark not in MARKS:
             return stored
         try:
-            return self._cipher.decrypt(stored[1 : _NONCE_BYTES + 1], stored[_NONCE_BYTES + 1 :], None)
-        except (InvalidTag, ValueError):
+            nonce, sealed = stored[1 : _NONCE_BYTES + 1], stored[_NONCE_BYTES + 1 :]
+            if mark == PLAIN_MARK:
+                return self._cipher.decrypt(nonce, sealed, None)
+            return unpacked(self._cipher.decrypt(nonce, sealed, mark))
+        except (InvalidTag, Unpackable, ValueError):
             raise KeyFault("a stored body does not open with its athlete's key: it was altered or moved; run `milepost verify`") from None
 
     def seal_text(self, plain: str) -> str:

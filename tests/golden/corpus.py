@@ -1,6 +1,6 @@
 """The histories: real shapes of a course, each as CloudEvents in the order of arrival, folded as `milepost simulate` folds them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import orjson
 
 from services.decision.audit.packs import OnlyThese, Pinned
 from services.decision.core.athlete import Athlete
+from services.decision.core.decision import Decision
 from services.decision.core.protocol import Protocol
 from services.decision.rules.library import load_recorded
 from shared.events import content_digest, parse
@@ -91,14 +92,22 @@ def packs() -> dict[str, Protocol]:
 
 
 def decided(events: Iterable[Raw]) -> list[str]:
-    """`seq hash` of every decision, in the order made."""
+    """`course seq hash` of every decision, in the order made."""
+    return [f"{made.course} {made.seq} {made.body['hash']}" for made in _made(events)]
+
+
+def decisions(events: Iterable[Raw]) -> list[bytes]:
+    """Every decision as it is written, in the order made."""
+    return [made.encoded for made in _made(events)]
+
+
+def _made(events: Iterable[Raw]) -> Iterator[Decision]:
     library = Pinned(OnlyThese(packs()), {})
-    athlete, found = Athlete(library), []
+    athlete = Athlete(library)
     for body in events:
         event = parse({**body, "recordedtime": RECORDED, "tenant": "golden"}, internal=True)
         library.about(event)
-        found += [f"{made.course} {made.seq} {made.body['hash']}" for made in athlete.receive(event, content_digest(body)).decisions]
-    return found
+        yield from athlete.receive(event, content_digest(body)).decisions
 
 
 def kept() -> dict[str, list[str]]:

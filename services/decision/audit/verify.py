@@ -40,7 +40,7 @@ from services.decision.store.sealed import SEALED, Sealed
 from shared.placing import PARTITIONS
 from shared.proof import Envelope, Frontier, KeyFault, Keyring, Signer, commitment, event_salt, leaf_of, row_salt
 from shared.proof.commitments import columns
-from shared.proof.envelope import MARK, TEXT_MARK
+from shared.proof.envelope import MARKS, TEXT_MARK
 
 NAMED: Final = 100
 """Faults that one process names; more are counted."""
@@ -433,7 +433,7 @@ def _parts(athlete: bytes) -> tuple[str, str]:
 def _written(row: Row, end: int, sealed: int, envelope: Envelope, text: bool) -> bytes | None:
     """The columns up to `end` as they were written, with column `sealed` opened; None where it does not open."""
     stored = row.value(sealed)
-    if stored is None or stored[:1] != (TEXT_MARK.encode() if text else MARK):
+    if stored is None or stored[:1] not in ((TEXT_MARK.encode(),) if text else MARKS):
         return row.raw(0, end)
     try:
         plain = envelope.open_text(stored.decode("ascii")).encode() if text else envelope.open(stored)

@@ -11,7 +11,7 @@ from services.decision.store.connection import Connection
 from services.decision.store.keys import AthleteKey
 from shared.keyed import ring_of
 from shared.proof import Envelope, KeyFault, Keyring
-from shared.proof.envelope import MARK, TEXT_MARK
+from shared.proof.envelope import MARKS, TEXT_MARK
 
 
 class Erased(Exception):
@@ -41,7 +41,7 @@ class Envelopes:
 
     def body(self, tenant: str, athlete: str, stored: bytes) -> bytes:
         """A body as it was written. Raises as `of`."""
-        return stored if stored[:1] != MARK else self.of(tenant, athlete).open(stored)
+        return stored if stored[:1] not in MARKS else self.of(tenant, athlete).open(stored)
 
     def text(self, tenant: str, athlete: str, stored: str | None) -> str | None:
         """A reason as it was written; None stays None."""
