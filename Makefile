@@ -61,10 +61,10 @@ format: setup ## Bring the sources into form
 bench: setup ## Print the figures, each next to its floor
 	@$(BIN)/python -m tests.bench $(ARGS)
 
-chaos: setup ## Kill and pause everything under load, N rounds of three minutes (default 20); then search MODEL sequences (default 500), flip every bit
-	@$(BIN)/python -m tests.chaos --rounds $(or $(N),20) $(ARGS)
-	@MILEPOST_HYPOTHESIS=random MODEL_EXAMPLES=$(or $(MODEL),500) $(BIN)/python -m pytest -q tests/integration/decision/test_model.py
-	@EVERY_BIT=1 $(BIN)/python -m pytest -q tests/integration/decision/test_verify.py -k bit
+chaos: setup ## Kill and pause everything under load, N rounds of three minutes (default 20); then search MODEL sequences (default 500), flip every bit; SHORT=1: N rounds of the fault and law tests of make test
+	@$(BIN)/python -m tests.chaos $(if $(SHORT),--short) --rounds $(or $(N),20) $(ARGS)
+	@[ -n "$(SHORT)" ] || MILEPOST_HYPOTHESIS=random MODEL_EXAMPLES=$(or $(MODEL),500) $(BIN)/python -m pytest -q tests/integration/decision/test_model.py
+	@[ -n "$(SHORT)" ] || EVERY_BIT=1 $(BIN)/python -m pytest -q tests/integration/decision/test_verify.py -k bit
 
 lock: setup ## Resolve the libraries anew and write requirements/*.lock
 	@[ -x $(BIN)/uv ] || $(BIN)/pip install --quiet --disable-pip-version-check uv

@@ -1,4 +1,5 @@
-"""The fault rounds in their long form, each with a seed of its own; run by `make chaos`, never by `make test`.
+"""The fault rounds again and again, each with a seed of its own, in a long and a short form; run by `make chaos`, never by `make test`.
 
-Starts a stack of its own for each round, in a temporary directory that it removes unless the round failed.
+The long form starts a stack of its own for each round, in a temporary directory that it removes unless the round failed; the short form
+runs tests.
 """

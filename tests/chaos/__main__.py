@@ -1,7 +1,7 @@
-"""`python -m tests.chaos [--rounds N] [--seed S]`: exit 0 when every law held in every round, 1 at the first that broke one.
+"""`python -m tests.chaos [--short] [--rounds N] [--seed S]`: exit 0 when every law held in every round, 1 at the first that broke one.
 
-A round takes about three minutes: every kind of fault under load, on one NATS server or (every third round) on a cluster of three, then
-notify and PostgreSQL killed under notices. Twenty rounds take an hour.
+A long round takes about three minutes: every kind of fault under load, on one NATS server or (every third round) on a cluster of three,
+then notify and PostgreSQL killed under notices. A short round is what `make test` does to the product, all of it (`short.py`).
 """
 
 import argparse
@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 
 from shared.telemetry import configure_logs
+from tests.chaos import short
 from tests.e2e.notify_rounds import Judged as Notified, kill_loop
 from tests.e2e.rounds import Judged, fault_round
 from tests.e2e.schedule import schedule
@@ -26,10 +27,16 @@ CLUSTER_EVERY = 3
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="Kills and pauses everything under load, again and again.")
     parser.add_argument("--rounds", type=int, default=20, help="how many rounds (default: 20)")
-    parser.add_argument("--seed", type=int, default=1, help="the seed of the first round; each further one has the next (default: 1)")
+    first = "the seed of the first round; each further one has the next (default: 1; of short rounds one that is drawn)"
+    parser.add_argument("--seed", type=int, help=first)
+    parser.add_argument("--short", action="store_true", help="rounds of the fault and law tests of `make test`")
     asked = parser.parse_args()
+    return short.rounds(asked.rounds, asked.seed) if asked.short else _long(asked.rounds, asked.seed or 1)
+
+
+def _long(rounds: int, first: int) -> int:
     configure_logs("chaos", "error")
-    for seed in range(asked.seed, asked.seed + asked.rounds):
+    for seed in range(first, first + rounds):
         home = Path(tempfile.mkdtemp(prefix="milepost-chaos-"))
         # PostgreSQL, where it runs as another user, passes through.
         home.chmod(0o711)

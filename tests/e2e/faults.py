@@ -17,7 +17,7 @@ from tests.e2e.schedule import Step
 from tests.integration.test_bus_cluster import Node
 
 STARTING: Final = ("nats", "postgres", "worker", "ingest", "decision", "notify", "eraser")
-PROGRESS_S: Final = 60
+PROGRESS_S: Final = 180
 SERVERS: Final = ("nats", "postgres", "backend")
 
 

@@ -15,7 +15,7 @@ from shared.events import content_digest
 SOURCE: Final = "urn:load:app"
 BEGIN: Final = datetime(2025, 3, 3, 7, tzinfo=UTC)
 CLIENTS: Final = 4
-PAUSE_S: Final = 0.15
+PAUSE_S: Final = 0.3
 """Between two requests of a client: bounds the rate, so that what is killed is killed under load and not under a flood."""
 MOST_EVENTS: Final = 20_000
 REPEAT_AFTER_S: Final = 0.1

@@ -23,8 +23,8 @@ from tests.e2e.rounds import OVERRIDES
 
 TENANT: Final = "killed"
 COURSES: Final = 12
-PROGRESS_S: Final = 60
-SETTLED_S: Final = 90
+PROGRESS_S: Final = 180
+SETTLED_S: Final = 180
 
 
 @dataclass

@@ -23,7 +23,7 @@ from tests.e2e.schedule import Step, schedule
 from tests.integration.test_bus_cluster import Node, formed, free_ports
 
 TENANTS: Final = ("north", "south")
-SETTLED_S: Final = 60
+SETTLED_S: Final = 180
 
 OVERRIDES: Final[dict[str, Any]] = {
     "ingest_port": 0,

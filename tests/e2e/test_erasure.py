@@ -19,10 +19,13 @@ from services.decision.scrubbing import scrub
 from services.decision.store.connection import Database
 from shared import auth, db
 from tests.e2e import canary
+from tests.seeds import chance
 
 TENANT = "clinic"
-ATHLETE, COURSE, STAYS = "canary-athlete-7f3a", "canary-course-7f3a", "canary-stays-7f3a"
-NOTE, ID, ANSWER, LATE = "canary note, spoken freely 7f3a", "canary-event-7f3a", "canary heard by the receiver 7f3a", "canary-late-7f3a"
+MARK = f"{chance('erasure canary').getrandbits(32):08x}"
+ATHLETE, COURSE, STAYS = f"canary-athlete-{MARK}", f"canary-course-{MARK}", f"canary-stays-{MARK}"
+NOTE, ID = f"canary note, spoken freely {MARK}", f"canary-event-{MARK}"
+ANSWER, LATE = f"canary heard by the receiver {MARK}", f"canary-late-{MARK}"
 WORDS = (ATHLETE, COURSE, NOTE, ID, ANSWER, LATE)
 OVERRIDES: dict[str, Any] = {
     **dict.fromkeys(("ingest_port", "decision_port", "notify_port"), 0),
@@ -33,7 +36,7 @@ OVERRIDES: dict[str, Any] = {
 }
 
 
-async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 60) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 180) -> None:
     deadline = monotonic() + within_s
     while not await holds():
         assert monotonic() < deadline, "the condition did not come true in time"
@@ -95,10 +98,10 @@ def told(athlete: str, id: str, kind: str, time: str, data: dict[str, Any], cour
 
 
 def milepost(stack: Stack, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", *words], env=stack.env, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-m", *words], env=stack.env, capture_output=True, text=True, timeout=180, check=False)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_the_erased_are_in_no_byte_and_a_restored_backup_brings_nobody_back(tmp_path: Path):
     async with Stack(OVERRIDES, tmp_path / "data") as stack, httpx.AsyncClient(timeout=15) as client:
         database = db.engine(stack.settings, pool_size=1)

@@ -11,6 +11,7 @@ from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
@@ -74,12 +75,16 @@ async def forks() -> AsyncIterator[Forks]:
         await parent.wait()
 
 
+@cache
+def packs() -> PackLibrary:
+    return PackLibrary(ReferenceEngine(), [SHIPPED / "mil-knee-overuse.yaml"])
+
+
 async def worker(settings: Settings) -> None:
     """A worker without the second engine's process."""
     engine = db.engine(settings, pool_size=5, abandoned_after_s=settings.lease_s)
     bus = await Bus.connect(settings, "milepost-forked")
-    packs = PackLibrary(ReferenceEngine(), [SHIPPED / "mil-knee-overuse.yaml"])
-    await until_told(Worker(settings, engine, bus, packs, Agreeing()).run())
+    await until_told(Worker(settings, engine, bus, packs(), Agreeing()).run())
     await bus.close()
     await engine.dispose()
 
@@ -131,9 +136,14 @@ WORKS: dict[str, Callable[[Settings], Coroutine[Any, Any, None]]] = {
 }
 
 
+READ: dict[str, Callable[[], Any]] = {"worker": packs, "replay": replaying._published}
+"""What a work reads once, before the first child of its kind: packs are compiled for seconds."""
+
+
 def main() -> None:
     for line in sys.stdin:
         asked = orjson.loads(line)
+        READ.get(asked["work"], lambda: None)()
         pid = os.fork()
         if pid == 0:
             os.environ.update(asked["settings"])

@@ -64,7 +64,7 @@ async def send(bus: Bus, settings: Settings, tenant: str, events: Sequence[dict[
     return (await bus.publish_batch(messages)).seq
 
 
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 90) -> None:
     deadline = monotonic() + seconds
     while not await condition():
         assert monotonic() < deadline, "the condition did not come true in time"

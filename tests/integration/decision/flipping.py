@@ -11,8 +11,10 @@ import orjson
 
 from services.decision.store.connection import Connection
 from services.decision.store.scan import rows
+from tests.seeds import chance
 
 T = TypeVar("T")
+DRAWN = chance("bits")
 HEADER = 19
 """Bytes in front of the first row of a binary COPY."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,9 +70,9 @@ def _bytes(kind: str, value: Any) -> bytes:
 
 
 def spread(bits: Sequence[T], count: int) -> list[T]:
-    """So many of the bits, from the first to the last, never all of one kind: steps are odd."""
+    """About so many of the bits, from one of the first that is drawn to the last, never all of one kind: steps are odd."""
     step = max(1, len(bits) // count) | 1
-    return list(bits[::step])
+    return list(bits[DRAWN.randrange(min(step, len(bits))) :: step])
 
 
 class Recorded:
