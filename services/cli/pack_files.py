@@ -63,6 +63,8 @@ def _published(command: str, name: str, tenant: str | None) -> Pack | None:
         return asyncio.run(published(Database.of(settings), name, tenant))
     except SeveralTenants as several:
         stop(f"milepost {command}: {several}")
+    except FaultyPack as faulty:
+        stop(f"milepost {command}: {name} was published, and this release cannot run it: {faulty.faults[0]}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
         why = (str(fault) or type(fault).__name__).splitlines()[0]
         stop(f"milepost {command}: {name} is no shipped pack, and the database that may know it does not answer: {why}", EXIT_BAD_INPUT)

@@ -23,6 +23,9 @@ LAG: Final = Gauge("milepost_decision_lag_messages", "Messages on the bus that h
 OUTBOX: Final = Gauge("milepost_decision_outbox_rows", "Outbox rows that the bus does not have yet", registry=REGISTRY)
 OUTBOX_AGE: Final = Gauge("milepost_decision_outbox_age_seconds", "How long the oldest outbox row has waited", registry=REGISTRY)
 EXPIRED_PACKS: Final = Gauge("milepost_decision_packs_expired", "Live packs past their last date; their courses hold", registry=REGISTRY)
+UNREAD_PACKS: Final = Gauge(
+    "milepost_decision_packs_unread", "Recorded packs that this release cannot run; their courses hold", registry=REGISTRY
+)
 TAKEOVERS: Final = Counter("milepost_decision_takeovers", "Times that leases were taken, by why", ["why"], registry=REGISTRY)
 ATHLETES: Final = Gauge("milepost_decision_athletes_in_memory", "Folded athletes at hand", registry=REGISTRY)
 RECONCILED: Final = Gauge(

@@ -18,15 +18,15 @@ from services.decision.core.verdict import Judge
 from services.decision.lifecycle import store
 from services.decision.lifecycle.states import Pack as PackLife, fold
 from services.decision.lifecycle.store import SHARED, Recorded, Source
-from services.decision.rules.faults import FaultyPack
-from services.decision.rules.library import HASH, PackLibrary, load_recorded
+from services.decision.rules.library import HASH, PackLibrary
+from services.decision.rules.recorded import at_hand
 from services.decision.store.connection import Connection
 
 _log = structlog.get_logger("milepost.decision")
 
 
 class PacksRefused(Exception):
-    """A published pack cannot be used by this release; going on without it would decide otherwise than before."""
+    """A course stands on a pack of which nothing is recorded; going on without it would decide otherwise than before."""
 
 
 class TenantPacks(Port):
@@ -43,6 +43,8 @@ class Published:
         self.by_hash: dict[str, Protocol] = dict(shipped.by_hash)
         self.lives: dict[tuple[str, str], PackLife] = {}
         """(tenant, pack) to its life."""
+        self.unread: dict[str, tuple[str, str, str]] = {}
+        """By content hash what this release cannot run, and holds instead: scope, pack, why."""
         self._engine = engine
         self._judges: dict[str, Judge] = {}
         self._seen = -1
@@ -63,7 +65,7 @@ class Published:
             )
 
     async def refresh(self, connection: Connection) -> bool:
-        """Whether anything was published, rolled back or retired since. Raises `PacksRefused`."""
+        """Whether anything was published, rolled back or retired since."""
         length = await store.length(connection)
         if length == self._seen:
             return False
@@ -80,28 +82,34 @@ class Published:
         missing = [key for key in wanted if key[2] not in self.by_hash]
         found = await store.sources(connection, missing)
         for scope, name, hash in missing:
-            try:
-                protocol = load_recorded(f"{name}, as recorded", found[hash].pack, found[hash].floors).protocol
-                fault = "" if protocol.hash == hash else f"its content is {protocol.hash} to this release"
-            except FaultyPack as faulty:
-                protocol, fault = None, str(faulty.faults[0])
-            if protocol is not None and not fault:
-                self.by_hash[hash] = protocol
-            elif scope == SHARED:
-                # Shipped once; where a course still stands on it, loading that athlete says so.
-                _log.warning("a pack that was shipped before cannot be read any more", pack=name, hash=hash, why=fault)
-            else:
-                raise PacksRefused(f"{name} ({hash}) was published, and this release cannot read it: {fault}")
+            source = found.get(hash, Source(b"", ()))
+            self.by_hash[hash], fault = at_hand(name, source.pack, source.floors, hash)
+            if fault:
+                self.unread[hash] = (scope, name, fault)
+                measures.UNREAD_PACKS.set(len(self.unread))
+                self._say(hash)
+
+    def _say(self, hash: str) -> None:
+        scope, name, fault = self.unread[hash]
+        _log.error(
+            "this release cannot run a recorded pack: every course on it holds, running withheld; run the release that published it,"
+            " or a later one, or move its courses",
+            tenant=scope,
+            protocol=f"{name} ({hash})",
+            reason=fault,
+        )
 
     def expired(self, on: datetime | None = None) -> int:
-        """How many of the live packs are past their last date; sets the metric."""
+        """How many of the live packs are past their last date; sets the metric. Says again what is held because it cannot be run."""
         today = (on or datetime.now(UTC)).date()
         live = {protocol.hash: protocol for protocol in self.shipped.protocols.values()}
         live |= {hash: self.by_hash[hash] for life in self.lives.values() if (hash := life.live) is not None and hash in self.by_hash}
         found = [protocol for protocol in live.values() if protocol.expires is not None and protocol.expires < today]
         measures.EXPIRED_PACKS.set(len(found))
+        for hash in self.unread:
+            self._say(hash)
         for protocol in found:
-            _log.error("a live pack has expired: every course on it holds", pack=f"{protocol.id}@{protocol.version}", hash=protocol.hash)
+            _log.error("a live pack has expired: every course on it holds", protocol=f"{protocol.id}@{protocol.version}")
         return len(found)
 
 

@@ -10,7 +10,7 @@ import orjson
 from fastapi import Depends, Path, Query, Request, Response
 
 from services.decision.cursors import Cursors
-from services.decision.packs import PacksRefused, Published
+from services.decision.packs import Published
 from services.decision.store.connection import Connection, borrowed
 from shared import db
 from shared.auth import Principal, requires
@@ -51,12 +51,9 @@ async def reading(request: Request) -> AsyncIterator[Connection]:
 
 
 async def packs_now(request: Request, connection: Connection) -> Published:
-    """The packs, with everything that was published until now. Answers 503 when this release cannot read one of them."""
+    """The packs, with everything that was published until now."""
     packs: Published = request.app.state.packs
-    try:
-        await packs.refresh(connection)
-    except PacksRefused as fault:
-        raise Problem(503, "Not available", f"{fault}; run the release that published it, or a later one", "not-available") from None
+    await packs.refresh(connection)
     return packs
 
 

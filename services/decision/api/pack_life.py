@@ -14,7 +14,6 @@ from services.decision.api.common import ClinicalLead, ProtocolsReader, Protocol
 from services.decision.lifecycle import store
 from services.decision.lifecycle.office import NoSuchPack, NotPermitted, Office, Who
 from services.decision.lifecycle.states import Pack
-from services.decision.packs import PacksRefused
 from services.decision.rules.faults import FaultyPack
 from shared.auth import Principal
 from shared.problems import Fault, Problem, problem_responses
@@ -35,7 +34,7 @@ def office(request: Request) -> Office:
 
 
 async def done(work: Awaitable[T]) -> T:
-    """What was asked for, or its refusal: 404, 409, 422 with each fault of the pack, 503."""
+    """What was asked for, or its refusal: 404, 409, 422 with each fault of the pack."""
     try:
         return await work
     except NoSuchPack:
@@ -48,8 +47,6 @@ async def done(work: Awaitable[T]) -> T:
         ]
         detail = f"{len(faults)} fault{'s' if len(faults) != 1 else ''} in the pack; each is listed with its line and column"
         raise Problem(422, "Faulty pack", detail, "faulty-pack", faults) from None
-    except PacksRefused as fault:
-        raise Problem(503, "Not available", f"{fault}; run the release that published it, or a later one", "not-available") from None
 
 
 def answered(id: str, pack: Pack, status: int = 200) -> Response:

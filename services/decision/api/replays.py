@@ -22,7 +22,7 @@ from services.decision.packs import Published
 from services.decision.store import replays
 from services.decision.store.connection import Connection, Database, borrowed
 from services.decision.store.replays import Replay
-from shared.problems import problem_responses
+from shared.problems import Problem, problem_responses
 from shared.stopping import told_to_stop
 
 router = APIRouter(tags=["audit"])
@@ -134,6 +134,9 @@ async def _hash(request: Request, connection: Connection, tenant: str, protocol:
     found = library.of(tenant).resolve(protocol)
     if found is None:
         raise not_found("protocol")
+    if found.hash in library.unread:
+        detail = f"this release cannot run {found.id}@{found.version} ({library.unread[found.hash][2]}): name another protocol"
+        raise Problem(422, "Protocol cannot be run", detail, "protocol-unread")
     return found.hash
 
 

@@ -22,6 +22,7 @@ from services.decision.lifecycle.store import Source
 from services.decision.rules.check.lived import Lived
 from services.decision.rules.difference import Direction
 from services.decision.rules.library import HASH, PackLibrary, load_recorded
+from services.decision.rules.recorded import at_hand
 from shared.events import Event, parse
 
 DIRECTIONS: Final[tuple[Direction, ...]] = ("same", "more_permissive", "more_conservative", "not_comparable")
@@ -114,7 +115,7 @@ class CandidatePacks:
     def resolve(self, reference: str) -> Protocol | None:
         if reference.partition("@")[0] == self._over or reference == self._candidate.hash:
             return self._candidate
-        found = compiled(self._own[reference]) if reference in self._own else _shipped().resolve(reference)
+        found = _own(reference, self._own[reference]) if reference in self._own else _shipped().resolve(reference)
         # A course that was moved to another version of the same protocol follows the candidate too.
         return self._candidate if found is not None and found.id == self._over and reference.startswith(HASH) else found
 
@@ -215,6 +216,12 @@ def _word(value: Any) -> str:
 def compiled(source: Source) -> Protocol:
     """Compiled once for each process."""
     return load_recorded("candidate", source.pack, source.floors).protocol
+
+
+@lru_cache(maxsize=64)
+def _own(hash: str, source: Source) -> Protocol:
+    """As workers have it at hand: one that this release cannot run holds."""
+    return at_hand("own", source.pack, source.floors, hash)[0]
 
 
 @lru_cache(maxsize=1)

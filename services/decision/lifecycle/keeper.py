@@ -34,11 +34,11 @@ async def keep(engine: AsyncEngine, packs: Published, office: Office) -> None:
                 async with borrowed(engine) as connection:
                     try:
                         await office.publish(connection, tenant, pack, Who(*person), revision.hash, None, planned=True)
-                        _log.info("a planned publication took place", tenant=tenant, pack=pack, hash=revision.hash)
+                        _log.info("a planned publication took place", tenant=tenant, protocol=pack)
                     except NotPermitted as fault:
                         if (await office.life(connection, tenant, pack)).live == revision.hash:
                             continue  # Another process did it.
-                        _log.error("a planned publication did not take place", tenant=tenant, pack=pack, hash=revision.hash, why=str(fault))
+                        _log.error("a planned publication did not take place", tenant=tenant, protocol=pack, reason=str(fault))
         except Exception as fault:
             _log.warning("packs could not be looked after; trying again", exc_info=fault)
         await asyncio.sleep(LOOK_EVERY_S)

@@ -137,6 +137,8 @@ class Office:
         target = to or life.previous
         if target is None:
             raise NotPermitted("nothing was live before: name an older content that is more conservative, or retire this one")
+        if target in self._packs.unread:
+            raise NotPermitted(f"this release cannot run that content ({self._packs.unread[target][2]}): its courses would hold")
         conservative = target == life.previous
         if not conservative and life.live is not None:
             now, then = [await self._source(connection, tenant, pack, one) for one in (life.live, target)]

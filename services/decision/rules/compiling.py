@@ -52,13 +52,19 @@ ORDERED = ("at_most", "at_least", "below", "above")
 
 
 class Compiler:
-    """Compiles one pack with the floors it includes; collects every fault."""
+    """Compiles one pack with the floors it includes; collects every fault.
 
-    def __init__(self, source: Source[PackText], floors: Sequence[Source[FloorText]]) -> None:
+    Two things are asked of a pack: that it can be run, and that it may be published. Of one that was published, under the checks of its
+    day, only the first is asked again: a course that stands on it goes on whatever is refused since.
+    """
+
+    def __init__(self, source: Source[PackText], floors: Sequence[Source[FloorText]], *, recorded: bool = False) -> None:
+        """`recorded`: it was published already."""
         self.source: Source[PackText] | Source[FloorText] = source
         """The file being compiled just now: places are its."""
         self.pack = source.text
         self.floors = floors
+        self.recorded = recorded
         self.faults: list[PackFault] = []
         self.slots: dict[Slot, int] = {}
         self.sources: dict[str, SourceText] = {}
@@ -93,7 +99,7 @@ class Compiler:
             self._fault("ladder", "a step id stands twice")
         for n, step in enumerate(self.ladder_ids):
             if step in (ENTRY, COMPLETE):
-                self._fault(f"ladder[{n}].step", f"{step} stands before or after every ladder; give the step another id")
+                self._asked(f"ladder[{n}].step", f"{step} stands before or after every ladder; give the step another id")
         ids = (ENTRY, *self.ladder_ids, COMPLETE)
         rates = tuple(
             RateCap(r.max_steps, r.in_days, self._steps(r.at, f"rates[{n}].at") or ids, r.axis, tuple(r.cite), r.counts)
@@ -138,15 +144,20 @@ class Compiler:
     def _fault(self, path: str, sentence: str, code: str = "FORM") -> None:
         self.faults.append(self.source.fault(path, sentence, code))
 
+    def _asked(self, path: str, sentence: str, code: str = "FORM") -> None:
+        """A fault of what is to be published; what was published runs with it as it did."""
+        if not self.recorded:
+            self._fault(path, sentence, code)
+
     def _idle(self, path: str, found: idle.Told) -> None:
         for below, sentence in found:
-            self._fault(f"{path}.{below}".rstrip("."), sentence)
+            self._asked(f"{path}.{below}".rstrip("."), sentence)
 
     def _population(self) -> None:
         self._idle("population.tissues", idle.tissues(self.pack.population.tissues))
         for site in self.pack.population.sites:
             if site not in SITES:
-                self._fault("population.sites", f"{site} is not a site of the catalogue")
+                self._asked("population.sites", f"{site} is not a site of the catalogue")
 
     def _numbers(self) -> None:
         """Everything outside the rules that holds numbers says where they are from."""
@@ -163,9 +174,9 @@ class Compiler:
         for name, source in pack.sources.items():
             for tissue in source.tissues:
                 if tissue not in (*TISSUES, "any"):
-                    self._fault(f"sources.{name}.tissues", f"{tissue} is not a tissue; expected of {', '.join(TISSUES)}, or any")
+                    self._asked(f"sources.{name}.tissues", f"{tissue} is not a tissue; expected of {', '.join(TISSUES)}, or any")
             if source.evidence != "expert_default" and source.checked_on is None:
-                self._fault(
+                self._asked(
                     f"sources.{name}", "checked_on is missing; say on which date its numbers were last read against the source", "SAFE-10"
                 )
 
@@ -183,7 +194,7 @@ class Compiler:
             return rule
         path = next((f"rules[{n}].unless" for n, text in enumerate(self.pack.rules) if text.rule == rule.id), "rules")
         if rule.kind == "refer":
-            self._fault(path, "a rule that refers has no exceptions: a red flag is never set aside", "SAFE-06")
+            self._asked(path, "a rule that refers has no exceptions: a red flag is never set aside", "SAFE-06")
         when = rule.when
         for name in unless:
             found = next((other for other in rules if other.id == name), None)
@@ -229,11 +240,11 @@ class Compiler:
             if first in self.ladder_ids and last in self.ladder_ids:
                 range_of = self.ladder_ids[self.ladder_ids.index(first) : self.ladder_ids.index(last) + 1]
                 if not range_of:
-                    self._fault(path, f"{at} runs down the ladder and names no step; write the lower step first, as in {last}..{first}")
+                    self._asked(path, f"{at} runs down the ladder and names no step; write the lower step first, as in {last}..{first}")
                 return tuple(range_of)
         named = [at] if isinstance(at, str) else at
         if not named:
-            self._fault(path, "names no step, so it would never count; name one, or write everywhere or ladder")
+            self._asked(path, "names no step, so it would never count; name one, or write everywhere or ladder")
         known = (ENTRY, *self.ladder_ids, COMPLETE)
         for step in named:
             if step not in known:
@@ -260,12 +271,12 @@ class Compiler:
             return Condition(0, "is", True, 1)
         slot = self.slots.setdefault(Slot(text.fact, age, text.assessor), len(self.slots))
         op: Operator = "is" if isinstance(text.op, bool) else text.op
-        value = _value(kind, op, text)
+        value = _value(kind, op, text, self.recorded)
         if isinstance(value, _Wrong):
             self._fault(f"{path}.{'value' if text.value is not None else 'is'}", value.sentence, value.code)
             return Condition(slot, op, True, 1)
         if kind.kind == "number" and not text.cite:
-            self._fault(path, "this number has no citation; add `cite` with the source that gives it, or milepost-default", "SAFE-10")
+            self._asked(path, "this number has no citation; add `cite` with the source that gives it, or milepost-default", "SAFE-10")
         encoded = tuple(encode(kind, each) for each in value) if isinstance(value, tuple) else encode(kind, value)
         return Condition(slot, op, value, encoded, tuple(text.cite))
 
@@ -276,7 +287,7 @@ class _Wrong:
     code: str = "TYPE"
 
 
-def _value(kind: FactType, op: Operator, text: ConditionText) -> int | float | bool | str | tuple[str, ...] | _Wrong:
+def _value(kind: FactType, op: Operator, text: ConditionText, recorded: bool) -> int | float | bool | str | tuple[str, ...] | _Wrong:
     """The threshold, or why it does not fit the fact."""
     said = text.value
     if kind.kind == "boolean":
@@ -297,7 +308,7 @@ def _value(kind: FactType, op: Operator, text: ConditionText) -> int | float | b
     found = amount_of(said)
     if isinstance(found, str):
         return _Wrong(found, "UNIT")
-    problem = misfit(kind, found)
+    problem = misfit(kind, found, any_range=recorded)
     return found.amount if problem is None else _Wrong(problem, mistaken(kind, found))
 
 

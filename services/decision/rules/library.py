@@ -48,10 +48,13 @@ def load_text(name: str, raw: bytes) -> Pack:
 
 
 def load_recorded(name: str, raw: bytes, floors: Sequence[bytes]) -> Pack:
-    """A pack as it was recorded, with the floors it included then."""
+    """A pack as it was recorded, with the floors it included then: it was published, so only what keeps it from running is a fault.
+
+    Raises `FaultyPack` where this release cannot run it; `recorded.at_hand` puts something in its place that holds.
+    """
     source = parse(name, raw, PackText)
     included = tuple(parse(f"{name}, its floor", floor, FloorText) for floor in floors)
-    return Pack(source, included, Compiler(source, included).compile())
+    return Pack(source, included, Compiler(source, included, recorded=True).compile())
 
 
 def compiled(source: Source[PackText]) -> Pack:

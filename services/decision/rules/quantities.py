@@ -31,8 +31,8 @@ def amount_of(text: object) -> Amount | str:
     return Amount(int(number) if number.is_integer() else number, unit)
 
 
-def misfit(kind: FactType, found: Amount) -> str | None:
-    """Why this amount cannot be a threshold of the fact, or None."""
+def misfit(kind: FactType, found: Amount, *, any_range: bool = False) -> str | None:
+    """Why this amount cannot be a threshold of the fact, or None. With `any_range` it may lie outside what the fact is known to be."""
     measured = UNITS[kind.unit]
     if found.unit != kind.unit:
         other = UNITS[found.unit]
@@ -40,7 +40,7 @@ def misfit(kind: FactType, found: Amount) -> str | None:
         same = " Both are " + other.dimension + "s, of different instruments." if other.dimension == measured.dimension else ""
         do = f"Write `{found.amount} {kind.unit}` if that is what the source says"
         return f"{told}, not in `{found.unit}` ({other.instrument or other.dimension}).{same} {do}"
-    if not kind.low <= found.amount <= kind.high:
+    if not any_range and not kind.low <= found.amount <= kind.high:
         return f"{found.amount} lies outside the range of {kind.name}, {kind.low:g} to {kind.high:g} {kind.unit}"
     scaled = found.amount * kind.scale
     if abs(scaled - round(scaled)) > 1e-9:

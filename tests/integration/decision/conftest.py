@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.engines.reference import ReferenceEngine
+from services.decision.packs import TenantPacks
 from services.decision.rules.library import PackLibrary
 from services.decision.worker import Worker
 from shared.bus import Bus
@@ -40,7 +41,7 @@ def run(settings: Settings, engine: AsyncEngine, bus: Bus, packs: PackLibrary) -
     """`async with run() as worker`: a worker of all partitions serves inside."""
 
     @asynccontextmanager
-    async def running(second: Agreeing | None = None, **changes: Any) -> AsyncIterator[Worker]:
+    async def running(second: Agreeing | None = None, packs: TenantPacks = packs, **changes: Any) -> AsyncIterator[Worker]:
         own = settings.model_copy(update={"lease_s": 2.0, **changes})
         worker = Worker(own, engine, bus, packs, second or Agreeing())
         task = asyncio.create_task(worker.run())
