@@ -25,6 +25,7 @@ from services.decision.rules.testing.cases import cases_of, replayed
 from services.decision.rules.testing.stories import tell_all
 
 FAULTS_KEPT: Final = 200
+FIRST: Final = Region("first", "everywhere: nothing is live under this id, so whatever this pack advances is new", True)
 UNCOMPARED: Final = Region("not-compared", "where the two differ could not be computed: taken as more permissive everywhere", True)
 
 
@@ -78,10 +79,13 @@ def test(name: str, raw: bytes, cases: str | None = None) -> dict[str, Any]:
 
 
 def regions(old: Source | None, new: Source) -> list[Region]:
-    """Where the two do not say the same. Empty where nothing was live: then everything is new, and the whole pack is what is reviewed."""
+    """Where the two do not say the same. Where nothing was live, nobody was advanced: every advance is new."""
     if old is None:
-        return []
-    before, after = load_recorded("live", *old).protocol, load_recorded("draft", *new).protocol
+        return [FIRST]
+    try:
+        before, after = load_recorded("live", *old).protocol, load_recorded("draft", *new).protocol
+    except FaultyPack:
+        return [UNCOMPARED]
     if _same_rules(before, after):
         return []
     try:

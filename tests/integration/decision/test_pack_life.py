@@ -17,6 +17,7 @@ from services.decision.app import create_app
 from services.decision.engines.durable import EngineFault, SecondEngine
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle import review, trial
+from services.decision.lifecycle.office import Who
 from services.decision.lifecycle.states import Region
 from services.decision.packs import Published
 from services.decision.rules.library import SHIPPED, PackLibrary
@@ -227,6 +228,22 @@ async def test_what_is_more_permissive_waits_for_two_who_acknowledged_each_regio
     body = {"hash": hash, "acknowledged": ["freer"]}
     assert (await clinic.lead.post("/v1/protocols/mil-knee-overuse/approve", body))["state"] == "in_review"
     assert (await clinic.second.post("/v1/protocols/mil-knee-overuse/approve", body))["state"] == "approved"
+
+
+@pytest.mark.law("four-eyes")
+async def test_the_first_version_of_a_pack_is_more_permissive_than_none_and_waits_for_two(clinic: Clinic):
+    path, office = "/v1/protocols/first-knee", clinic.app.state.office
+    hash = (await clinic.ann.post("/v1/protocols", {"source": text_of("1.0.0", "first-knee")}, 201))["revision"]["hash"]
+    async with borrowed(clinic.engine) as connection:
+        for kind, body in (("checked", {"ok": True}), ("tested", {"ok": True}), ("simulated", {})):
+            await office.note(connection, clinic.tenant, "first-knee", Who(clinic.ann.id, "author"), kind, hash, body)
+    review = (await clinic.ann.post(f"{path}/submit", {"hash": hash}))["revision"]
+    assert [(one["id"], one["more_permissive"]) for one in review["regions"]] == [("first", True)]
+    assert "missing: first" in (await clinic.lead.post(f"{path}/approve", {"hash": hash}, 409))["detail"]
+    seen = {"hash": hash, "acknowledged": ["first"]}
+    assert (await clinic.lead.post(f"{path}/approve", seen))["state"] == "in_review"
+    assert "only what is approved" in (await clinic.lead.post(f"{path}/publish", {"hash": hash}, 409))["detail"]
+    assert (await clinic.second.post(f"{path}/approve", seen))["state"] == "approved"
 
 
 async def test_rolling_back_is_one_step_and_the_shipped_pack_is_live_again(clinic: Clinic):
