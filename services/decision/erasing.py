@@ -5,13 +5,16 @@ Each step may be cut off anywhere and is then done again from the start; what is
 
 import asyncio
 import base64
+from collections import Counter
 from time import monotonic
 from typing import Any, Final
 
+import asyncpg
 import orjson
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.decision import measures
 from services.decision.store import erase, erasures
 from services.decision.store.connection import Connection, borrowed
 from services.decision.store.erasures import Erasure
@@ -19,13 +22,15 @@ from services.decision.store.remains import ERASED, Remains
 from shared.bus import DECISIONS, EVENTS, Bus
 from shared.bus.streams import decision_subject, event_subject
 from shared.crash import point
-from shared.placing import pseudonym
+from shared.placing import PARTITIONS, pseudonym
 from shared.proof import Keyring
+from shared.stopping import told_to_stop
 
 LOOK_EVERY_S: Final = 1.0
-DRAIN_S: Final = 30.0
-"""How long waiting messages may take to leave for the bus, and notify to end with those it has read."""
+PATIENCE_S: Final = 2.0
+"""How long one look waits for somebody else before it goes on to the next erasure; it waits again with every look, without limit."""
 LOOK_AGAIN_S: Final = 0.05
+SAY_AGAIN_S: Final = 60.0
 _NO_MESSAGE: Final = 10037
 _NO_CONSUMER: Final = 10014
 
@@ -33,7 +38,11 @@ _log = structlog.get_logger("milepost.eraser")
 
 
 class Later(Exception):
-    """The erasure cannot be carried out yet; the text says what it waits for."""
+    """The erasure cannot be carried out yet; the text says what it waits for, `on` in one word: outbox, notify or locks."""
+
+    def __init__(self, on: str, text: str) -> None:
+        super().__init__(text)
+        self.on = on
 
 
 class Eraser:
@@ -44,10 +53,13 @@ class Eraser:
         self.bus = bus
         self._remains = Remains(ring.remains)
         self._key = pseudonym_key
+        self._seen = dict.fromkeys(range(PARTITIONS), 0)
+        """Up to where in each partition's history nothing came late that is still on the bus."""
+        self._said: dict[tuple[str, str], tuple[str, float]] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
+        while not told_to_stop():
             try:
                 await self.carry_out()
             except Exception as fault:
@@ -60,21 +72,36 @@ class Eraser:
         Raises what the database raises when it cannot be asked for them.
         """
         async with borrowed(self._engine) as connection:
-            found = await erasures.waiting(connection)
-        done = 0
+            lengths = await erasures.lengths(connection)
+            found = [*await erasures.waiting(connection), *await erasures.late(connection, self._seen)]
+        waits = Counter[str]()
         for one in found:
             told = {"tenant": one.tenant, "pseudonym": one.pseudonym}
             try:
                 async with borrowed(self._engine) as connection:
                     await self._erase(connection, one, await self._names(connection, one))
             except Later as why:
-                _log.info("an erasure waits", reason=str(why), **told)
+                waits[why.on] += 1
+                self._say(one, str(why))
             except Exception as fault:
+                waits["fault"] += 1
                 _log.warning("an erasure could not be carried out; trying again", exc_info=fault, **told)
             else:
-                done += 1
+                self._said.pop((one.tenant, one.pseudonym), None)
                 _log.info("an athlete was erased", **told)
-        return done
+        if not waits:
+            self._seen = lengths
+        for on in measures.ERASURES_WAIT_ON:
+            measures.ERASURES_WAITING.labels(on).set(waits[on])
+        return len(found) - waits.total()
+
+    def _say(self, one: Erasure, why: str) -> None:
+        """What an erasure waits for: when that changes, and once a minute."""
+        who, now = (one.tenant, one.pseudonym), monotonic()
+        said, at = self._said.get(who, ("", now))
+        if said != why or now - at >= SAY_AGAIN_S:
+            self._said[who] = (why, now)
+            _log.warning("an erasure waits", reason=why, tenant=one.tenant, pseudonym=one.pseudonym)
 
     async def sweep(self) -> int:
         """Looks in every table for anybody who was erased, as after restoring a backup, and erases them again; how many were found.
@@ -108,27 +135,43 @@ class Eraser:
         await self._clear(DECISIONS, decision_subject(one.partition, one.pseudonym))
         point(46)
         if names and not at_rest:
-            await self._read_out()
+            await self._told(connection)
         for athlete in names:
-            await erase.erase(connection, self._remains, one.tenant, athlete, one.pseudonym)
+            try:
+                await erase.erase(connection, self._remains, one.tenant, athlete, one.pseudonym)
+            except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError) as fault:
+                raise Later(
+                    "locks", "another transaction holds tables that the erasure changes; does notify or the notary stand still?"
+                ) from fault
         await erase.done(connection, one.tenant, one.pseudonym, cleared)
         point(49)
 
     async def _drained(self, connection: Connection, tenant: str, athlete: str) -> None:
         """What was decided before leaves for the bus first: a message under way could else follow after everything was cleared."""
-        deadline = monotonic() + DRAIN_S
+        deadline = monotonic() + PATIENCE_S
         while await connection.fetchval("SELECT EXISTS (SELECT 1 FROM outbox WHERE tenant = $1 AND athlete = $2)", tenant, athlete):
             if monotonic() > deadline:
-                raise Later("messages of the athlete wait for the bus; is the worker running?")
+                raise Later("outbox", "messages of the athlete wait for the bus; is the worker running?")
             await asyncio.sleep(LOOK_AGAIN_S)
 
-    async def _read_out(self) -> None:
-        """Notify ends with what it has read; what it has not read is gone. One that is not running has nothing under way."""
-        deadline = monotonic() + DRAIN_S
-        while monotonic() < deadline:
+    async def _told(self, connection: Connection) -> None:
+        """Waits until notify ended with all that the bus had handed out to it when it was cleared: until then it holds them in the open.
+
+        What it has not read is gone. Where nobody tells, nobody has anything under way that could still be written: whoever lost the lead
+        meanwhile is refused by the database, since the athlete's key is destroyed in the transaction that removes their notices.
+        """
+        deadline, handed = monotonic() + PATIENCE_S, None
+        while True:
             info = await self.bus.api(f"CONSUMER.INFO.{DECISIONS}.notify", missing=_NO_CONSUMER)
-            if info is None or not info["num_ack_pending"]:
+            if info is None:
                 return
+            # How much is unconfirmed says nothing: deleting a message confirms all that was handed out before it.
+            now = int(info["delivered"]["stream_seq"])
+            handed = now if handed is None else min(handed, now)
+            if await erasures.told_up_to(connection) >= handed or not await erasures.somebody_tells(connection):
+                return
+            if monotonic() > deadline:
+                raise Later("notify", "notify has not ended with what it read; if it stands still, end it, and what it holds ends with it")
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _clear(self, stream: str, subject: str) -> None:

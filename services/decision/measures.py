@@ -34,3 +34,18 @@ RECONCILED: Final = Gauge(
 MISSING: Final = Counter(
     "milepost_decision_missing_events", "Events that the bus had and history lacked; put on the bus again", registry=REGISTRY
 )
+
+ERASURES_WAIT_ON: Final = ("outbox", "notify", "locks", "fault")
+"""The worker to publish, notify to end with what it read, locks that somebody holds, a fault."""
+ERASURES_WAITING: Final = Gauge(
+    "milepost_erasures_waiting",
+    "Erasures that could not be carried out at the last look, by what they wait for",
+    ["for"],
+    registry=REGISTRY,
+)
+UNSCRUBBED: Final = Gauge(
+    "milepost_erasures_unscrubbed", "Erasures whose old bytes may still be in the database's files", registry=REGISTRY
+)
+UNSCRUBBED_AGE: Final = Gauge(
+    "milepost_erasures_unscrubbed_age_seconds", "How long ago the first of them was carried out; 0 when there is none", registry=REGISTRY
+)

@@ -18,6 +18,7 @@ from services.decision.store.scan import Row, scan
 from services.decision.store.sealed import SEALED, Sealed
 from services.decision.store.trees import Grown
 from shared.crash import point
+from shared.locks import SEALS
 from shared.proof import Checkpoint, Frontier, Keyring, ProofFault, Signer, commitment, event_salt, row_salt
 from shared.stopping import told_to_stop
 
@@ -25,8 +26,6 @@ AT_ONCE: Final = 2_000
 """Rows of one table sealed in one transaction."""
 OVERLAP: Final = timedelta(minutes=2)
 """No statement lasts longer than a minute, so a row that becomes visible late was written at most that long before."""
-# Arbitrary and ours.
-_LOCK: Final = 0x6D736561
 
 _log = structlog.get_logger("milepost.decision")
 
@@ -84,7 +83,7 @@ class Notary:
         """The tree as it was last signed, from what the database has now."""
         edge, new = await trees.frontier(connection, tree.tree, tree.partition, tree.signed)
         if tree.signed:
-            last = await trees.signed(connection, tree.tree, tree.partition)
+            last = await trees.signed(connection, tree.tree, tree.partition, tree.signed)
             if last is None or self._signer.verifier.open(last.note).root != edge.root():
                 raise ProofFault(f"{tree.tree}/{tree.partition} is not the tree that was signed at {tree.signed}: run `milepost verify`")
         await trees.keep_blocks(connection, tree.tree, tree.partition, new)
@@ -94,7 +93,7 @@ class Notary:
         """Commits to rows that have no commitment yet; how many."""
         async with connection.transaction():
             # One sealer at a time: numbers are gapless.
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await connection.execute("SELECT pg_advisory_xact_lock($1)", SEALS)
             found = [row async for batch in scan(connection, _unsealed(table, self._since.get(table.table))) for row in batch]
             if found:
                 known = await self._keys(connection, {(row.text(1), row.text(2)) for row in found})

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.notify import measures, messages
 from services.notify.messages import DECISION, Message, Unreadable
 from services.notify.notices import REPORT_DUE, Context, Course, Notice, consider
-from services.notify.store import courses, escalations, taking, telling
+from services.notify.store import courses, escalations, progress, taking, telling
 from services.notify.store.connection import Own
 from services.notify.store.courses import CourseKey
 from services.notify.store.telling import Kept, Telling
@@ -48,29 +48,37 @@ class Consumer:
 
     async def run(self) -> None:
         """Reads until cancelled. A fault ends it: begun anew, it reads again what was not acknowledged."""
-        start = await self._acknowledged() + 1
-        # Never read ahead of what is told: a consumer that is made anew begins behind what was handed out, and counts that as confirmed.
-        consumer = await self._bus.pull_consumer(DECISIONS, CONSUMER, SUBJECTS, start, FETCHED_TOGETHER)
         try:
-            while not told_to_stop():
-                batch = await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
-                if batch:
-                    await self.tell(_readable(batch))
-                    await consumer.ack_all(batch[-1])
+            start = await self._told() + 1
+            # Never read ahead of what is told: a consumer made anew begins behind what was handed out, and counts that as confirmed.
+            consumer = await self._bus.pull_consumer(DECISIONS, CONSUMER, SUBJECTS, start, FETCHED_TOGETHER)
+            try:
+                while not told_to_stop():
+                    batch = await consumer.fetch(FETCHED_TOGETHER, WAIT_S)
+                    if batch:
+                        await self.tell(_readable(batch), batch[-1].stream_seq)
+                        await consumer.ack_all(batch[-1])
+            finally:
+                await consumer.close()
         finally:
-            await consumer.close()
             await self.close()
 
     async def close(self) -> None:
         """Gives its connection back; it may be used again."""
         await self._store.close()
 
-    async def tell(self, batch: Sequence[Message]) -> None:
-        """Takes messages in order; those taken before change nothing."""
+    async def tell(self, batch: Sequence[Message], read_to: int | None = None) -> None:
+        """Takes messages in order; those taken before change nothing, and those of athletes who were erased meanwhile are passed over.
+
+        `read_to`: the stream sequence up to which everything is told once this is committed.
+        """
         now = self._clock()
         async with self._store.transaction(points=18) as connection:
             decided = {(message.tenant, message.body["course"]) for message in batch if message.kind == DECISION}
-            known = await courses.of(connection, decided) if decided else {}
+            known = await courses.of(connection, decided)
+            gone = await progress.note(connection, read_to, {(message.tenant, message.pseudonym) for message in batch})
+            if gone:
+                batch = [message for message in batch if (message.tenant, message.pseudonym) not in gone]
             terms = await courses.terms(connection, {(message.tenant, message.athlete) for message in batch})
             changed: dict[CourseKey, Course] = {}
             newest: dict[CourseKey, Mapping[str, Any]] = {}
@@ -98,10 +106,20 @@ class Consumer:
         if any(course.waiting is not None for course in changed.values()):
             self._waits()
 
-    async def _acknowledged(self) -> int:
-        """How far the bus knows that we read. Nothing is lost when it forgot: what is read again changes nothing."""
+    async def _told(self) -> int:
+        """How far everything is told. Nothing is lost when bus or database forgot: what is read again changes nothing.
+
+        What the bus says is no more than an upper limit: deleting a message of the erased confirms all that was handed out before it.
+        """
         found: Any = await self._bus.api(f"CONSUMER.INFO.{DECISIONS}.{CONSUMER}", missing=_NO_CONSUMER)
-        return int(found["ack_floor"]["stream_seq"]) if found is not None else 0
+        if found is None:
+            return 0
+        confirmed = int(found["ack_floor"]["stream_seq"])
+        async with self._store.reading() as connection:
+            told = await progress.read_to(connection)
+            begin = confirmed if told is None else min(confirmed, told)
+            await progress.note(connection, begin, ())
+        return begin
 
 
 def tellings_of(tenant: str, notices: Iterable[Notice]) -> list[Telling]:
@@ -135,7 +153,7 @@ def _readable(batch: Sequence[Delivered]) -> list[Message]:
     found = []
     for delivered in batch:
         try:
-            found.append(messages.read(delivered.data))
+            found.append(messages.read(delivered.data, delivered.subject))
         except Unreadable as fault:
             # Waiting would not mend it, and everybody behind it would wait too.
             measures.UNREADABLE.inc()

@@ -15,12 +15,11 @@ from services.notify import measures
 from services.notify.store.connection import Connection
 from services.notify.store.endpoints import WAKE
 from shared.crash import point
+from shared.locks import LEAD
 from shared.stopping import told_to_stop
 
 ASK_EVERY_S: Final = 1.0
 HEARTBEAT_S: Final = 5.0
-# Arbitrary and ours.
-_LOCK: Final = 0x6D6E6F74
 
 _log = structlog.get_logger("milepost.notify.lead")
 
@@ -39,7 +38,7 @@ async def lead(database: AsyncEngine, work: Callable[[], Awaitable[None]], woken
                     raise asyncio.CancelledError
                 # A waiting `pg_advisory_lock` would be ended by the statement limit; so it is asked for.
                 point(35)
-                if await driver.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                if await driver.fetchval("SELECT pg_try_advisory_lock($1)", LEAD):
                     point(36)
                     break
                 await asyncio.sleep(ASK_EVERY_S)

@@ -20,7 +20,7 @@ class Unreadable(Exception):
 @dataclass(frozen=True)
 class Message:
     """One outbox row. `course` is None for a refused event that names none, `zone` is the athlete's where the row says it; `rests_on`: the
-    ids of the athlete's events that it rests on."""
+    ids of the athlete's events that it rests on; `pseudonym`: the athlete on the bus."""
 
     outbox: int
     kind: str
@@ -30,6 +30,7 @@ class Message:
     body: Mapping[str, Any]
     zone: str | None = None
     rests_on: frozenset[str] = frozenset()
+    pseudonym: str = ""
 
     def context(self, terms: Mapping[str, frozenset[str]]) -> Context:
         """What stands beside it, given the terms of the athlete's events by id: a decision inherits those of all it rests on."""
@@ -37,8 +38,8 @@ class Message:
         return Context(self.zone, tuple(sorted(found)))
 
 
-def read(data: bytes) -> Message:
-    """The message in `data`. Raises `Unreadable`."""
+def read(data: bytes, subject: str = "") -> Message:
+    """The message in `data`, as it came under `subject`. Raises `Unreadable`."""
     try:
         row = orjson.loads(data)
         body, cause = row["body"], row.get("cause") or {}
@@ -47,7 +48,15 @@ def read(data: bytes) -> Message:
             rests_on = frozenset(evidence_ids(body) | {str(cause.get("id", "")), *row.get("rests_on", ())})
         zone = row.get("zone")
         message = Message(
-            int(row["outbox"]), row["kind"], row["tenant"], row["athlete"], row.get("course"), body, zone if zone else None, rests_on
+            int(row["outbox"]),
+            row["kind"],
+            row["tenant"],
+            row["athlete"],
+            row.get("course"),
+            body,
+            zone if zone else None,
+            rests_on,
+            subject.rpartition(".")[2],
         )
         if message.kind == EXPIRED:
             body["expired_at"] = row["at"]

@@ -18,6 +18,7 @@ from shared.tables.notices import (
     endpoints,
     escalations,
     notice_policies,
+    notice_reading,
     notices,
 )
 from shared.tables.packs import backtest_differences, backtests, pack_events, shadow_decisions
@@ -58,6 +59,7 @@ __all__ = [
     "key_metadata",
     "metadata",
     "notice_policies",
+    "notice_reading",
     "notices",
     "outbox",
     "pack_events",

@@ -42,6 +42,8 @@ events = Table(
     PrimaryKeyConstraint("partition", "seq"),
     UniqueConstraint("tenant", "source", "id"),
     Index("events_athlete", "tenant", "athlete", "partition", "seq"),
+    # Those that came of athletes who were erased before (source: remains.LATE).
+    Index("events_late", "partition", "seq", postgresql_where=text("source = 'urn:milepost:erased'")),
     Index("events_answers", "tenant", "time", postgresql_where=text("type = 'milepost.recommendation.answered'")),
 )
 

@@ -57,6 +57,14 @@ notices = Table(
     Index("notices_tenant", "tenant", "position"),
 )
 
+# Up to which stream sequence of DECISIONS everything is told: one row.
+notice_reading = Table(
+    "notice_reading",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("stream_seq", BigInteger, nullable=False),
+)
+
 # What the course was last told, and what waits for the coalescing window to end.
 course_notices = Table(
     "course_notices",

@@ -1,6 +1,6 @@
 """What stands for history: checkpoints, seals, the athletes' keys (a schema of their own), and the records of its checks."""
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, Table, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from shared.tables.base import instant, key_metadata, metadata
@@ -82,6 +82,9 @@ erasures = Table(
     instant("scrubbed_at", nullable=True),
     Column("bus_seq", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("tenant", "pseudonym"),
+    Index("erasures_newest", "requested_at"),
+    Index("erasures_waiting", "requested_at", postgresql_where=text("erased_at IS NULL")),
+    Index("erasures_unscrubbed", "erased_at", postgresql_where=text("scrubbed_at IS NULL")),
 )
 
 # Up to which stream sequence bus and history were compared, and what each window of reception held. A window that was compared in parts

@@ -45,6 +45,7 @@ class Pulled:
 
 class _Handed:
     data = b"{}"
+    subject = "dec.0.p"
     stream_seq = 1
 
 
@@ -52,7 +53,8 @@ async def test_nothing_more_is_fetched_until_what_was_fetched_is_told_and_confir
     said: list[str] = []
     consumer = Consumer(cast(Any, None), cast(Bus, Pulled(said)), Settings(), cast(Any, None), lambda _: None, lambda: None)
 
-    async def tell(batch: Sequence[Message]) -> None:
+    async def tell(batch: Sequence[Message], read_to: int) -> None:
+        assert read_to == _Handed.stream_seq
         # Whatever was begun beside it would have its turn here.
         for _ in range(10):
             await asyncio.sleep(0)

@@ -11,9 +11,13 @@ async def is_used(connection: Connection, link: AnswerLink) -> bool:
 
 
 async def take(connection: Connection, link: AnswerLink, now: datetime) -> bool:
-    """Uses the link up with the caller's transaction; False when it was used before. Of two at once, the second waits for the first."""
+    """Uses the link up with the caller's transaction; False when it was used before, or its course was erased meanwhile.
+
+    Of two at once, the second waits for the first.
+    """
     tag = await connection.execute(
-        "INSERT INTO answer_links (id, tenant, course, decision, used_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        "INSERT INTO answer_links (id, tenant, course, decision, used_at) SELECT $1, $2, $3, $4, $5 FROM courses AS c"
+        " WHERE c.tenant = $2 AND c.course = $3 FOR KEY SHARE OF c ON CONFLICT DO NOTHING",
         link.id,
         link.tenant,
         link.course,

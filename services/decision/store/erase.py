@@ -10,9 +10,19 @@ from services.decision.store.connection import Connection
 from services.decision.store.remains import GONE, WORD, Remains
 from services.decision.store.sealed import BY_NAME
 from shared.crash import point
+from shared.locks import POSITIONS, SEALS
 
-# Of the notary, who seals rows, and of notify, which numbers notices: neither may be half-way while rows leave.
-_LOCKS: Final = (0x6D736561, 0x6D6E7073)
+# Nobody may be half-way while rows leave: not notify, which tells, numbers notices and writes down attempts, nor the notary, who seals.
+# Whoever comes meanwhile waits, and finds what the erasure left. In the order of shared/locks.py.
+LOCKS: Final = (
+    "LOCK TABLE course_notices IN EXCLUSIVE MODE",
+    f"SELECT pg_advisory_xact_lock({POSITIONS})",
+    "LOCK TABLE deliveries IN EXCLUSIVE MODE",
+    "LOCK TABLE acknowledgements IN EXCLUSIVE MODE",
+    f"SELECT pg_advisory_xact_lock({SEALS})",
+)
+LOCK_WAIT_S: Final = 5
+"""Everybody who tells waits behind an erasure that waits for a lock: so it gives up, and comes again."""
 
 _OF_NOTICES: Final = "SELECT d.id FROM deliveries AS d JOIN notices AS n ON n.id = d.notice WHERE n.tenant = $1 AND {}"
 # A refused event of somebody else may name a course of the athlete's: its notice is not theirs.
@@ -82,12 +92,14 @@ WHERE t.partition = n.partition AND t.n = n.n
 async def erase(connection: Connection, remains: Remains, tenant: str, athlete: str, pseudonym: str) -> None:
     """Everything of the athlete at once, their key included, or nothing. Repeated, it finds nothing left.
 
-    Whoever owns the athlete's partition is fenced by a new epoch, so that it drops what it has at hand.
+    Whoever owns the athlete's partition is fenced by a new epoch, so that it drops what it has at hand. Raises what the driver raises when
+    somebody holds a lock for longer than 5 s.
     """
     who = (tenant, athlete)
     async with connection.transaction():
-        for lock in _LOCKS:
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", lock)
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S}s'")
+        for lock in LOCKS:
+            await connection.execute(lock)
         await connection.execute(
             "UPDATE partition_heads SET epoch = epoch + 1, owner = NULL, lease_until = NULL"
             " WHERE partition IN (SELECT DISTINCT partition FROM events WHERE tenant = $1 AND athlete = $2)",

@@ -1,11 +1,12 @@
 """Whom history was asked to forget, and how far that is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from services.decision.store.connection import Connection
-from services.decision.store.remains import ERASED, GONE
+from services.decision.store.remains import ERASED, GONE, LATE
+from shared.locks import LEAD
 
 _LEFT: Final = f"^{GONE}[0-9a-f]{{32}}$"
 """The names that erasures leave. An athlete may well be called `erased-` and something else."""
@@ -52,18 +53,69 @@ async def keep(connection: Connection, erasure: Erasure) -> None:
     )
 
 
-async def waiting(connection: Connection) -> list[Erasure]:
-    """Those still to be carried out, and those of whom something came on the bus since it was cleared.
+# The services may write the list, and a row of it alone must destroy nobody.
+_ASKED_FOR: Final = (
+    "EXISTS (SELECT 1 FROM events AS a WHERE a.tenant = e.tenant AND a.source = 'urn:milepost:erasures'"
+    f" AND a.id = 'erasure-' || e.pseudonym AND a.type = '{ERASED}')"
+)
+# Both cost what is new, however many were carried out before: each walks an index that holds nothing else.
+WAITING: Final = f"SELECT {_COLUMNS} FROM keys.erasures AS e WHERE e.erased_at IS NULL AND {_ASKED_FOR} ORDER BY requested_at, pseudonym"
+LATE_SINCE: Final = f"""
+SELECT DISTINCT {", ".join(f"e.{name}" for name in _COLUMNS.split(", "))}
+FROM unnest($1::int[], $2::bigint[]) AS s(partition, seq)
+CROSS JOIN LATERAL (
+    SELECT v.tenant, v.athlete, v.stream_seq FROM events AS v
+    WHERE v.partition = s.partition AND v.seq > s.seq AND v.source = '{LATE}' OFFSET 0
+) AS l
+JOIN keys.erasures AS e ON e.tenant = l.tenant AND e.pseudonym = l.athlete AND e.bus_seq < l.stream_seq
+WHERE e.erased_at IS NOT NULL AND {_ASKED_FOR}
+"""
 
-    Only what history asks for: the services may write the list, and a row of it alone must destroy nobody.
-    """
-    rows = await connection.fetch(
-        f"SELECT {_COLUMNS} FROM keys.erasures AS e WHERE (erased_at IS NULL OR EXISTS (SELECT 1 FROM events AS v"
-        " WHERE v.tenant = e.tenant AND v.athlete = e.pseudonym AND v.stream_seq > e.bus_seq))"
-        " AND EXISTS (SELECT 1 FROM events AS v WHERE v.tenant = e.tenant AND v.source = 'urn:milepost:erasures'"
-        f" AND v.id = 'erasure-' || e.pseudonym AND v.type = '{ERASED}') ORDER BY requested_at, pseudonym"
+
+async def waiting(connection: Connection) -> list[Erasure]:
+    """Those still to be carried out, in the order they were asked for; only what history asks for."""
+    return [Erasure(*row) for row in await connection.fetch(WAITING)]
+
+
+async def lengths(connection: Connection) -> dict[int, int]:
+    """How long each partition's history is."""
+    return {row["partition"]: row["seq"] for row in await connection.fetch("SELECT partition, seq FROM partition_heads")}
+
+
+async def late(connection: Connection, since: Mapping[int, int]) -> list[Erasure]:
+    """Those carried out of whom something came on the bus after it was cleared, and into history behind `since` (partition to sequence)."""
+    return [Erasure(*row) for row in await connection.fetch(LATE_SINCE, list(since), list(since.values()))]
+
+
+class Unscrubbed(NamedTuple):
+    """Erasures whose old bytes may still be in the database's files: how many, and when the first was carried out."""
+
+    number: int
+    since: datetime | None
+
+
+async def unscrubbed(connection: Connection) -> Unscrubbed:
+    row = await connection.fetchrow(
+        "SELECT count(*), min(erased_at) FROM keys.erasures WHERE scrubbed_at IS NULL AND erased_at IS NOT NULL"
     )
-    return [Erasure(*row) for row in rows]
+    assert row is not None, "an aggregate over no rows is one row"
+    return Unscrubbed(*row)
+
+
+async def told_up_to(connection: Connection) -> int:
+    """The stream sequence of DECISIONS up to which notify has told everything; 0 when it never read."""
+    return int(await connection.fetchval("SELECT coalesce(max(stream_seq), 0) FROM notice_reading"))
+
+
+async def somebody_tells(connection: Connection) -> bool:
+    """Whether a process of notify holds the lead: no other reads DECISIONS. It ends with the process."""
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0 AND objid::bigint = $1"
+            " AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
+            LEAD,
+        )
+    )
 
 
 async def in_history(connection: Connection) -> set[tuple[str, str]]:

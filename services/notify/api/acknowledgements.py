@@ -24,7 +24,7 @@ async def acknowledge(request: Request, principal: Clinician, notice: str) -> di
     async with stored(request) as connection:
         notice = named(notice, "notice")
         course = await escalations.referral(connection, principal.tenant, notice)
-        if course is None:
+        done = course and await escalations.acknowledge(connection, principal.tenant, notice, course, principal.key_id, utc_now())
+        if not done:
             raise not_found("notice of a referral")
-        done = await escalations.acknowledge(connection, principal.tenant, notice, course, principal.key_id, utc_now())
     return {"notice": done.notice, "course": done.course, "by": done.by_key, "at": done.at}

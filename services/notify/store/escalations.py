@@ -146,10 +146,14 @@ async def referral(connection: Connection, tenant: str, notice: str) -> str | No
     return course
 
 
-async def acknowledge(connection: Connection, tenant: str, notice: str, course: str, by: str, now: datetime) -> Acknowledged:
-    """A person takes the course's referral up; nothing is said again. The first acknowledgement of a notice stays."""
+async def acknowledge(connection: Connection, tenant: str, notice: str, course: str, by: str, now: datetime) -> Acknowledged | None:
+    """A person takes the course's referral up; nothing is said again. The first acknowledgement of a notice stays.
+
+    None when the notice was erased meanwhile.
+    """
     await connection.execute(
-        "INSERT INTO acknowledgements (tenant, notice, course, by_key, at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        "INSERT INTO acknowledgements (tenant, notice, course, by_key, at) SELECT $1, $2, $3, $4, $5 FROM notices AS n "
+        "WHERE n.tenant = $1 AND n.id = $2 ON CONFLICT DO NOTHING",
         tenant,
         notice,
         course,
@@ -160,5 +164,4 @@ async def acknowledge(connection: Connection, tenant: str, notice: str, course: 
     row = await connection.fetchrow(
         "SELECT notice, course, by_key, at FROM acknowledgements WHERE tenant = $1 AND notice = $2", tenant, notice
     )
-    assert row is not None, "it was inserted or was there"
-    return Acknowledged(**row)
+    return Acknowledged(**row) if row else None

@@ -9,7 +9,7 @@ from services.notify.store import courses, escalations
 from services.notify.store.connection import Connection
 from services.notify.store.courses import CourseKey
 from services.notify.store.escalations import EscalationKey
-from services.notify.store.telling import POSITIONS
+from shared.locks import POSITIONS
 
 
 def _behind(statement: str, places: int) -> str:

@@ -17,11 +17,9 @@ from services.notify.release import Blocked, judged
 from services.notify.store import subscribers
 from services.notify.store.connection import Connection
 from services.notify.store.subscribers import Subscriber
+from shared.locks import POSITIONS
 
 _NAMES: Final = uuid.UUID("0d7a5a4e-6a3c-5f7d-8f0e-54b0f3f7c1a2")
-
-# One at a time: `position` is given before the commit, and a reader of the live stream must not pass one that is still to appear.
-POSITIONS: Final = 0x6D6E7073
 
 _ADD_DELIVERIES: Final = """
 INSERT INTO deliveries (id, tenant, endpoint, notice, course, state, because, tries, next_at, created_at, done_at)
@@ -197,7 +195,8 @@ async def add_deliveries(connection: Connection, deliveries: Sequence[NewDeliver
     """Adds deliveries of notices that are kept; returns their ids, which follow from endpoint and notice."""
     columns = _columns(deliveries, now)
     if deliveries:
-        await connection.execute(f"{_ADD_DELIVERIES} ON CONFLICT DO NOTHING", *columns)
+        # Of a notice that was erased meanwhile, nothing is delivered.
+        await connection.execute(f"{_ADD_DELIVERIES} JOIN notices AS n ON n.id = d.notice ON CONFLICT DO NOTHING", *columns)
     return columns[0]
 
 
