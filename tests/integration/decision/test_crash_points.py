@@ -20,6 +20,7 @@ from services.decision.audit.replay import Asked, differences
 from services.decision.audit.whole import verify_database
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.forgetting import erasure_event
+from services.decision.lease import Lease
 from services.decision.packs import Published
 from services.decision.reconciler import Reconciler
 from services.decision.rules.library import PackLibrary
@@ -202,6 +203,41 @@ async def test_a_worker_that_was_stopped_past_its_lease_writes_nothing_when_it_w
     new = [row for place, row in after.items() if place not in before and row["source"] == "urn:test"]
     assert [row["id"] for row in new] == [f"{course}-2"]
     assert (await verify_database(settings, (), 1)).faults == []
+
+
+@pytest.mark.law("once")
+@pytest.mark.timeout(600)
+async def test_a_worker_that_was_stopped_writes_nothing_when_it_wakes_though_who_took_over_wrote_nothing_yet(
+    settings: Settings, engine: AsyncEngine, bus: Bus, parent: Forks
+):
+    sent = [started("b", "early"), pain("b", "early", next(NUMBER)) | {"id": "early-1"}]
+    process = await parent.child("worker", quick(settings), stop=3)
+    await until(lambda: owned(engine))
+    await send(bus, settings, "clinic", sent)
+    await until(lambda: stopped(process.pid))
+    taken = Lease(engine, range(64), 600)
+    # No head moves: only the epoch says that somebody else owns them.
+    await taken.take()
+    async with borrowed(engine) as connection:
+        woken = await connection.fetchval("SELECT clock_timestamp()")
+    before = await everything(engine)
+    process.send_signal(signal.SIGCONT)
+    await until(lambda: asks_for_leases(engine, woken))
+    assert await everything(engine) == before
+    await taken.give_back()
+    await settled(engine, "clinic", sent)
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), ENDED_S) == 0
+    assert (await verify_database(settings, (), 1)).faults == []
+
+
+async def asks_for_leases(engine: AsyncEngine, since: datetime) -> bool:
+    """Whether somebody has asked who owns the partitions: what a worker does after its batch failed."""
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT DISTINCT owner FROM partition_heads%' AND query_start > $1)"
+    )
+    async with borrowed(engine) as connection:
+        return bool(await connection.fetchval(query, since))
 
 
 @pytest.mark.law("nothing-lost")
