@@ -82,4 +82,7 @@ def _notify_line(seed: int, judged: Notified) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

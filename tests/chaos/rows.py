@@ -21,7 +21,7 @@ PARTS: Final = {
     "e2e/test_full_disk.py": "full disks under everything",
     "e2e/test_erasure.py": "erasure canary",
 }
-"""File of tests to what it does, in the order of the round."""
+"""File of tests to what it does."""
 
 
 def row(number: int | str, seed: int | str, what: str, seconds: float | str, verdict: str) -> str:

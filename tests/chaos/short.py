@@ -1,23 +1,50 @@
-"""The short rounds: what `make test` does to the product, again and again, each round with a seed that was never used."""
+"""The short rounds: what `make test` does to the product, again and again, each round with a seed that was never used.
+
+The parts of a round run side by side, so that each is also under the others' load.
+"""
 
 import os
 import re
 import secrets
-import signal
 import subprocess
 import sys
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 from time import monotonic
-from typing import Final
+from typing import Final, NamedTuple
 
-from tests.chaos.rows import PARTS, row
+from services.embedded.process import leash
+from tests.chaos.rows import row
 
 ROOT: Final = Path(__file__).parents[2]
 LIMIT_S: Final = 3600
 """Of one round: far more than it takes, so that only what hangs is ended."""
 PASSED: Final = re.compile(r"^(\d+) passed[^,]* in ", re.MULTILINE)
 """What pytest says at its end when every test passed and none was left out."""
+SIDE_BY_SIDE: Final = (
+    (
+        "integration/decision/test_crash_points.py",
+        "integration/notify/test_crash_points.py",
+        "integration/test_bus_full_disk.py",
+        "integration/decision/test_model.py",
+    ),
+    ("e2e/test_kill.py", "e2e/test_kill_notify.py"),
+    ("e2e/test_full_disk.py", "e2e/test_erasure.py", "integration/decision/test_verify.py"),
+)
+
+
+class Ended(NamedTuple):
+    """One run of pytest. `code`: its exit code, or that it had none."""
+
+    words: str
+    code: int | str
+    said: str
+
+    @property
+    def is_green(self) -> bool:
+        # A run without tests, or with some left out, is not a green one.
+        return self.code == 0 and PASSED.search(self.said) is not None
 
 
 def rounds(count: int, first: int | None) -> int:
@@ -26,38 +53,33 @@ def rounds(count: int, first: int | None) -> int:
     print(row("round", "seed", "what", "s", "verdict"), flush=True)
     for number in range(1, count + 1):
         begin, seed = monotonic(), first + number - 1
-        code, said = _round(number, seed)
-        # A run without tests, or with some left out, is not a green one.
-        if code != 0 or not PASSED.search(said):
-            print(row(number, seed, "the whole round", monotonic() - begin, f"RED, exit {code}; {number - 1} green before"), flush=True)
-            print(f"{said}\nagain: SEED={seed} MILEPOST_HYPOTHESIS=random python -m pytest {_words(seed)}", file=sys.stderr)
+        with ThreadPoolExecutor(len(SIDE_BY_SIDE)) as pool:
+            ended = list(pool.map(lambda files, number=number, seed=seed: _run(number, seed, files), SIDE_BY_SIDE))
+        red = [one for one in ended if not one.is_green]
+        verdict = f"RED, {number - 1} in a row were green" if red else f"green, {number} in a row"
+        print(row(number, seed, "the whole round", monotonic() - begin, verdict), flush=True)
+        for one in red:
+            again = f"SEED={seed} MILEPOST_HYPOTHESIS=random python -m pytest {one.words}"
+            print(f"{one.said}\nexit {one.code}; again: {again}", file=sys.stderr)
+        if red:
             return 1
-        print(row(number, seed, "the whole round", monotonic() - begin, f"green, {number} in a row"), flush=True)
     return 0
 
 
-def _words(seed: int) -> str:
-    files = (next((ROOT / "tests").rglob(end)).relative_to(ROOT) for end in PARTS)
-    return f"-x --hypothesis-seed={seed} {' '.join(map(str, files))}"
-
-
-def _round(number: int, seed: int) -> tuple[int | str, str]:
-    """Exit code and what was said. All that it started is ended with it."""
+def _run(number: int, seed: int, files: tuple[str, ...]) -> Ended:
+    """One of those that run side by side. It ends when this process does, and so does what it started."""
+    words = f"-x --hypothesis-seed={seed} {' '.join(f'tests/{file}' for file in files)}"
     # Compiled once: a round starts some fifty processes of the product.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     into = os.dup(1)
     environment |= {"SEED": str(seed), "MILEPOST_HYPOTHESIS": "random", "CHAOS_ROUND": str(number), "CHAOS_ROWS": str(into)}
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "tests.chaos.rows", *_words(seed).split()]
-    process = subprocess.Popen(
-        words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0, pass_fds=(into,)
-    )
+    command = leash("run", [sys.executable, "-m", "pytest", "-q", "-p", "tests.chaos.rows", *words.split()], None)
     try:
-        said = process.communicate(timeout=LIMIT_S)[0]
-        return process.returncode, said
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=PIPE, stderr=STDOUT, text=True, pass_fds=(into,), timeout=LIMIT_S, check=False
+        )
+        return Ended(words, done.returncode, done.stdout)
     except subprocess.TimeoutExpired as fault:
-        return f"none within {LIMIT_S} s", (fault.output or b"").decode(errors="replace")
+        return Ended(words, f"none within {LIMIT_S} s", (fault.output or b"").decode(errors="replace"))
     finally:
         os.close(into)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
