@@ -7,8 +7,9 @@ Whoever needs several takes them in this order, so that nobody ever waits for so
 3. `deliveries`: its rows by notify, the whole table by the eraser;
 4. `acknowledgements`: the whole table by the eraser; who adds a row finds the notice still there, or adds none;
 5. `SEALS`;
-6. `partition_heads`, by partition;
-7. rows of other tables: of `courses` before what may only be added while the course is there (`answer_links`, the differences of backtests
+6. `STRETCHES`;
+7. `partition_heads`, by partition;
+8. rows of other tables: of `courses` before what may only be added while the course is there (`answer_links`, the differences of backtests
    and shadows).
 
 Numbers are arbitrary and ours; each is a lock of the whole database.
@@ -22,6 +23,9 @@ pass one that is still to appear."""
 
 SEALS: Final = 0x6D736561
 """Held to COMMIT by the notary, which numbers seals without gaps."""
+
+STRETCHES: Final = 0x6D707276
+"""Held to COMMIT, shared, by whoever proves a stretch of history, and alone by the eraser: what is proven is what is stored then."""
 
 LEAD: Final = 0x6D6E6F74
 """Held for as long as its session lives by the one notify process that tells and delivers."""

@@ -15,6 +15,7 @@ from services.decision.audit.check import check
 from services.decision.audit.points import read_witness
 from services.decision.audit.verify import Found, told
 from services.decision.audit.whole import verify_database
+from shared.proof.stretches import STRETCH
 
 app = typer.Typer(help="Holds history, or a dossier, against its proofs.")
 
@@ -26,6 +27,7 @@ def verify(
         str | None, typer.Option(help="The public key that must have signed the dossier, as GET /v1/audit/key shows it.")
     ] = None,
     witness: Annotated[Path | None, typer.Option(help="Checkpoints kept elsewhere, as `milepost checkpoints` wrote them.")] = None,
+    every_row: Annotated[bool, typer.Option("--every-row", help="Check row by row also what was proven before; takes longer.")] = False,
     processes: Annotated[int, typer.Option(min=0, help="How many processes share the work; 0 takes one per processor.")] = 0,
 ) -> None:
     """Holds the whole database, or a dossier, against its proofs. Exit 1 when anything was changed; each change is named."""
@@ -36,7 +38,7 @@ def verify(
     settings = settings_of("verify", "secret_key")
     begin = perf_counter()
     try:
-        found = asyncio.run(verify_database(settings, notes, processes))
+        found = asyncio.run(verify_database(settings, notes, processes, None if every_row else STRETCH))
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
         stop(f"milepost verify: the database does not answer: {str(fault).splitlines()[0]}; is it up to date and running?", EXIT_FAULT)
     for sentence in told(found):
@@ -51,6 +53,10 @@ def summary(found: Found, seconds: float) -> str:
     verdict = "history is what was written" if not found.faults else f"{len(found.faults) + found.more} faults"
     extra = [f"{found.erased:,} rows of erased athletes proven by their commitments"] if found.erased else []
     extra += [f"{found.unproven:,} events older than the proofs"] if found.unproven else []
+    extra += [f"{found.quick:,} stretches as they were proven"] if found.quick else []
+    if found.slow:
+        why = ", ".join(f"{count:,} {reason}" for reason, count in sorted(found.slow.items()))
+        extra.append(f"{found.slow.total():,} row by row ({why})")
     seen = [f"{found.events:,} events", f"{found.rows:,} rows", f"{found.checkpoints:,} checkpoints", *extra]
     return f"{verdict}: {', '.join(seen)}; {seconds:.1f} s"
 

@@ -31,6 +31,9 @@ ATHLETES: Final = Gauge("milepost_decision_athletes_in_memory", "Folded athletes
 RECONCILED: Final = Gauge(
     "milepost_decision_reconciled_stream_seq", "Stream sequence up to which history was held against the bus", registry=REGISTRY
 )
+STRETCHES: Final = Counter(
+    "milepost_decision_stretches", "Stretches of history that were checked row by row, by what came of it", ["result"], registry=REGISTRY
+)
 MISSING: Final = Counter(
     "milepost_decision_missing_events", "Events that the bus had and history lacked; put on the bus again", registry=REGISTRY
 )

@@ -23,6 +23,7 @@ from services.decision.lane import Lane
 from services.decision.lease import Lease, partitions_of
 from services.decision.notary import Notary
 from services.decision.packs import PacksRefused, Published, TenantPacks
+from services.decision.proving import Prover
 from services.decision.reader import Reader
 from services.decision.relay import Relay
 from services.decision.rules.library import PackLibrary
@@ -61,6 +62,7 @@ class Worker:
         ring = Keyring(settings.secret_key_bytes)
         keys, forgetting = AthleteKeys(ring), Forgetting(ring, settings.pseudonym_key_bytes)
         self.notary = Notary(engine, ring, self.partitions, settings.checkpoint_s, seals=lane == 0)
+        self.prover = Prover(engine, ring, self.partitions, settings.checkpoint_s)
         self.desk = Desk(Athletes(packs, settings.athletes_in_memory), second, renew_packs)
         self.lane = Lane(
             engine, open_reader, self.desk, keys, self.lease, Ticker(), settings.fetch_size, self.relay.wake, renew_packs, forgetting
@@ -72,6 +74,7 @@ class Worker:
             tasks.create_task(self.lane.run())
             tasks.create_task(self.relay.run())
             tasks.create_task(self.notary.run())
+            tasks.create_task(self.prover.run())
 
 
 async def serve(settings: Settings, lane: int) -> None:

@@ -1,10 +1,12 @@
 """Every athlete's key as a verification needs it: found by the bytes of the two columns as a scan brings them, opened when first used."""
 
+from collections.abc import Iterable
 from struct import pack
 
+from services.decision.store import keys
 from services.decision.store.connection import Connection
 from services.decision.store.remains import GONE
-from shared.proof import Envelope, Keyring
+from shared.proof import Envelope, KeyFault, Keyring
 
 
 class NoKey(Exception):
@@ -24,8 +26,28 @@ class Keys:
     async def load(cls, connection: Connection, ring: Keyring) -> "Keys":
         rows = await connection.fetch("SELECT tenant, athlete, wrapped FROM keys.athlete_keys")
         found = cls(ring, {_name(row["tenant"], row["athlete"]): tuple(row) for row in rows})
+        await found._load_gone(connection)
+        return found
+
+    @classmethod
+    async def of_some(cls, connection: Connection, ring: Keyring, athletes: Iterable[tuple[str, str]]) -> "Keys":
+        """As `load`, with the keys of these athletes alone."""
+        found = cls(ring, {_name(*one): (*one, wrapped) for one, wrapped in (await keys.wrapped(connection, athletes)).items()})
+        await found._load_gone(connection)
+        return found
+
+    async def _load_gone(self, connection: Connection) -> None:
         for row in await connection.fetch("SELECT tenant, pseudonym FROM keys.erasures"):
-            found.gone[_name(row["tenant"], GONE + row["pseudonym"])] = (row["tenant"], row["pseudonym"])
+            self.gone[_name(row["tenant"], GONE + row["pseudonym"])] = (row["tenant"], row["pseudonym"])
+
+    def broken(self) -> list[tuple[str, str]]:
+        """(tenant, athlete) of every key that does not open. Opens all."""
+        found = []
+        for name, (tenant, athlete, _) in self._wrapped.items():
+            try:
+                self.of(name)
+            except KeyFault:
+                found.append((tenant, athlete))
         return found
 
     def opening(self, athlete: bytes) -> tuple[bytes, Envelope] | None:

@@ -11,18 +11,20 @@ import asyncpg
 from services.decision.audit.verify import Found, Share
 from services.decision.store.connection import Connection
 from shared.proof import Keyring
+from shared.proof.stretches import STRETCH
 from shared.settings import Settings
 
 
-async def verify_database(settings: Settings, witness: Sequence[str] = (), processes: int = 0) -> Found:
+async def verify_database(settings: Settings, witness: Sequence[str] = (), processes: int = 0, leaves: int | None = STRETCH) -> Found:
     """Everything that history holds, in one snapshot. `witness`: checkpoints kept elsewhere. `processes`: 0 takes one per processor.
+    `leaves`: of a proven stretch; None believes no proof and checks every row.
 
     Raises what the driver raises while the database does not answer.
     """
     url, secret = driver_url(settings), settings.secret_key_bytes
     count = processes or os.cpu_count() or 1
     if count == 1:
-        return await Share(url, Keyring(secret), 0, 1, None, witness).verify()
+        return await Share(url, Keyring(secret), 0, 1, None, witness, leaves).verify()
     main: Connection = await asyncpg.connect(url, timeout=10)
     found = Found()
     try:
@@ -31,7 +33,9 @@ async def verify_database(settings: Settings, witness: Sequence[str] = (), proce
         # Spawned, not forked: this process may hold threads and connections.
         with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
             loop = asyncio.get_running_loop()
-            shares = [loop.run_in_executor(pool, _share, url, secret, share, count, snapshot, tuple(witness)) for share in range(count)]
+            shares = [
+                loop.run_in_executor(pool, _share, url, secret, share, count, snapshot, tuple(witness), leaves) for share in range(count)
+            ]
             for share in await asyncio.gather(*shares):
                 found.add(share)
         found.settle()
@@ -40,8 +44,8 @@ async def verify_database(settings: Settings, witness: Sequence[str] = (), proce
     return found
 
 
-def _share(url: str, secret: bytes, share: int, of: int, snapshot: str, witness: Sequence[str]) -> Found:
-    return asyncio.run(Share(url, Keyring(secret), share, of, snapshot, witness).verify())
+def _share(url: str, secret: bytes, share: int, of: int, snapshot: str, witness: Sequence[str], leaves: int | None) -> Found:
+    return asyncio.run(Share(url, Keyring(secret), share, of, snapshot, witness, leaves).verify())
 
 
 def driver_url(settings: Settings) -> str:

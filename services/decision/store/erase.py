@@ -6,11 +6,12 @@ Only the eraser's role may. Commitments, leaves and seals stay: they are what pr
 from collections.abc import Sequence
 from typing import Any, Final
 
+from services.decision.store import stretches
 from services.decision.store.connection import Connection
 from services.decision.store.remains import GONE, WORD, Remains
 from services.decision.store.sealed import BY_NAME
 from shared.crash import point
-from shared.locks import POSITIONS, SEALS
+from shared.locks import POSITIONS, SEALS, STRETCHES
 
 # Nobody may be half-way while rows leave: not notify, which tells, numbers notices and writes down attempts, nor the notary, who seals.
 # Whoever comes meanwhile waits, and finds what the erasure left. In the order of shared/locks.py.
@@ -20,6 +21,7 @@ LOCKS: Final = (
     "LOCK TABLE deliveries IN EXCLUSIVE MODE",
     "LOCK TABLE acknowledgements IN EXCLUSIVE MODE",
     f"SELECT pg_advisory_xact_lock({SEALS})",
+    f"SELECT pg_advisory_xact_lock({STRETCHES})",
 )
 LOCK_WAIT_S: Final = 5
 """Everybody who tells waits behind an erasure that waits for a lock: so it gives up, and comes again."""
@@ -126,6 +128,9 @@ async def erase(connection: Connection, remains: Remains, tenant: str, athlete: 
             for row, place in _placed(decisions, "event_seq")
         ]
         await _replace(connection, _REPLACE_DECISIONS, made)
+        changed = [(row["partition"], row["seq"]) for row in (*events, *outcomes)]
+        changed += [(row["partition"], row["event_seq"]) for row in decisions]
+        await stretches.forget(connection, [partition for partition, _ in changed], [seq for _, seq in changed])
         await _replace(connection, _REPLACE_CONFLICTS, [remains.conflict(row["partition"], row["n"], *whose) for row in conflicts])
         await _forget_replays(connection, who)
         await connection.execute(

@@ -3,7 +3,7 @@ hashing what it reads.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from struct import Struct, error
 from typing import Any, Final
 
@@ -70,14 +70,21 @@ def rows(buffer: bytes, at: int) -> tuple[list[Row], int]:
     return found, at
 
 
-async def scan(connection: Connection, query: str, *arguments: Any) -> AsyncIterator[list[Row]]:
-    """The rows of a query in batches, in its order. The reader may be slower than the server: the server then waits."""
+async def scan(
+    connection: Connection, query: str, *arguments: Any, seen: Callable[[bytes], object] | None = None
+) -> AsyncIterator[list[Row]]:
+    """The rows of a query in batches, in its order. The reader may be slower than the server: the server then waits.
+
+    `seen` is given every byte as it comes, also those around the rows.
+    """
     queue: asyncio.Queue[list[Row] | None] = asyncio.Queue(_AHEAD)
     rest = b""
     begun = False
 
     async def take(data: bytes) -> None:
         nonlocal rest, begun
+        if seen is not None:
+            seen(data)
         rest += data
         if not begun:
             if len(rest) < _HEADER:

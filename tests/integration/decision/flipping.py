@@ -85,6 +85,7 @@ class Recorded:
         self._connection = connection
         self._answers: dict[tuple[str, str, str], Any] = {}
         self._copies: dict[str, bytes] = {}
+        self._tags: dict[str, str] = {}
         self._turned: tuple[str, int, int] | None = None
 
     async def _again(self, method: str, query: str, *arguments: Any) -> Any:
@@ -102,14 +103,14 @@ class Recorded:
     async def fetchrow(self, query: str, *arguments: Any) -> Any:
         return await self._again("fetchrow", query, *arguments)
 
-    async def copy_from_query(self, query: str, *arguments: Any, output: Callable[[bytes], Awaitable[None]], **more: Any) -> None:
+    async def copy_from_query(self, query: str, *arguments: Any, output: Callable[[bytes], Awaitable[None]], **more: Any) -> str:
         if query not in self._copies:
             held = bytearray()
 
             async def take(data: bytes) -> None:
                 held.extend(data)
 
-            await self._connection.copy_from_query(query, *arguments, output=take, **more)
+            self._tags[query] = await self._connection.copy_from_query(query, *arguments, output=take, **more)
             self._copies[query] = bytes(held)
         data = self._copies[query]
         if self._turned is not None and self._turned[0] == query:
@@ -117,6 +118,7 @@ class Recorded:
             data = data[:place] + bytes([data[place] ^ (1 << bit)]) + data[place + 1 :]
         await output(data)
         await asyncio.sleep(0)
+        return self._tags[query]
 
     def cells(self, table: str, first: int, last: int | None, skipped: Sequence[int] = ()) -> Iterator[tuple[str, int, int]]:
         """(query, first byte, length) of each cell of rows `first` up to `last` that COPY sent of the table."""
