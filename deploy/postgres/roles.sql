@@ -9,7 +9,7 @@ CREATE ROLE milepost_eraser LOGIN PASSWORD :'eraser_password';
 CREATE DATABASE milepost OWNER milepost_owner ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C.UTF-8' TEMPLATE template0;
 REVOKE ALL ON DATABASE milepost FROM PUBLIC;
 GRANT CONNECT ON DATABASE milepost TO milepost_service, milepost_eraser;
--- For `milepost erasures scrub`, which leaves no old byte in the write-ahead log.
-GRANT pg_checkpoint TO milepost_owner;
+-- For `milepost erasures scrub`, which leaves no old byte in the write-ahead log, and says who holds some.
+GRANT pg_checkpoint, pg_read_all_stats TO milepost_owner;
 \connect milepost
-GRANT EXECUTE ON FUNCTION pg_switch_wal() TO milepost_owner;
+GRANT EXECUTE ON FUNCTION pg_switch_wal(), pg_ls_waldir() TO milepost_owner;

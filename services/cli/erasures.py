@@ -34,19 +34,23 @@ def show() -> None:
 
 
 @app.command()
-def scrub() -> None:
+def scrub(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for transactions and readers of the log that hold old bytes.")] = 60,
+) -> None:
     """Rewrites every table that erasures touched and removes old segments of the log, so that no byte of the erased is left on the disk.
 
-    Locks each table while it is rewritten: run it at a quiet hour.
+    Locks each table while it is rewritten: run it at a quiet hour. Refuses, and says who, while somebody holds old rows or old log.
     """
     settings = settings_of("erasures scrub", "owner_database_url")
     try:
-        count = asyncio.run(scrubbing.scrub(settings.owner_database_url))
+        done = asyncio.run(scrubbing.scrub(settings.owner_database_url, wait, complain))
     except scrubbing.NotScrubbed as why:
         stop(f"milepost erasures scrub: {why}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
         stop(f"milepost erasures scrub: {_line(fault)}; is the database running, and its roles up to date?", EXIT_FAULT)
-    say(f"{count} erasures scrubbed: no old byte of theirs is left in the database's files")
+    say(f"{done.erasures} erasures scrubbed: no old byte of theirs is left in the database's files")
+    for one in done.outside:
+        say(f"Outside them: {one}")
 
 
 @app.command()

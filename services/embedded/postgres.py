@@ -224,13 +224,13 @@ class PostgresServer:
             await admin.execute(
                 f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC; GRANT CONNECT ON DATABASE {DATABASE} TO {SERVICE}, {ERASER}"
             )
-            # For `milepost erasures scrub`, which leaves no old byte in the write-ahead log.
-            await admin.execute(f"GRANT pg_checkpoint TO {OWNER}")
+            # For `milepost erasures scrub`, which leaves no old byte in the write-ahead log, and says who holds some.
+            await admin.execute(f"GRANT pg_checkpoint, pg_read_all_stats TO {OWNER}")
         finally:
             await admin.close()
         admin = await self._connect(DATABASE)
         try:
-            await admin.execute(f"GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {OWNER}")
+            await admin.execute(f"GRANT EXECUTE ON FUNCTION pg_switch_wal(), pg_ls_waldir() TO {OWNER}")
         finally:
             await admin.close()
 

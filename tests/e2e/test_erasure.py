@@ -156,7 +156,7 @@ async def _drill(clinic: Clinic, url: str, data_dir: Path) -> None:
     assert [*canary.seen(data_dir / "nats", WORDS), *canary.seen(data_dir / "logs", WORDS)] == [], "neither the bus nor a log holds a word"
     assert canary.seen(data_dir / "postgres", (ATHLETE,)), "dead rows and the log still do, until they are scrubbed"
     assert canary.held(canary.dump(stack.settings), WORDS) == [], "nor does a dump"
-    assert await scrub(stack.settings.owner_database_url) == 1
+    assert await scrub(stack.settings.owner_database_url) == (1, ())
     await clinic.erased("scrubbed")
     assert canary.seen(data_dir, WORDS) == []
     whole = await verify_database(stack.settings, (), 1)
@@ -174,7 +174,7 @@ async def _drill(clinic: Clinic, url: str, data_dir: Path) -> None:
     for part in ("worker", "decision", "eraser"):
         await stack.restart(part)
     await clinic.erased()
-    assert await scrub(stack.settings.owner_database_url) == 1
+    assert await scrub(stack.settings.owner_database_url) == (1, ())
     assert canary.seen(data_dir, WORDS) == []
     assert (await verify_database(stack.settings, (), 1)).faults == []
     kept = await clinic.ask("GET", f"{stack.decision_url}/v1/athletes/{STAYS}/recommendation", "clinician")

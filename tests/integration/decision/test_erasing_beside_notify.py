@@ -21,6 +21,8 @@ from services.decision.forgetting import erasure_event
 from services.decision.store import erasures, outbox
 from services.decision.store.connection import borrowed
 from services.embedded import EmbeddedServers
+from services.notify.consume import Consumer
+from services.notify.messages import read
 from shared import locks
 from shared.bus import DECISIONS, Bus, event_subject
 from shared.placing import partition, pseudonym
@@ -59,6 +61,7 @@ class Case:
         number = next(NUMBER)
         self.goes, self.stays = f"goes-{number}", f"stays-{number}"
         self.key = pseudonym(settings.pseudonym_key_bytes, TENANT, self.goes)
+        self.key_of_stays = pseudonym(settings.pseudonym_key_bytes, TENANT, self.stays)
         self._settings, self._engine, self._bus, self._rows = settings, engine, bus, rows
 
     async def lie_on_the_bus(self, run: Run) -> None:
@@ -190,6 +193,20 @@ async def test_a_notify_that_wakes_after_it_lost_the_lead_writes_nothing_of_the_
     assert await case.told(case.goes) == []
     await ended(notify, signal.SIGTERM)
     assert await case.told(case.goes) == []
+
+
+async def test_what_was_read_before_an_erasure_and_is_told_after_it_is_passed_over(
+    settings: Settings, engine: AsyncEngine, bus: Bus, case: Case, eraser: Eraser
+):
+    holding = await bus.pull_consumer(DECISIONS, "holding", [f"dec.*.{case.key}", f"dec.*.{case.key_of_stays}"], 1, 256)
+    held = await holding.fetch(256, 2.0)
+    await holding.close()
+    await bus.delete_consumer(DECISIONS, "holding")
+    assert await eraser.carry_out() == 1
+    consumer = Consumer(engine, bus, settings, lambda: datetime.now(UTC), lambda _: None, lambda: None)
+    await consumer.tell([read(one.data, one.subject) for one in held], held[-1].stream_seq)
+    await consumer.close()
+    assert await case.told(case.goes) == [] and await case.all_told()
 
 
 async def test_where_nobody_ever_tells_nobody_is_waited_for(case: Case, eraser: Eraser, bus: Bus):
