@@ -15,6 +15,7 @@ from services.decision.core.days import written
 from services.decision.core.decision import Decision, content, record, state
 from services.decision.core.explain import Record, facts_of
 from services.decision.core.explanation import explanation
+from services.decision.core.former import Former
 from services.decision.core.line import Entry, Line
 from services.decision.core.places import META, MIGRATED, Name, Packs
 from services.decision.core.placing import Placing
@@ -76,8 +77,9 @@ class Athlete:
         """Events by the session they wait for: those parked, and reports of which the red flags count already."""
         self._spoken_of: dict[Name, None] = {}
         """Events that a parked correction or retraction waits for."""
+        self._former = Former(packs)
         self._refers = False
-        """Whether a rule of a pack ever referred: only then has a later course to hear of it."""
+        """Whether a rule of a pack ever referred: only then has a later course, or what was corrected since, to hear of it."""
 
     @classmethod
     def restore(cls, packs: Library, received: Sequence[tuple[Event, bytes, str]], marks: Mapping[str, CourseMark]) -> "Athlete":
@@ -120,6 +122,9 @@ class Athlete:
         if event.type != "milepost.session.completed":
             return False
         session = event.data["session"]
+        if self._former.worlds:
+            # What was said before a correction may have waited for it as well.
+            return True
         waiting = self._for_session.get(session, ())
         return session in self._placing.sessions or any(self._placing.places[name].status == "accepted" for name in waiting)
 
@@ -164,6 +169,7 @@ class Athlete:
                 continue
             self._lines[course].insert(Entry(key, event, facet))
             touched[course] = None
+        self._former.take(self._placing, name)
         touched.update(self._refer_on())
         return [self._decide(course, cause, as_at) for course in sorted(touched)]
 
@@ -227,9 +233,10 @@ class Athlete:
                         lists[course].append(Entry(key, event, facet))
         for course in [course for course in self._lines if course not in lists]:
             del self._lines[course]
+        self._former.look(self._known, self._placing, [name for name in names if name not in out])
         changed: dict[str, None] = {}
         for course in sorted(lists, key=lambda one: self._placing.spans[one].since):
-            entries = [*lists[course], *referred_before(course, self._placing.spans, self._lines)]
+            entries = [*lists[course], *self._referred(course)]
             entries.sort(key=lambda entry: entry.place)
             self._refers = self._refers or any(entry.from_before for entry in entries)
             span = self._placing.spans[course]
@@ -243,18 +250,22 @@ class Athlete:
         return changed
 
     def _refer_on(self) -> dict[str, None]:
-        """Bring the later courses up to date with what rules referred on earlier ones; the courses that changed."""
-        self._refers = self._refers or any(line.course.referred for line in self._lines.values())
-        if not self._refers or len(self._lines) < 2:
+        """Bring the courses up to date with what rules referred on earlier ones, or before a correction; the courses that changed."""
+        self._refers = self._refers or bool(self._former.worlds) or any(line.course.referred for line in self._lines.values())
+        if not self._refers or (len(self._lines) < 2 and not self._former.worlds):
             return {}
         changed: dict[str, None] = {}
         for course in sorted(self._lines, key=lambda one: self._placing.spans[one].since):
             line = self._lines[course]
             own = [entry for entry in line.entries if not entry.from_before]
-            entries = sorted([*own, *referred_before(course, self._placing.spans, self._lines)], key=lambda entry: entry.place)
+            entries = sorted([*own, *self._referred(course)], key=lambda entry: entry.place)
             if line.become(line.start, line.first, entries):
                 changed[course] = None
         return changed
+
+    def _referred(self, course: str) -> list[Entry]:
+        """What rules referred on earlier courses, and on this one before a correction or retraction."""
+        return self._former.referred(course, referred_before(course, self._placing.spans, self._lines))
 
     def _decide(self, course: str, cause: Event, as_at: str) -> Decision:
         line = self._lines[course]

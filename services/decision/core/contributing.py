@@ -16,11 +16,21 @@ def entries_of(placing: Placing, name: Name) -> list[Contribution]:
     found = [] if place is None else contributed(place)
     first = placing.latched.get(name)
     if first is not None:
-        found += [(course, key, event, "latched" if facet == "whole" else facet) for course, key, event, facet in contributed(first)]
+        found += as_latched(contributed(first))
     gone = placing.gone.get(name)
     if gone is not None and first is None:
-        found += [(course, key, event, "none") for course, key, event, facet in contributed(gone) if facet != "start"]
+        found += as_passed(contributed(gone))
     return found
+
+
+def as_latched(found: list[Contribution]) -> list[Contribution]:
+    """Of a report that was corrected or retracted, the flags that it ticked."""
+    return [(course, key, event, "latched" if facet == "whole" else facet) for course, key, event, facet in found]
+
+
+def as_passed(found: list[Contribution]) -> list[Contribution]:
+    """Of an event that was retracted, that its time was reached."""
+    return [(course, key, event, "none") for course, key, event, facet in found if facet != "start"]
 
 
 def contributed(place: Place) -> list[Contribution]:

@@ -41,7 +41,7 @@ def corrected(originals: Mapping[Name, Event]) -> Corrected:
         if meta.type == META[1]:
             gone[name] = None
         else:
-            effective[name] = _with_correction(target, meta)
+            effective[name] = as_corrected(target, meta)
     withdrawn: dict[Name, Event] = {}
     for name in gone:
         was = effective.pop(name)
@@ -78,6 +78,7 @@ def _personal(event: Event) -> bool:
     return event.type in PERSONAL or "start_step" in event.data
 
 
-def _with_correction(target: Event, meta: Event) -> Event:
+def as_corrected(target: Event, meta: Event) -> Event:
+    """The event as the correction says it; it keeps its time unless the correction gives one."""
     time = datetime.fromisoformat(meta.data["time"]) if "time" in meta.data else target.time
     return replace(target, data=meta.data["data"], time=time)

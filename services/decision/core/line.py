@@ -13,7 +13,7 @@ from services.decision.core.migrating import migrate
 from services.decision.core.places import MIGRATED
 from services.decision.core.protocol import Protocol
 from services.decision.core.recall import Recall
-from services.decision.core.referring import open_rules, refer
+from services.decision.core.referring import refer
 from services.decision.core.standing import Standing
 from services.decision.core.taking import apply
 from services.decision.core.verdict import Judge, Verdict
@@ -23,6 +23,8 @@ EVERY = 32
 """Events between checkpoints."""
 MEASURED = ("milepost.session.completed", "milepost.recommendation.answered", MIGRATED)
 """Events that are measured against what stands at their time."""
+REFERRED = "referred\n"
+"""Begins the facet of what says only that a rule referred: on an earlier course, or here before a correction."""
 RECENT = 8
 """The last so many events each have a checkpoint: most late events are only a little late."""
 
@@ -40,8 +42,8 @@ class Entry:
 
     @property
     def from_before(self) -> bool:
-        """Whether it says only that a rule referred on an earlier course."""
-        return self.facet.startswith("referred\n")
+        """Whether it says only that a rule referred: on an earlier course, or here before a correction or retraction."""
+        return self.facet.startswith(REFERRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,13 @@ class Line:
         else:
             self._fold_from(at)
 
+    def twin(self) -> "Line":
+        """Another fold of the same entries, which goes on by itself from the same checkpoints."""
+        other = Line(self.start, self.first, self.packs)
+        other.entries, other.checkpoints = list(self.entries), list(self.checkpoints)
+        other.course, other.verdict = self.course.copy(), self.verdict
+        return other
+
     def become(self, start: Event, judge: Judge, entries: list[Entry]) -> bool:
         """Hold exactly these entries (sorted); True when that changed anything."""
         if judge is not self.first or key_of(start) != key_of(self.start) or start.data != self.start.data:
@@ -134,8 +143,6 @@ class Line:
 
     def _take(self, entry: Entry, taken: int) -> None:
         standing = self._standing_at(entry.event)
-        if entry.facet == "latched" and self.judge.referring:
-            self._refer_as_sent(entry, standing)
         apply(self.course, entry.event, standing, self.judge, entry.facet)
         if entry.event.type == MIGRATED and entry.facet == "whole":
             protocol = self.packs.resolve(entry.event.data["to_hash"])
@@ -150,14 +157,6 @@ class Line:
         """What follows, with the referrals that it opens itself."""
         verdict = judge.decide(course, self.recall)
         return judge.decide(course, self.recall) if refer(judge, course, verdict, event) else verdict
-
-    def _refer_as_sent(self, entry: Entry, standing: Standing) -> None:
-        """A report that was corrected or retracted opens the referrals that it opened as first sent."""
-        as_sent = self.course.copy()
-        apply(as_sent, entry.event, standing, self.judge, "whole")
-        already = len(as_sent.referred)
-        refer(self.judge, as_sent, self.judge.decide(as_sent), entry.event)
-        open_rules(self.course, [rule for rule, _ in as_sent.referred[already:]], entry.event)
 
 
 def _same(one: Entry, other: Entry) -> bool:

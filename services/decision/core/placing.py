@@ -158,7 +158,7 @@ class Placing:
             if meta.type not in META or place.status != "accepted":
                 continue
             target = originals[target_of(meta)]
-            was = self._alone(target)
+            was = self.alone(target)
             now = self.places.get((target.source, target.id))
             courses = dict.fromkeys(c for c, _ in (*was.courses, *(now.courses if now is not None else ())))
             facet = "withdrawn" if target.type == "milepost.course.started" and meta.type == META[1] else "none"
@@ -168,11 +168,11 @@ class Placing:
             target_of(originals[name]) for name, place in self.places.items() if originals[name].type in META and place.status == "accepted"
         )
         self.latched = {
-            name: self._alone(originals[name])
+            name: self.alone(originals[name])
             for name in gone_or_changed
             if originals[name].type == "milepost.symptom.reported" and self._stands(name, originals[name])
         }
-        self.gone = {name: self._alone(originals[name]) for name in gone_or_changed if name not in self.places}
+        self.gone = {name: self.alone(originals[name]) for name in gone_or_changed if name not in self.places}
 
     def _stands(self, name: Name, original: Event) -> bool:
         """Whether the report as first sent may have opened a referral: where it still waits for its session, by flags that it ticked."""
@@ -184,10 +184,10 @@ class Placing:
         name = (original.source, original.id)
         place = self.add(self.corrected.get(name, original))
         if place.status == "accepted" and name in self.corrected and original.type == "milepost.symptom.reported":
-            self.latched[name] = self._alone(original)
+            self.latched[name] = self.alone(original)
         return place
 
-    def _alone(self, event: Event) -> Place:
+    def alone(self, event: Event) -> Place:
         """Where the event as first sent belongs, without entering it."""
         if event.type == "milepost.course.started":
             course = event.data["course"]

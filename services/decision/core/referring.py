@@ -21,7 +21,9 @@ def refer(judge: Judge, course: Course, verdict: Verdict, event: Event) -> bool:
     stands = [flag.flag for flag in course.flags if not flag.on]
     new = [rule.id for rule in met if rule.id not in stands and (rule.id not in course.referring or _unseen(judge, verdict, rule))]
     course.referring = tuple(rule.id for rule in met)
-    open_rules(course, new, event)
+    key = key_of(event)
+    course.flags += tuple(OpenFlag(rule, key) for rule in new)
+    course.referred += tuple((rule, event) for rule in new)
     return bool(new)
 
 
@@ -30,10 +32,3 @@ def _unseen(judge: Judge, verdict: Verdict, rule: Rule) -> bool:
     review = verdict.view.course.reviewed
     keys = [key for fact in judge.facts_of_rule[rule.id](verdict.facts) for key in fact.keys]
     return review is None or any(key[0] >= review[0] and key != review for key in keys)
-
-
-def open_rules(course: Course, rules: list[str], event: Event) -> None:
-    """Opens a referral by each of the rules, and keeps it for courses that start later."""
-    key = key_of(event)
-    course.flags += tuple(OpenFlag(rule, key) for rule in rules)
-    course.referred += tuple((rule, event) for rule in rules)

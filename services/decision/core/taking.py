@@ -27,7 +27,8 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
 
     `facet` says how much of it counts: `whole`; `flags`, of an ambiguous report only its ticked red flags; `latched`, of a corrected or
     retracted report the referral it opened; `carried`, of a report before this course the red flags that follow the athlete (line by line
-    as `following.py` writes them); `referred`, that a rule of the pack referred at it on an earlier course; `review`, of a clearance
+    as `following.py` writes them); `referred`, that a rule of the pack referred at it on an earlier course,
+    or on this one before a correction; `review`, of a clearance
     before this course that it reviews such flags; `withdrawn`, that the start was retracted; `none`, only that its time was reached.
     Behind what is from before the course stand, line by line, the courses that the flag stood on or that the review was of.
     """
@@ -43,6 +44,8 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
         _lift(course, event, on)
     elif facet == "referred":
         rule, *stood = on
+        if not stood and all(flag.flag != rule or flag.on for flag in course.flags):
+            course.referred += ((rule, event),)
         _open(course, (rule,), key_of(event), tuple(stood))
         return
     elif facet == "carried":
