@@ -28,7 +28,7 @@ from services.embedded.process import POLL_S, Process, leash, stop_remains
 from shared.db import engine
 from shared.settings import Settings, load, require
 
-READY_WITHIN_S = 60
+READY_WITHIN_S = 300
 STOP_WITHIN_S = 20
 
 WITH_PORT = ("ingest", "decision", "notify")
@@ -129,7 +129,7 @@ class Stack:
         await self._stop()
 
     async def ready(self, *names: str) -> None:
-        """Waits until the named services, or all, are ready. Raises `ServerFault` when one ends or takes longer than 60 s."""
+        """Waits until the named services, or all, are ready. Raises `ServerFault` when one ends or takes longer than five minutes."""
         await asyncio.gather(*(self._services[name].ready() for name in names or self._services))
 
     async def kill(self, name: str) -> None:

@@ -16,7 +16,7 @@ from services.embedded.faults import ServerFault
 from services.embedded.files import Secrets, keep, own_port
 from services.embedded.process import Process, leash, stop_remains
 
-READY_WITHIN_S = 30
+READY_WITHIN_S = 120
 STOP_WITHIN_S = 15
 _LEAST_FREE = 256 * 2**20
 # What `/healthz` names a stream whose last write failed by; nothing else that it can say holds these words.

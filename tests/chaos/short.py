@@ -6,8 +6,10 @@ The parts of a round run side by side, so that each is also under the others' lo
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from subprocess import PIPE, STDOUT
@@ -37,7 +39,6 @@ SIDE_BY_SIDE: Final = (
 class Ended(NamedTuple):
     """One run of pytest. `code`: its exit code, or that it had none."""
 
-    words: str
     code: int | str
     said: str
 
@@ -58,9 +59,6 @@ def rounds(count: int, first: int | None) -> int:
         red = [one for one in ended if not one.is_green]
         verdict = f"RED, {number - 1} in a row were green" if red else f"green, {number} in a row"
         print(row(number, seed, "the whole round", monotonic() - begin, verdict), flush=True)
-        for one in red:
-            again = f"SEED={seed} MILEPOST_HYPOTHESIS=random python -m pytest {one.words}"
-            print(f"{one.said}\nexit {one.code}; again: {again}", file=sys.stderr)
         if red:
             return 1
     return 0
@@ -71,15 +69,30 @@ def _run(number: int, seed: int, files: tuple[str, ...]) -> Ended:
     words = f"-x --hypothesis-seed={seed} {' '.join(f'tests/{file}' for file in files)}"
     # Compiled once: a round starts some fifty processes of the product.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    home = tempfile.mkdtemp(prefix="milepost-chaos-")
     into = os.dup(1)
     environment |= {"SEED": str(seed), "MILEPOST_HYPOTHESIS": "random", "CHAOS_ROUND": str(number), "CHAOS_ROWS": str(into)}
-    command = leash("run", [sys.executable, "-m", "pytest", "-q", "-p", "tests.chaos.rows", *words.split()], None)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.chaos.rows", "--basetemp", f"{home}/tmp", *words.split()]
     try:
         done = subprocess.run(
-            command, cwd=ROOT, env=environment, stdout=PIPE, stderr=STDOUT, text=True, pass_fds=(into,), timeout=LIMIT_S, check=False
+            leash("run", command, None),
+            cwd=ROOT,
+            env=environment,
+            stdout=PIPE,
+            stderr=STDOUT,
+            text=True,
+            pass_fds=(into,),
+            timeout=LIMIT_S,
+            check=False,
         )
-        return Ended(words, done.returncode, done.stdout)
+        ended = Ended(done.returncode, done.stdout)
     except subprocess.TimeoutExpired as fault:
-        return Ended(words, f"none within {LIMIT_S} s", (fault.output or b"").decode(errors="replace"))
+        ended = Ended(f"none within {LIMIT_S} s", (fault.output or b"").decode(errors="replace"))
     finally:
         os.close(into)
+    if ended.is_green:
+        shutil.rmtree(home)
+    else:
+        again = f"SEED={seed} MILEPOST_HYPOTHESIS=random python -m pytest {words}"
+        print(f"{ended.said}\nexit {ended.code}; again: {again}; kept: {home}", file=sys.stderr, flush=True)
+    return ended

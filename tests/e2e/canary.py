@@ -80,6 +80,6 @@ def _program(name: str, settings: Settings, words: list[str], given: bytes) -> b
     program = _package() / "pginstall" / "bin" / name
     environment = {"PATH": os.defpath, "PGPASSWORD": url.password or "", "LC_ALL": "C"}
     where = ["-h", url.host or "", "-p", str(url.port), "-U", url.username or ""]
-    done = subprocess.run([str(program), *where, *words], input=given, capture_output=True, env=environment, check=False, timeout=120)
+    done = subprocess.run([str(program), *where, *words], input=given, capture_output=True, env=environment, check=False, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout

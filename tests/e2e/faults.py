@@ -85,16 +85,16 @@ class Faults:
 
     def _pids(self, part: str, leader: Node | None) -> list[int]:
         if part == "nats":
-            return [leader.process.pid if leader is not None and leader.process is not None else self._servers.nats.pid or 0]
+            return [leader.process.pid if leader is not None and leader.process is not None else _there(self._servers.nats.pid)]
         if part == "engine":
-            return [child.pid for child in psutil.Process(self._stack.pid("worker") or 0).children()]
+            return [child.pid for child in psutil.Process(_there(self._stack.pid("worker"))).children()]
         if part == "postgres":
-            return [self._servers.postgres.pid or 0]
+            return [_there(self._servers.postgres.pid)]
         if part == "backend":
-            backends = psutil.Process(self._servers.postgres.pid or 0).children()
+            backends = psutil.Process(_there(self._servers.postgres.pid)).children()
             # What a backend's title says of whom it serves.
             return [one.pid for one in backends if " milepost_service " in " ".join(one.cmdline())][:1]
-        return [self._stack.pid(part) or 0]
+        return [_there(self._stack.pid(part))]
 
     async def _leader(self) -> Node:
         while True:
@@ -108,6 +108,12 @@ class Faults:
                     if node.name == name:
                         return node
             await asyncio.sleep(0.2)
+
+
+def _there(pid: int | None) -> int:
+    # 0 would be everybody of our own process group.
+    assert pid, "what is to stand still has ended by itself"
+    return pid
 
 
 def _send(pid: int, number: signal.Signals) -> None:

@@ -51,7 +51,7 @@ class History:
 async def connected(settings: Settings) -> AsyncIterator[Any]:
     """A connection as the services' role."""
     url, keyed = settings.database_url.replace("+asyncpg", ""), connection_class(settings.secret_key_bytes)
-    connection = await asyncpg.connect(url, timeout=5, connection_class=keyed)
+    connection = await asyncpg.connect(url, timeout=60, connection_class=keyed)
     try:
         yield connection
     finally:

@@ -103,7 +103,7 @@ def milepost(stack: Stack, *words: str) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.timeout(900)
 async def test_the_erased_are_in_no_byte_and_a_restored_backup_brings_nobody_back(tmp_path: Path):
-    async with Stack(OVERRIDES, tmp_path / "data") as stack, httpx.AsyncClient(timeout=15) as client:
+    async with Stack(OVERRIDES, tmp_path / "data") as stack, httpx.AsyncClient(timeout=120) as client:
         database = db.engine(stack.settings, pool_size=1)
         async with database.begin() as conn:
             keys = {role: (await auth.create_key(conn, TENANT, role, role))[1] for role in ("clinician", "admin", "integrator", "auditor")}

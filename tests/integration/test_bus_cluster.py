@@ -15,7 +15,7 @@ from shared.bus import EVENTS, Bus, BusError, event_subject
 from shared.settings import Settings
 
 SENDERS = 8
-WITHIN_S = 60
+WITHIN_S = 180
 
 
 def free_ports(count: int) -> list[int]:
@@ -66,7 +66,7 @@ def nodes(tmp_path: Path) -> Iterator[list[Node]]:
 
 
 @pytest.mark.law("nothing-lost")
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(600)
 async def test_what_a_cluster_confirmed_outlives_its_leader_killed_under_load(nodes: list[Node]):
     settings = Settings(
         nats_url=",".join(f"nats://127.0.0.1:{node.client}" for node in nodes),

@@ -221,7 +221,7 @@ Until = Callable[..., Awaitable[Any]]
 def until() -> Until:
     """Waits for a condition to hold and returns what it yields; fails after `within` seconds."""
 
-    async def wait(condition: Callable[[], Any], within: float = 15.0) -> Any:
+    async def wait(condition: Callable[[], Any], within: float = 90.0) -> Any:
         deadline = monotonic() + within
         while True:
             found = condition()
