@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from services.decision.core.protocol import Protocol
@@ -10,7 +11,7 @@ from services.decision.core.verdict import Judge
 from services.decision.rules.compiling import Compiler
 from services.decision.rules.faults import FaultyPack
 from services.decision.rules.model import FloorText, PackText
-from services.decision.rules.reading import Source, bytes_of, parse, read
+from services.decision.rules.reading import Source, bytes_of, parse
 from services.decision.rules.salvaging import beyond
 
 SHIPPED = Path(__file__).parent.parent / "protocols"
@@ -67,7 +68,14 @@ def compiled(source: Source[PackText]) -> Pack:
 
 
 def _floors(names: Sequence[str]) -> tuple[Source[FloorText], ...]:
-    return tuple(read(SHIPPED / f"{name}.yaml", FloorText) for name in names)
+    paths = [SHIPPED / f"{name}.yaml" for name in names]
+    return tuple(_floor(path, bytes_of(path)) for path in paths)
+
+
+@lru_cache(maxsize=8)
+def _floor(path: Path, raw: bytes) -> Source[FloorText]:
+    # Once for all packs: to read it again with each is a third of what loading them takes.
+    return parse(str(path), raw, FloorText)
 
 
 class PackLibrary:
