@@ -8,8 +8,9 @@ Whoever needs several takes them in this order, so that nobody ever waits for so
 4. `acknowledgements`: the whole table by the eraser; who adds a row finds the notice still there, or adds none;
 5. `SEALS`;
 6. `STRETCHES`;
-7. `partition_heads`, by partition;
-8. rows of other tables: of `courses` before what may only be added while the course is there (`answer_links`, the differences of backtests
+7. `ERASING`: shared by whoever would keep what was read of an athlete before, and looks whether they are still there;
+8. `partition_heads`, by partition;
+9. rows of other tables: of `courses` before what may only be added while the course is there (`answer_links`, the differences of backtests
    and shadows).
 
 Numbers are arbitrary and ours; each is a lock of the whole database.
@@ -29,3 +30,6 @@ STRETCHES: Final = 0x6D707276
 
 LEAD: Final = 0x6D6E6F74
 """Held for as long as its session lives by the one notify process that tells and delivers."""
+
+ERASING: Final = 0x6D726570
+"""Held to COMMIT by the eraser, and shared by replays, which keep what they found of athletes."""

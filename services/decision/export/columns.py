@@ -30,6 +30,19 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
 
 
+LEFT_OUT: Final = {
+    "answer_links": "which links to answer were used (the answer is in `answers`, by the clinician in whose name the link was)",
+    "courses.state": "folded states",
+    "timers": "dates that are waited for",
+    "outbox": "messages on their way out",
+    "course_notices": "what of a course was told last (it is in `notices`)",
+    "escalations": "notices that were not taken up yet, and when they go further",
+    "backtest_differences": "what drafts of rules would have said",
+    "shadow_decisions": "what approved rules would have said before they were live",
+    "replay_differences": "what came out when history was decided again",
+}
+"""Tables of the athlete's that an export leaves out, in words."""
+
 _EVENT: Final = (Column("source", "text", "who sent the event"), Column("id", "text", "the event's id, unique within its source"))
 _COURSE: Final = Column("course", "text", "the course's id")
 
@@ -210,14 +223,17 @@ CSV is RFC 4180 in UTF-8, every cell quoted, an empty cell for what is absent. A
 cell that begins with `=`, `+`, `-`, `@`, their full-width forms, an apostrophe, or white space has an apostrophe in front. Whoever reads
 the file by program takes one leading apostrophe off every cell that has one.
 
-Derived from this and therefore not in it: folded states, dates that are waited for, queues, and what drafts of rules would have said.
+Not in it, because it follows from what is, or only waits for its turn:
+
+LEFT_OUT
+
 Written by `python -m services.decision.export`.
 """
 
 
 def documented() -> str:
     """docs/export.md, from the tables."""
-    lines = _PREFACE.splitlines()
+    lines = _PREFACE.replace("LEFT_OUT", "\n".join(f"- {one}" for one in LEFT_OUT.values())).splitlines()
     for table in TABLES:
         lines += ["", f"## {table.name}", "", f"{table.says} By {table.order}.", "", "| column | form | says |", "|---|---|---|"]
         lines += [f"| `{one.name}` | {KINDS[one.kind]} | {one.says} |" for one in table.columns]

@@ -39,7 +39,8 @@ async def gather(
     async with exports.snapshot(connection):
         if await erasures.of(connection, tenant, pseudonym(pseudonym_key, tenant, athlete)) is not None:
             raise NothingKnown(erased=True)
-        if not await exports.is_known(connection, tenant, athlete):
+        # A pseudonym names the record of an erasure, and no athlete.
+        if not await exports.is_known(connection, tenant, athlete) or await erasures.of(connection, tenant, athlete) is not None:
             raise NothingKnown(erased=False)
         sealed = await envelopes(connection, [(tenant, athlete)])
         named: dict[str, Record] = {}

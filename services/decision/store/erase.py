@@ -11,9 +11,10 @@ from services.decision.store.connection import Connection
 from services.decision.store.remains import GONE, WORD, Remains
 from services.decision.store.sealed import BY_NAME
 from shared.crash import point
-from shared.locks import POSITIONS, SEALS, STRETCHES
+from shared.locks import ERASING, POSITIONS, SEALS, STRETCHES
 
-# Nobody may be half-way while rows leave: not notify, which tells, numbers notices and writes down attempts, nor the notary, who seals.
+# Nobody may be half-way while rows leave: not notify, which tells, numbers notices and writes down attempts, nor the notary, who seals,
+# nor who keeps what a replay found.
 # Whoever comes meanwhile waits, and finds what the erasure left. In the order of shared/locks.py.
 LOCKS: Final = (
     "LOCK TABLE course_notices IN EXCLUSIVE MODE",
@@ -22,6 +23,7 @@ LOCKS: Final = (
     "LOCK TABLE acknowledgements IN EXCLUSIVE MODE",
     f"SELECT pg_advisory_xact_lock({SEALS})",
     f"SELECT pg_advisory_xact_lock({STRETCHES})",
+    f"SELECT pg_advisory_xact_lock({ERASING})",
 )
 LOCK_WAIT_S: Final = 5
 """Everybody who tells waits behind an erasure that waits for a lock: so it gives up, and comes again."""
@@ -31,7 +33,7 @@ _OF_NOTICES: Final = "SELECT d.id FROM deliveries AS d JOIN notices AS n ON n.id
 _TOLD: Final = "(n.athlete = $2 OR n.athlete IS NULL AND n.course = ANY($3::text[]))"
 
 # In this order: what tells of a course is locked before the notices that it could still make, and deliveries know their notice.
-_REMOVED: Final = (
+REMOVED: Final = (
     ("outbox", "t.tenant = $1 AND t.athlete = $2"),
     ("timers", "t.tenant = $1 AND t.athlete = $2"),
     ("courses", "t.tenant = $1 AND t.athlete = $2"),
@@ -114,7 +116,7 @@ async def erase(connection: Connection, remains: Remains, tenant: str, athlete: 
         )
         courses = {row["course"] for row in decisions}
         courses |= {row["course"] for row in await connection.fetch("SELECT course FROM courses WHERE tenant = $1 AND athlete = $2", *who)}
-        for table, condition in _REMOVED:
+        for table, condition in REMOVED:
             await _remove(connection, remains, table, condition, who, sorted(courses), pseudonym)
         whose = (tenant, pseudonym)
         await _replace(connection, _REPLACE_EVENTS, [remains.event(row["partition"], row["seq"], *whose) for row in events])
@@ -174,10 +176,15 @@ async def _remove(
 
 
 async def _forget_replays(connection: Connection, who: tuple[str, str]) -> None:
-    """A replay names the athlete it was asked for, or the one it was at; one that is under way cannot go on from there."""
+    """A replay names the athlete it was asked for, or the one it was at; one that is under way cannot go on from there. One over all
+    tenants is of everybody of that name: it keeps it until the last of them is erased.
+    """
     await connection.execute(
-        "UPDATE replays SET asked = jsonb_set(asked, '{athlete}', to_jsonb($3::text)) WHERE asked ->> 'athlete' = $2"
-        " AND (tenant IS NULL OR tenant = $1)",
+        "UPDATE replays SET asked = jsonb_set(asked, '{athlete}', to_jsonb($3::text)),"
+        " state = CASE state WHEN 'running' THEN 'failed' ELSE state END,"
+        " because = CASE state WHEN 'running' THEN 'the athlete it was asked for was erased' ELSE because END"
+        " WHERE asked ->> 'athlete' = $2 AND (tenant = $1 OR tenant IS NULL AND NOT EXISTS"
+        " (SELECT 1 FROM keys.athlete_keys AS k WHERE k.tenant <> $1 AND k.athlete = $2 AND k.wrapped IS NOT NULL))",
         *who,
         WORD,
     )

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from services.decision.store.connection import Connection
 from services.decision.store.remains import ERASED, GONE, LATE
-from shared.locks import LEAD
+from shared.locks import ERASING, LEAD
 
 _LEFT: Final = f"^{GONE}[0-9a-f]{{32}}$"
 """The names that erasures leave. An athlete may well be called `erased-` and something else."""
@@ -36,6 +36,12 @@ async def pseudonyms(connection: Connection) -> list[str]:
     return [row["pseudonym"] for row in await connection.fetch("SELECT pseudonym FROM keys.erasures")]
 
 
+async def asked_for(connection: Connection, tenant: str) -> set[str]:
+    """Pseudonyms of those who are still to be erased."""
+    rows = await connection.fetch("SELECT pseudonym FROM keys.erasures WHERE tenant = $1 AND erased_at IS NULL", tenant)
+    return {row["pseudonym"] for row in rows}
+
+
 async def of(connection: Connection, tenant: str, pseudonym: str) -> Erasure | None:
     row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM keys.erasures WHERE tenant = $1 AND pseudonym = $2", tenant, pseudonym)
     return Erasure(*row) if row else None
@@ -44,6 +50,11 @@ async def of(connection: Connection, tenant: str, pseudonym: str) -> Erasure | N
 async def every(connection: Connection) -> list[Erasure]:
     """All, in the order they were asked for."""
     return [Erasure(*row) for row in await connection.fetch(f"SELECT {_COLUMNS} FROM keys.erasures ORDER BY requested_at, pseudonym")]
+
+
+async def keep_out(connection: Connection) -> None:
+    """Until the transaction ends no rows are removed; who would keep what was read of somebody before looks now whether they are there."""
+    await connection.execute("SELECT pg_advisory_xact_lock_shared($1)", ERASING)
 
 
 async def keep(connection: Connection, erasure: Erasure) -> None:

@@ -18,8 +18,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.app import create_app
-from services.decision.export.columns import TABLES, documented
-from services.decision.store import reads
+from services.decision.export.columns import LEFT_OUT, TABLES, documented
+from services.decision.store import erase, reads
 from services.decision.store.connection import borrowed
 from shared.auth import create_key
 from shared.bus import Bus
@@ -265,6 +265,14 @@ async def test_the_command_writes_the_same_into_a_file_for_one_pair_of_eyes(sett
     assert code == 0, said
     assert file.stat().st_mode & 0o777 == 0o600
     assert orjson.loads(file.read_bytes()) == exported | {"made_at": orjson.loads(file.read_bytes())["made_at"]}
+
+
+def test_every_table_that_an_erasure_clears_is_exported_or_named_as_left_out():
+    exported = {table.name for table in TABLES} | {"event_terms"}
+    cleared = {table for table, _ in erase.REMOVED}
+    assert cleared - exported == LEFT_OUT.keys() - {"courses.state"}
+    told = Path("docs/export.md").read_text()
+    assert all(f"- {one}" in told for one in LEFT_OUT.values())
 
 
 def test_the_columns_are_documented_as_they_are():
