@@ -128,8 +128,9 @@ class Backtests:
                 if stopped:
                     return
                 async with borrowed(self._engine) as connection:
-                    histories = await past.pasts(connection, tenant, run.over, piece)
-                outcomes = await self._pool.run(decide_again, Job(job.candidate, job.over, job.own, histories))
+                    histories, faults = await past.readable(connection, tenant, run.over, piece)
+                outcomes = await self._pool.run(decide_again, Job(job.candidate, job.over, job.own, histories)) if histories else []
+                outcomes += [Outcome(athlete, (), why) for athlete, why in faults.items()]
                 async with writing, borrowed(self._engine) as connection:
                     first = tally.kept
                     found = tally.take(outcomes)

@@ -77,7 +77,7 @@ class Office:
     async def check(self, connection: Connection, tenant: str, pack: str, who: Who, hash: str) -> Pack:
         source = await self._at_hand(connection, tenant, pack, hash)
         athletes = await past.athletes_on(connection, tenant, pack)
-        lived = await past.pasts(connection, tenant, pack, athletes[:LOOKED_AT])
+        lived, _ = await past.readable(connection, tenant, pack, athletes[:LOOKED_AT])
         job = Job(source, pack, await past.own_packs(connection, self._packs, tenant), lived)
         report = await self._pool.run(review.check, pack, source.pack, job, len(athletes))
         if report["content"] not in (None, hash):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
@@ -11,10 +11,14 @@ from services.decision.lifecycle.compare import Decided, Difference, Past
 from services.decision.lifecycle.store import Source
 from services.decision.packs import Published
 from services.decision.store.athletes import histories
-from services.decision.store.bodies import envelopes
-from services.decision.store.connection import Connection
+from services.decision.store.bodies import Envelopes, envelopes
+from services.decision.store.connection import Connection, snapshot
+from shared.proof import KeyFault
 
 Kind = Literal["backtest", "test"]
+
+VERIFY: Final = "`milepost verify` tells what was altered"
+_DAMAGED: Final = (KeyFault, orjson.JSONDecodeError)
 
 
 class Run(NamedTuple):
@@ -35,6 +39,14 @@ class Run(NamedTuple):
     counts: dict[str, Any]
 
 
+class Waiting(NamedTuple):
+    """A decision that a shadow has not looked at."""
+
+    course: str
+    seq: int
+    as_of: datetime
+
+
 class Kept(NamedTuple):
     """A difference of a run."""
 
@@ -43,7 +55,8 @@ class Kept(NamedTuple):
     athlete: str
     course: str
     seq: int
-    before: bytes
+    before: bytes | None
+    """None where it is stored damaged."""
     after: bytes | None
     because: str | None
 
@@ -70,7 +83,7 @@ async def tenants_on(connection: Connection, protocol: str) -> list[str]:
 async def pasts(connection: Connection, tenant: str, protocol: str, athletes: Sequence[str]) -> list[Past]:
     """Everything that a comparison over the protocol's courses needs of these athletes."""
     rows = await connection.fetch(
-        "SELECT d.athlete, d.course, d.seq, d.cause_source, d.cause_id, d.body FROM decisions AS d JOIN courses AS c"
+        "SELECT c.athlete, d.course, d.seq, d.cause_source, d.cause_id, d.body FROM decisions AS d JOIN courses AS c"
         " ON c.tenant = d.tenant AND c.course = d.course WHERE d.tenant = $1 AND c.athlete = ANY($2::text[])"
         " AND split_part(c.protocol, '@', 1) = $3 ORDER BY d.course, d.seq",
         tenant,
@@ -92,6 +105,45 @@ async def pasts(connection: Connection, tenant: str, protocol: str, athletes: Se
         )
         for athlete in athletes
     ]
+
+
+async def readable(connection: Connection, tenant: str, protocol: str, athletes: Sequence[str]) -> tuple[list[Past], dict[str, str]]:
+    """As `pasts`, at one moment, and who could not be read: athlete to why. What is stored damaged keeps nobody else waiting."""
+    found: list[Past] = []
+    faults: dict[str, str] = {}
+    async with snapshot(connection):
+        try:
+            return await pasts(connection, tenant, protocol, athletes), faults
+        except _DAMAGED:
+            for athlete in athletes:
+                try:
+                    found += await pasts(connection, tenant, protocol, [athlete])
+                except _DAMAGED as fault:
+                    faults[athlete] = f"{await _place(connection, tenant, athlete)} is stored damaged; {VERIFY} ({type(fault).__name__})"
+    return found, faults
+
+
+async def _place(connection: Connection, tenant: str, athlete: str) -> str:
+    """The first stored decision or event of the athlete that does not open."""
+    sealed = await envelopes(connection, [(tenant, athlete)])
+    places = (
+        ("decision", "SELECT course, seq, body FROM decisions WHERE tenant = $1 AND athlete = $2 ORDER BY course, seq"),
+        ("event", "SELECT source, id, body FROM events WHERE tenant = $1 AND athlete = $2 ORDER BY seq"),
+    )
+    for what, query in places:
+        for first, second, body in await connection.fetch(query, tenant, athlete):
+            if opens(sealed, tenant, athlete, body) is None:
+                return f"decision {second} of course {first}" if what == "decision" else f"event {second} of {first}"
+    return "the athlete's history"
+
+
+def opens(sealed: Envelopes, tenant: str, athlete: str, body: bytes) -> bytes | None:
+    """A stored record as it was written; None for one that cannot be read."""
+    try:
+        record = sealed.body(tenant, athlete, body)
+        return record if isinstance(orjson.loads(record), dict) else None
+    except _DAMAGED:
+        return None
 
 
 async def own_packs(connection: Connection, packs: Published, tenant: str) -> dict[str, Source]:
@@ -193,10 +245,10 @@ async def differences(connection: Connection, tenant: str, id: str, direction: s
 
 async def unshadowed(
     connection: Connection, tenant: str, pack: str, hash: str, behind: Mapping[str, int], limit: int
-) -> dict[str, list[tuple[str, int]]]:
-    """Athlete to (course, seq) of decisions made since the shadow began that it has not looked at, the oldest of each partition first."""
+) -> dict[str, list[Waiting]]:
+    """By athlete the decisions made since the shadow began that it has not looked at, the oldest of each partition first."""
     rows = await connection.fetch(
-        "SELECT d.athlete, d.course, d.seq FROM decisions AS d JOIN courses AS c ON c.tenant = d.tenant AND c.course = d.course"
+        "SELECT c.athlete, d.course, d.seq, d.as_of FROM decisions AS d JOIN courses AS c ON c.tenant = d.tenant AND c.course = d.course"
         " WHERE d.tenant = $1 AND split_part(c.protocol, '@', 1) = $2"
         " AND d.event_seq > coalesce(($4::jsonb ->> d.partition::text)::bigint, 0)"
         " AND NOT EXISTS (SELECT 1 FROM shadow_decisions AS s WHERE s.tenant = d.tenant AND s.pack = $2 AND s.hash = $3"
@@ -207,9 +259,9 @@ async def unshadowed(
         orjson.dumps(dict(behind)).decode(),
         limit,
     )
-    found: dict[str, list[tuple[str, int]]] = {}
+    found: dict[str, list[Waiting]] = {}
     for row in rows:
-        found.setdefault(row["athlete"], []).append((row["course"], row["seq"]))
+        found.setdefault(row["athlete"], []).append(Waiting(row["course"], row["seq"], row["as_of"]))
     return found
 
 
@@ -250,7 +302,7 @@ async def shadow_differences(connection: Connection, tenant: str, pack: str, has
     )
     found = [Kept(*row) for row in rows]
     sealed = await envelopes(connection, ((tenant, one.athlete) for one in found))
-    return [one._replace(before=sealed.body(tenant, one.athlete, one.before)) for one in found]
+    return [one._replace(before=opens(sealed, tenant, one.athlete, one.before or b"")) for one in found]
 
 
 def _columns(one: Difference) -> tuple[Any, ...]:

@@ -7,13 +7,13 @@ import asyncio
 from datetime import datetime
 from typing import Final
 
-import orjson
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.lifecycle import past, store
 from services.decision.lifecycle.backtest import AT_ONCE
-from services.decision.lifecycle.compare import Decided, Difference, Job, Outcome, decide_again
+from services.decision.lifecycle.compare import Difference, Job, Outcome, decide_again
+from services.decision.lifecycle.past import Waiting
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.states import Revision
 from services.decision.packs import Published
@@ -56,10 +56,10 @@ async def follow(engine: AsyncEngine, packs: Published, pool: Pool, tenant: str,
     for first in range(0, len(athletes), AT_ONCE):
         piece = athletes[first : first + AT_ONCE]
         async with borrowed(engine) as connection:
-            histories = await past.pasts(connection, tenant, pack, piece)
-        outcomes = await _decided(pool, Job(candidate, pack, own, histories))
-        made = {(one.course, one.seq): one for each in histories for one in each.decided}
-        found = [one for outcome in outcomes for one in _of(outcome, waiting[outcome.athlete], made)]
+            histories, faults = await past.readable(connection, tenant, pack, piece)
+        outcomes = await _decided(pool, Job(candidate, pack, own, histories)) if histories else []
+        outcomes += [Outcome(athlete, (), why) for athlete, why in faults.items()]
+        found = [one for outcome in outcomes for one in _of(outcome, waiting[outcome.athlete])]
         async with borrowed(engine) as connection:
             await past.keep_shadows(connection, tenant, pack, revision.hash, found)
     return True
@@ -75,17 +75,12 @@ async def _decided(pool: Pool, job: Job) -> list[Outcome]:
     return [one for past in job.athletes for one in await _decided(pool, Job(job.candidate, job.over, job.own, [past]))]
 
 
-def _of(outcome: Outcome, wanted: list[tuple[str, int]], made: dict[tuple[str, int], Decided]) -> list[tuple[Difference, datetime]]:
+def _of(outcome: Outcome, wanted: list[Waiting]) -> list[tuple[Difference, datetime]]:
     """A row for every decision that was waited for; bodies only where something differs."""
     compared = {(one.course, one.seq): one for one in outcome.compared}
     found = []
-    for course, seq in wanted:
-        decided = made.get((course, seq))
-        if decided is None:
-            continue
-        one = compared.get((course, seq)) or Difference(
-            "not_comparable", outcome.athlete, course, seq, decided.body, None, outcome.fault or "the shadow decides nothing here"
-        )
-        as_of = datetime.fromisoformat(orjson.loads(decided.body)["as_of"])
+    for course, seq, as_of in wanted:
+        why = outcome.fault or "the shadow decides nothing here"
+        one = compared.get((course, seq)) or Difference("not_comparable", outcome.athlete, course, seq, b"", None, why)
         found.append((one._replace(after=None) if one.direction == "same" else one, as_of))
     return found

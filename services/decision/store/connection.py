@@ -33,6 +33,13 @@ async def borrowed(engine: AsyncEngine) -> AsyncIterator[Connection]:
             raise
 
 
+@asynccontextmanager
+async def snapshot(connection: Connection) -> AsyncIterator[None]:
+    """What is read inside stands as it was at the first statement: rows and the keys that open them belong together, whoever is erased."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        yield
+
+
 class Database(NamedTuple):
     """Where history is, for a process of its own: the address as the bare driver takes it, and the secret that opens athletes' keys."""
 

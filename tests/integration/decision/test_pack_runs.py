@@ -350,8 +350,43 @@ async def test_what_a_shadow_cannot_follow_is_parked_once_and_keeps_nobody_waiti
     parked = [row for row in rows if row.direction == "not_comparable"]
     assert {row.athlete for row in parked} == {"bob"} and "the process ended" in (parked[0].because or "")
     freer = [row for row in rows if row.direction == "more_permissive"]
-    actions = {(orjson.loads(row.before)["action"], orjson.loads(row.after or b"{}").get("action")) for row in freer}
+    actions = {(orjson.loads(row.before or b"{}").get("action"), orjson.loads(row.after or b"{}").get("action")) for row in freer}
     assert ("hold", "advance") in actions
+
+
+@pytest.mark.parametrize("damaged", ["set_bit(body, 200, 1 - get_bit(body, 200))", "'not JSON'::bytea"])
+async def test_a_decision_that_is_stored_damaged_ends_as_a_fault_with_its_place_and_keeps_nobody_waiting(
+    damaged: str, clinic: Clinic, app: FastAPI, fed: None, engine: AsyncEngine, owner: AsyncEngine
+):
+    hash = await drafted(clinic, ONCE.replace("9.1.0", f"9.7.{len(damaged)}"))
+    async with borrowed(engine) as connection:
+        await app.state.packs.refresh(connection)
+    life = app.state.packs.lives[TENANT, PACK]
+    revision = replace(life.revision, hash=hash, state="shadow", shadow=Shadow(datetime.now(UTC), {}))
+    pool: Any = OnePool("nobody")
+    where = "course = 'cyd-knee' AND seq = 3"
+    async with owner.connect() as conn:
+        before = (await conn.exec_driver_sql(f"SELECT body FROM decisions WHERE {where}")).scalar_one()
+    try:
+        async with owner.begin() as conn:
+            await conn.exec_driver_sql(f"UPDATE decisions SET body = {damaged} WHERE {where}")
+        rounds = 0
+        while await shadow.follow(engine, app.state.packs, pool, TENANT, PACK, revision):
+            rounds += 1
+            assert rounds < 5, "it tries again for ever"
+        async with borrowed(engine) as connection:
+            assert await past.unshadowed(connection, TENANT, PACK, hash, {}, 10) == {}
+            rows = await past.shadow_differences(connection, TENANT, PACK, hash, 1000)
+        parked = [row for row in rows if row.direction == "not_comparable"]
+        assert {row.athlete for row in parked} == {"cyd"} and {row.athlete for row in rows} >= {"amy", "bob"}
+        place = "decision 3 of course cyd-knee is stored damaged; `milepost verify` tells what was altered"
+        assert all(place in (row.because or "") for row in parked)
+        assert [row.seq for row in parked if row.before is None] == [3]
+        found = await clinic.backtested(hash)
+        assert (found["done"], found["counts"]["athletes"]) == (3, {"failed": 1, "more_permissive": 2})
+    finally:
+        async with owner.begin() as conn:
+            await conn.exec_driver_sql(f"UPDATE decisions SET body = $1 WHERE {where}", (before,))
 
 
 async def test_an_unknown_run_does_not_exist(clinic: Clinic, app: FastAPI, fed: None):
