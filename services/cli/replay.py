@@ -66,7 +66,10 @@ async def _run(
     try:
         await db.verify(engine)
         async with borrowed(engine) as connection:
-            id = resume or await replaying.start(connection, tenant, ACTOR, asked)
+            try:
+                id = resume or await replaying.start(connection, tenant, ACTOR, asked)
+            except replays.NoSuchAthlete:
+                stop(f"milepost replay: --athlete {asked.athlete}: nothing is known of such an athlete, or they were erased")
         complain(f"replay {id}; --resume {id} goes on with it when it is cut off")
         await replaying.run(engine, Database.of(settings), pool, id, source, _progress)
         async with borrowed(engine) as connection:

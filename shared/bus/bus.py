@@ -1,6 +1,7 @@
 """The connection to NATS JetStream and everything the services do through it."""
 
 import asyncio
+import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +29,7 @@ GUARD_EVERY_S: Final = 5.0
 RECONNECT_S: Final = 0.2
 _NO_STREAM: Final = 10059
 _NO_CONSUMER: Final = 10014
+_NO_MESSAGE: Final = 10037
 
 _log = structlog.get_logger("milepost.bus")
 
@@ -121,6 +123,11 @@ class Bus:
     async def last_seq(self, stream: str) -> int:
         """The sequence of the stream's last message; 0 when it is empty."""
         return int((await self.api(f"STREAM.INFO.{stream}"))["state"]["last_seq"])
+
+    async def last_of(self, stream: str, subject: str) -> bytes | None:
+        """What the last message of the subject holds, of everything that was confirmed before; None when the stream has none of it."""
+        found = await self.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject}, missing=_NO_MESSAGE)
+        return None if found is None else base64.b64decode(found["message"].get("data", ""))
 
     async def check(self) -> None:
         """Raises `BusUnavailable` when JetStream does not answer within a second, and the breach that `guard` found: for readiness."""

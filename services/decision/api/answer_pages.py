@@ -16,6 +16,7 @@ from fastapi.responses import HTMLResponse
 from services.decision.api.answer_looks import page, paragraphs, question
 from services.decision.api.answers import Said, answered, publish
 from services.decision.api.common import packs_now
+from services.decision.api.forgotten import is_erased
 from services.decision.store import answer_links as used, past, reads
 from services.decision.store.connection import Connection, borrowed
 from services.decision.store.reads import CourseRead
@@ -52,7 +53,7 @@ async def confirm(request: Request, token: str) -> HTMLResponse:
     try:
         link = _link(request, token)
         async with borrowed(request.app.state.engine) as connection:
-            course = await _answerable(connection, link)
+            course = await _answerable(request, connection, link)
             if await used.is_used(connection, link):
                 raise _used()
             decision = orjson.loads(course.decision)
@@ -81,7 +82,7 @@ async def act(
             # Taken before anything is published, and given back with the transaction when that fails.
             if not await used.take(connection, link, datetime.now(UTC)):
                 raise _used()
-            course = await _answerable(connection, link)
+            course = await _answerable(request, connection, link)
             said = Said(answer, step.strip() or None if answer == "modified" else None, reason.strip() or None)
             event = answered(link.tenant, course, said, link.by, str(uuid5(_NAMES, f"{link.tenant}\0{link.id}")))
             await publish(request, link.tenant, course.athlete, canonical(event))
@@ -105,7 +106,7 @@ def _link(request: Request, token: str) -> AnswerLink:
         raise _Shown(410 if "too old" in str(fault) else 404, "This link cannot be used", str(fault)) from None
 
 
-async def _answerable(connection: Connection, link: AnswerLink) -> CourseRead:
+async def _answerable(request: Request, connection: Connection, link: AnswerLink) -> CourseRead:
     """The course, while what the link is about is still what it recommends, and the clinician's key still good."""
     if not await used.may_answer(connection, link, datetime.now(UTC)):
         raise _Shown(403, "This link cannot be used", "The key in whose name it answers was revoked or has expired.")
@@ -113,6 +114,8 @@ async def _answerable(connection: Connection, link: AnswerLink) -> CourseRead:
     asked = await past.decision_by_id(connection, link.tenant, link.decision)
     if course is None or asked is None:
         raise _Shown(404, "This link cannot be used", "What it is about is not known here.")
+    if await is_erased(request, connection, link.tenant, course.athlete):
+        raise _Shown(410, "This link cannot be used", "The athlete was erased on request.")
     now, then = orjson.loads(course.decision), orjson.loads(asked)
     if any(now[name] != then[name] for name in _SAME):
         raise _Shown(409, "No longer in force", "The recommendation has changed since: read it again and answer that.")

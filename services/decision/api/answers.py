@@ -42,14 +42,14 @@ class AnswerForm(BaseModel):
     summary="Accept, decline or modify the decision in force",
     status_code=202,
     response_model=forms.AnswerReceipt,
-    responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
+    responses=problem_responses(400, 401, 403, 404, 409, 410, 422, 503),
 )
 async def answer_recommendation(request: Request, course: CourseId, principal: Clinician, form: AnswerForm) -> Response:
     """202 once the answer is on disk on the bus; 409 when the decision is no longer in force. It takes effect where what it answers is
     what the course's events recommend at its time.
     """
     async with reading(request) as connection:
-        found = await course_of(connection, principal.tenant, course)
+        found = await course_of(request, connection, principal.tenant, course)
     decision = orjson.loads(found.decision)
     if decision["id"] != str(form.decision):
         detail = "the decision named is not in force any more: read the recommendation again, and answer that"

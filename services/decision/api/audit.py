@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.api.common import CourseId, answer, named, not_found, reading
 from services.decision.api.courses import course_of
+from services.decision.api.forgotten import refuse_erased
 from services.decision.api.forms import Shape
 from services.decision.arrivals import stamp
 from services.decision.audit import dossier as dossiers, proofs
@@ -153,7 +154,7 @@ async def reconciliation(request: Request, principal: Auditor) -> Response:
     "/v1/audit/events/{source:path}/{id}",
     summary="That an event, what became of it and its decisions stand in a signed tree",
     response_model=LeafForm,
-    responses=problem_responses(401, 403, 404, 503),
+    responses=problem_responses(401, 403, 404, 410, 503),
 )
 async def proven_event(request: Request, source: str, id: str, principal: Auditor) -> Response:
     """`source` and `id` are percent-encoded each as one segment. Signs the partition's tree when no checkpoint has the event yet."""
@@ -162,6 +163,7 @@ async def proven_event(request: Request, source: str, id: str, principal: Audito
         found = await reads.event(connection, principal.tenant, source, id)
         if found is None:
             raise not_found("event")
+        await refuse_erased(request, connection, principal.tenant, found.athlete)
         ring, place = _ring(request), await reads.partition_of_event(connection, principal.tenant, source, id)
         opened = await proofs.key_of(connection, ring, principal.tenant, found.athlete)
         (leaf,) = await leaves_of(connection, opened, principal.tenant, found.athlete, place, [found.seq])
@@ -178,7 +180,7 @@ async def proven_event(request: Request, source: str, id: str, principal: Audito
     "/v1/courses/{course}/dossier",
     summary="The course's dossier: signed, self-contained, verifiable offline",
     response_model=DossierForm,
-    responses={200: {"content": {"text/html": {}}}, **problem_responses(401, 403, 404, 422, 503)},
+    responses={200: {"content": {"text/html": {}}}, **problem_responses(401, 403, 404, 410, 422, 503)},
 )
 async def dossier(
     request: Request,
@@ -190,7 +192,7 @@ async def dossier(
     `milepost verify FILE`.
     """
     async with reading(request) as connection:
-        found = await course_of(connection, principal.tenant, course)
+        found = await course_of(request, connection, principal.tenant, course)
         await request.app.state.packs.refresh(connection)
     try:
         made = await dossiers.make(_engine(request), _ring(request), request.app.state.packs, principal.tenant, found)

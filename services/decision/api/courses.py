@@ -50,16 +50,15 @@ async def athletes_courses(request: Request, athlete: AthleteId, principal: Deci
     """All courses, by id. Empty when nothing but other events is known of the athlete."""
     athlete = named(athlete, "athlete")
     async with reading(request) as connection:
+        await refuse_erased(request, connection, principal.tenant, athlete)
         if not moment.is_now:
             then = await moments.courses_of(connection, principal.tenant, athlete, moment)
             if not then and not await reads.knows_athlete(connection, principal.tenant, athlete):
-                await refuse_erased(request, connection, principal.tenant, athlete)
                 raise not_found("athlete")
             told = [await stated(request, connection, principal.tenant, *one) for one in then]
             return answer({"items": [shown(course) for course, _ in told]})
         courses = await reads.courses_of(connection, principal.tenant, athlete)
         if not courses and not await reads.knows_athlete(connection, principal.tenant, athlete):
-            await refuse_erased(request, connection, principal.tenant, athlete)
             raise not_found("athlete")
     return answer({"items": [shown(course) for course in courses]})
 
@@ -68,16 +67,16 @@ async def athletes_courses(request: Request, athlete: AthleteId, principal: Deci
     "/v1/courses/{course}",
     summary="State, step in force, facts",
     response_model=forms.CourseWithFacts,
-    responses=problem_responses(401, 403, 404, 422, 503),
+    responses=problem_responses(401, 403, 404, 410, 422, 503),
 )
 async def one_course(request: Request, course: CourseId, principal: DecisionsReader, moment: Moment) -> Response:
     """The facts are what the course's protocol reads, as they stand after everything that history holds, or held at another moment."""
     async with reading(request) as connection:
         if not moment.is_now:
-            then = await course_then(connection, principal.tenant, course, moment)
+            then = await course_then(request, connection, principal.tenant, course, moment)
             found, athlete = await stated(request, connection, principal.tenant, *then)
             return answer({**shown(found), "facts": athlete.facts(course)})
-        found = await course_of(connection, principal.tenant, course)
+        found = await course_of(request, connection, principal.tenant, course)
         athlete = await folded(request, connection, principal.tenant, found.athlete)
     return answer({**shown(found), "facts": athlete.facts(course)})
 
@@ -86,7 +85,7 @@ async def one_course(request: Request, course: CourseId, principal: DecisionsRea
     "/v1/courses/{course}/decisions",
     summary="Every decision of the course, in the order made",
     response_model=forms.DecisionsPage,
-    responses=problem_responses(400, 401, 403, 404, 422, 503),
+    responses=problem_responses(400, 401, 403, 404, 410, 422, 503),
 )
 async def decisions(
     request: Request,
@@ -102,7 +101,7 @@ async def decisions(
     listing = f"decisions {course} {as_of} {as_at}"
     after = place_of(request, principal, listing, cursor) or [0]
     async with reading(request) as connection:
-        await course_of(connection, principal.tenant, course)
+        await course_of(request, connection, principal.tenant, course)
         rows = await reads.decisions(connection, principal.tenant, course, true_until, known_until, after[0], limit + 1)
     return page(request, principal, listing, rows, limit, lambda row: orjson.Fragment(row.body), lambda row: [row.seq])
 
@@ -111,7 +110,7 @@ async def decisions(
     "/v1/courses/{course}/timeline",
     summary="Events, decisions and answers, in the order they became known",
     response_model=forms.TimelinePage,
-    responses=problem_responses(400, 401, 403, 404, 422, 503),
+    responses=problem_responses(400, 401, 403, 404, 410, 422, 503),
 )
 async def timeline(
     request: Request, course: CourseId, principal: DecisionsReader, moment: Moment, cursor: Cursor = None, limit: Limit = PAGE
@@ -122,7 +121,7 @@ async def timeline(
     listing = f"timeline {course} {moment}"
     after = place_of(request, principal, listing, cursor) or [0]
     async with reading(request) as connection:
-        found = await course_of(connection, principal.tenant, course)
+        found = await course_of(request, connection, principal.tenant, course)
         events = await reads.timeline(connection, principal.tenant, found.athlete, course, after[0], limit + 1, moment)
         shown_events = events[:limit]
         made = await reads.decisions_at(connection, principal.tenant, course, [event.seq for event in shown_events])
@@ -147,11 +146,12 @@ def _items(event: EventRead, decisions: Sequence[bytes]) -> list[dict[str, Any]]
     return [told, *({"item": "decision", "decision": orjson.Fragment(body)} for body in decisions)]
 
 
-async def course_of(connection: Connection, tenant: str, course: str) -> CourseRead:
-    """The tenant's course. Raises a 404 problem."""
+async def course_of(request: Request, connection: Connection, tenant: str, course: str) -> CourseRead:
+    """The tenant's course. Raises a 404 problem, and a 410 problem while its athlete is to be erased."""
     found = await reads.course(connection, tenant, named(course, "course"))
     if found is None:
         raise not_found("course")
+    await refuse_erased(request, connection, tenant, found.athlete)
     return found
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.decision.api import forms
 from services.decision.api.common import EventsReader, answer, named, not_found, reading
+from services.decision.api.forgotten import refuse_erased
 from services.decision.api.moments import Moment
 from services.decision.arrivals import moment as instant_of, stamp
 from services.decision.store import moments, reads
@@ -23,7 +24,7 @@ PREFIX = "/v1/events/"
     "/v1/events/{source:path}/{id}",
     summary="What became of an event: accepted, refused or parked, and the decisions it made",
     response_model=forms.EventForm,
-    responses=problem_responses(401, 403, 404, 422, 503),
+    responses=problem_responses(401, 403, 404, 410, 422, 503),
 )
 async def event(request: Request, source: str, id: str, principal: EventsReader, moment: Moment) -> Response:
     """`source` and `id` are percent-encoded each as one segment. 404 while the worker has not stored the event yet."""
@@ -35,6 +36,7 @@ async def event(request: Request, source: str, id: str, principal: EventsReader,
             found = None if became is None else found._replace(status=became[0], path=became[1], reason=became[2])
         if found is None:
             raise not_found("event")
+        await refuse_erased(request, connection, principal.tenant, found.athlete)
         made = await reads.decisions_by(connection, principal.tenant, source, id)
         others = await reads.conflicts(connection, principal.tenant, source, id)
     return answer(

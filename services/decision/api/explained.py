@@ -33,7 +33,7 @@ Explain = Annotated[
     "/v1/courses/{course}/decisions/{seq}",
     summary="One decision of the course, by its number",
     response_model=forms.ExplainedDecision,
-    responses=problem_responses(401, 403, 404, 409, 422, 503),
+    responses=problem_responses(401, 403, 404, 409, 410, 422, 503),
 )
 async def one_decision(
     request: Request,
@@ -45,7 +45,7 @@ async def one_decision(
 ) -> Response:
     """As stored. Trace and words are of the moment it was made: folded again from the events known then."""
     async with reading(request) as connection:
-        found = await course_of(connection, principal.tenant, course)
+        found = await course_of(request, connection, principal.tenant, course)
         made = await past.decision(connection, principal.tenant, found.course, seq)
         if made is None:
             raise not_found("decision")

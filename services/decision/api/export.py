@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from services.decision.api.common import AthleteId, named, not_found, packs_now, reading
+from services.decision.api.forgotten import erased
 from services.decision.api.forms import Shape
 from services.decision.export import NothingKnown, as_csv, as_json, gather
 from shared.auth import Principal, requires
@@ -86,8 +87,7 @@ async def export(
         first = await anext(pieces)
     except NothingKnown as fault:
         if fault.erased:
-            detail = "the athlete was erased on request; nothing of theirs can be read: begin again under a new athlete identifier"
-            raise Problem(410, "Erased", detail, "erased") from None
+            raise erased() from None
         raise not_found("athlete") from None
     name = "export.zip" if tables else "export.json"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}

@@ -38,14 +38,14 @@ class MigrationForm(BaseModel):
     summary="Let the course go on under another protocol",
     status_code=202,
     response_model=forms.MigrationReceipt,
-    responses=problem_responses(400, 401, 403, 404, 409, 422, 503),
+    responses=problem_responses(400, 401, 403, 404, 409, 410, 422, 503),
 )
 async def migrate(request: Request, course: CourseId, principal: Clinician, form: MigrationForm) -> Response:
     """202 once it is on disk on the bus. From that moment on the other protocol decides; sessions before it speak for no step of it. A
     course that nobody migrates stays on its version.
     """
     async with reading(request) as connection:
-        found = await course_of(connection, principal.tenant, course)
+        found = await course_of(request, connection, principal.tenant, course)
         packs = (await packs_now(request, connection)).of(principal.tenant)
     decision, state = orjson.loads(found.decision), orjson.loads(found.state)
     target = packs.resolve(form.protocol)

@@ -8,12 +8,13 @@ import orjson
 from fastapi import Depends, Request
 
 from services.decision.api.common import InstantText, moment_of, named, not_found, packs_now
+from services.decision.api.forgotten import refuse_erased
 from services.decision.athletes import restored
 from services.decision.audit.again import Past, corrected
 from services.decision.core.athlete import Athlete
 from services.decision.core.decision import ARRIVAL_FIELDS
 from services.decision.store import moments, past, replays
-from services.decision.store.connection import Connection
+from services.decision.store.connection import Connection, snapshot
 from services.decision.store.moments import When
 from services.decision.store.reads import CourseRead, DecisionRead
 
@@ -26,11 +27,14 @@ def when(as_of: InstantText = None, as_at: InstantText = None) -> When:
 Moment = Annotated[When, Depends(when)]
 
 
-async def course_then(connection: Connection, tenant: str, course: str, moment: When) -> tuple[CourseRead, DecisionRead]:
-    """The course with the decision in force then, byte for byte. Raises a 404 problem when nothing had been decided."""
+async def course_then(request: Request, connection: Connection, tenant: str, course: str, moment: When) -> tuple[CourseRead, DecisionRead]:
+    """The course with the decision in force then, byte for byte. Raises a 404 problem when nothing had been decided, and a 410 problem
+    while its athlete is to be erased.
+    """
     found = await moments.course(connection, tenant, named(course, "course"), moment)
     if found is None:
         raise not_found("course with a decision at that moment")
+    await refuse_erased(request, connection, tenant, found[0].athlete)
     return found
 
 
@@ -53,9 +57,10 @@ async def stated(
 async def would_have_been(request: Request, connection: Connection, tenant: str, course: CourseRead, moment: When) -> dict[str, Any]:
     """What would have been decided at `as_of`, had all been known that was known by `as_at`. Computed, so without number and hash."""
     packs = await packs_now(request, connection)
-    (found,) = await replays.pasts(connection, [(tenant, course.athlete)])
-    if moment.as_at is not None:
-        found = Past(found.tenant, found.athlete, await known_until(connection, found, moment.as_at), found.decisions)
+    async with snapshot(connection):
+        (found,) = await replays.pasts(connection, [(tenant, course.athlete)])
+        if moment.as_at is not None:
+            found = Past(found.tenant, found.athlete, await known_until(connection, found, moment.as_at), found.decisions)
     line = await asyncio.to_thread(corrected, found, packs.of(tenant), found.pins)
     decision = line.at(course.course, moment.as_of or datetime.max.replace(tzinfo=UTC))
     if decision is None:

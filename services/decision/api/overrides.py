@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from services.decision.api import forms
 from services.decision.api.common import DecisionsReader, InstantText, answer, moment_of, reading
+from services.decision.api.forgotten import without_erased
 from services.decision.store import overrides as rows
 from shared.problems import problem_responses
 
@@ -33,7 +34,8 @@ async def overrides(
     recommendations were answered; `by_reason` counts the reasons as they were given, upper and lower case alike."""
     begin, end = moment_of(since, "since"), moment_of(until, "until")
     async with reading(request) as connection:
-        found = await rows.answers(connection, principal.tenant, begin, end)
+        known = await rows.answers(connection, principal.tenant, begin, end)
+        found = await without_erased(request, connection, principal.tenant, known, lambda one: one.athlete)
     total: Counter[str] = Counter()
     rules: dict[tuple[str, str], Counter[str]] = {}
     reasons: dict[str, Counter[str]] = {}

@@ -26,6 +26,7 @@ from services.decision.api.common import (
     place_of,
     reading,
 )
+from services.decision.api.forgotten import page_without_erased, without_erased
 from services.decision.api.pack_life import answered, done, office, who
 from services.decision.lifecycle import past
 from services.decision.lifecycle.backtest import UNOBSERVED, Backtests, state_of
@@ -163,7 +164,12 @@ async def differences(
     after = place_of(request, principal, listing, cursor) or [0]
     async with reading(request) as connection:
         await _run(connection, principal.tenant, id, backtest)
-        rows = await past.differences(connection, principal.tenant, backtest, direction, after[0], limit + 1)
+        tenant, count = principal.tenant, limit + 1
+
+        async def behind(n: int) -> list[Kept]:
+            return await past.differences(connection, tenant, backtest, direction, n, count)
+
+        rows = await page_without_erased(request, connection, tenant, behind, after[0], count, lambda one: one.athlete, lambda one: one.n)
     return page(request, principal, listing, rows, limit, _opened, lambda row: [row.n])
 
 
@@ -200,7 +206,8 @@ async def shadow_report(
         life = await done(office(request).life(connection, principal.tenant, named(id, "protocol")))
         wanted = hash or (None if life.revision is None else life.revision.hash)
         counts = {} if wanted is None else await past.shadow_counts(connection, principal.tenant, id, wanted)
-        rows = [] if wanted is None else await past.shadow_differences(connection, principal.tenant, id, wanted, limit)
+        found = [] if wanted is None else await past.shadow_differences(connection, principal.tenant, id, wanted, limit)
+        rows = await without_erased(request, connection, principal.tenant, found, lambda one: one.athlete)
     return answer({"id": id, "hash": wanted, "counts": counts, "note": UNOBSERVED, "items": [_opened(row) for row in rows]})
 
 
@@ -248,6 +255,6 @@ def _opened(row: Kept) -> dict[str, Any]:
         "course": row.course,
         "seq": row.seq,
         "because": row.because,
-        "before": orjson.Fragment(row.before),
+        "before": None if row.before is None else orjson.Fragment(row.before),
         "after": None if row.after is None else orjson.Fragment(row.after),
     }

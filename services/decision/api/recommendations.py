@@ -28,7 +28,7 @@ from services.decision.api.common import (
 )
 from services.decision.api.courses import course_of
 from services.decision.api.explained import Explain, Trace, explained, in_words
-from services.decision.api.forgotten import refuse_erased
+from services.decision.api.forgotten import page_without_erased, refuse_erased
 from services.decision.api.moments import Moment, course_then, would_have_been
 from services.decision.arrivals import moment as instant_of, stamp
 from services.decision.core.decision import shown_dose
@@ -54,7 +54,7 @@ View = Annotated[
     "/v1/courses/{course}/recommendation",
     summary="The decision in force",
     response_model=forms.ExplainedDecision | forms.ComputedDecision | forms.ReleasedForm,
-    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 409, 422, 503)},
+    responses={304: {"description": "Not changed since the ETag sent"}, **problem_responses(401, 403, 404, 409, 410, 422, 503)},
 )
 async def recommendation(
     request: Request,
@@ -74,12 +74,12 @@ async def recommendation(
         if (not moment.is_now or view == "corrected") and not _reads_decisions(principal):
             raise Problem(403, "Scope missing", "this key reads what is in force now: it lacks the scope decisions:read", "scope-missing")
         if view == "corrected":
-            found = await course_of(connection, principal.tenant, course)
+            found = await course_of(request, connection, principal.tenant, course)
             return answer(await would_have_been(request, connection, principal.tenant, found, moment))
         if moment.is_now:
-            found = await course_of(connection, principal.tenant, course)
+            found = await course_of(request, connection, principal.tenant, course)
         else:
-            found, _ = await course_then(connection, principal.tenant, course, moment)
+            found, _ = await course_then(request, connection, principal.tenant, course, moment)
         if not _reads_decisions(principal):
             if trace is not None or explain not in (None, "coach"):
                 detail = "this key may read neither traces nor what is told to clinicians and athletes: it lacks the scope decisions:read"
@@ -113,13 +113,13 @@ async def athletes_recommendation(request: Request, athlete: AthleteId, principa
         raise Problem(403, "Scope missing", "this key reads what is in force now: it lacks the scope decisions:read", "scope-missing")
     async with reading(request) as connection:
         athlete = named(athlete, "athlete")
+        await refuse_erased(request, connection, principal.tenant, athlete)
         if moment.is_now:
             courses = await reads.courses_of(connection, principal.tenant, athlete)
         else:
             courses = [course for course, _ in await moments.courses_of(connection, principal.tenant, athlete, moment)]
         standing = [course for course in courses if course.status != reads.ENDED]
         if not standing:
-            await refuse_erased(request, connection, principal.tenant, athlete)
             raise not_found("athlete with an open course")
         release = "" if _reads_decisions(principal) else await _coach_release(connection, principal.tenant, standing)
     hashes = sha256("\n".join(f"{course.course} {_hash(course)}" for course in standing).encode()).hexdigest()
@@ -150,10 +150,14 @@ async def worklist(
     place = place_of(request, principal, listing, cursor)
     after = None if place is None else (int(place[0]), instant_of(place[1]), str(place[2]))
     async with reading(request) as connection:
-        if moment.is_now:
-            rows = await reads.worklist(connection, principal.tenant, urgency, unanswered, after, limit + 1)
-        else:
-            rows = await moments.worklist(connection, principal.tenant, moment, urgency, unanswered, after, limit + 1)
+        tenant, count = principal.tenant, limit + 1
+
+        async def behind(after: tuple[int, datetime, str] | None) -> list[CourseRead]:
+            if moment.is_now:
+                return await reads.worklist(connection, tenant, urgency, unanswered, after, count)
+            return await moments.worklist(connection, tenant, moment, urgency, unanswered, after, count)
+
+        rows = await page_without_erased(request, connection, tenant, behind, after, count, lambda one: one.athlete, _standing)
     return page(request, principal, listing, rows, limit, _listed, _place)
 
 
@@ -168,9 +172,13 @@ def _listed(course: CourseRead) -> dict[str, Any]:
     }
 
 
+def _standing(course: CourseRead) -> tuple[int, datetime, str]:
+    return len(advice.URGENCIES) - 1 - advice.URGENCIES.index(course.urgency), course.as_at, course.course
+
+
 def _place(course: CourseRead) -> tuple[int, str, str]:
-    as_at: datetime = course.as_at
-    return len(advice.URGENCIES) - 1 - advice.URGENCIES.index(course.urgency), stamp(as_at), course.course
+    rank, as_at, name = _standing(course)
+    return rank, stamp(as_at), name
 
 
 def _reads_decisions(principal: Principal) -> bool:

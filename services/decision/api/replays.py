@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.api.audit import Auditor
-from services.decision.api.common import JSON, PAGE, Cursor, Limit, answer, moment_of, not_found, place_of, reading
+from services.decision.api.common import JSON, PAGE, Cursor, Limit, answer, moment_of, named, not_found, place_of, reading
+from services.decision.api.forgotten import is_erased, page_without_erased, refuse_erased
 from services.decision.api.forms import Shape
 from services.decision.arrivals import stamp
 from services.decision.audit import replay as replaying
@@ -21,7 +22,8 @@ from services.decision.lifecycle.store import Source
 from services.decision.packs import Published
 from services.decision.store import replays
 from services.decision.store.connection import Connection, Database, borrowed
-from services.decision.store.replays import Replay
+from services.decision.store.remains import WORD
+from services.decision.store.replays import Kept, Replay
 from shared.problems import Problem, problem_responses
 from shared.stopping import told_to_stop
 
@@ -66,7 +68,7 @@ class ReplayWithDifferences(ReplayForm):
     summary="Decide history again and compare",
     status_code=202,
     response_model=ReplayForm,
-    responses=problem_responses(400, 401, 403, 404, 422, 503),
+    responses=problem_responses(400, 401, 403, 404, 410, 422, 503),
 )
 async def start(request: Request, principal: Auditor, form: ReplayAsked) -> Response:
     """As known then and under the recorded packs, every decision must come out byte for byte. Follow the replay at
@@ -77,7 +79,12 @@ async def start(request: Request, principal: Auditor, form: ReplayAsked) -> Resp
     async with reading(request) as connection:
         hash = None if form.protocol is None else await _hash(request, connection, principal.tenant, form.protocol)
         asked = Asked(form.athlete, form.since, form.until, form.view, form.protocol, hash)
-        id = await replaying.start(connection, principal.tenant, principal.key_id, asked)
+        if form.athlete is not None:
+            await refuse_erased(request, connection, principal.tenant, named(form.athlete, "athlete"))
+        try:
+            id = await replaying.start(connection, principal.tenant, principal.key_id, asked)
+        except replays.NoSuchAthlete:
+            raise not_found("athlete") from None
         found = await replays.read(connection, id)
     assert found is not None, "it was written above"
     runs: Replays = request.app.state.replays
@@ -105,7 +112,15 @@ async def read(
         found = await replays.read(connection, replay) if "\0" not in replay else None
         if found is None or found.tenant != principal.tenant:
             raise not_found("replay")
-        kept = await replays.differences(connection, replay, after[0], limit + 1)
+        tenant, count = principal.tenant, limit + 1
+
+        async def behind(n: int) -> list[Kept]:
+            return await replays.differences(connection, replay, n, count)
+
+        kept = await page_without_erased(request, connection, tenant, behind, after[0], count, lambda one: one.athlete, lambda one: one.n)
+        asked_of = found.asked.get("athlete")
+        if asked_of is not None and await is_erased(request, connection, tenant, asked_of):
+            found = found._replace(asked=found.asked | {"athlete": WORD})
     following = None
     if len(kept) > limit:
         following = request.app.state.cursors.make(listing, principal.tenant, [kept[limit - 1].n])

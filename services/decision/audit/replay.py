@@ -19,7 +19,7 @@ from services.decision.packs import Published
 from services.decision.rules.library import PackLibrary, load_recorded
 from services.decision.store import replays
 from services.decision.store.athletes import AthleteKey
-from services.decision.store.connection import Connection, Database, borrowed
+from services.decision.store.connection import Connection, Database, borrowed, snapshot
 from services.decision.store.replays import Kept, Replay
 
 AT_ONCE: Final = 8
@@ -57,9 +57,9 @@ class Outcome(NamedTuple):
 
 
 async def start(connection: Connection, tenant: str | None, actor: str, asked: Asked) -> str:
-    """A new replay, to be run; its id."""
+    """A new replay, to be run; its id. Raises `NoSuchAthlete`."""
     id = str(uuid4())
-    await replays.begin(connection, id, tenant, actor, asked._asdict(), await replays.count(connection, tenant, asked.athlete))
+    await replays.begin(connection, id, tenant, actor, asked._asdict())
     return id
 
 
@@ -90,7 +90,7 @@ async def run(
             kept = [Kept(first + n, *one) for n, one in enumerate(found) if first + n <= KEPT]
             counts = (len(wanted), sum(one.erased for one in outcomes), sum(one.decisions for one in outcomes))
             async with borrowed(engine) as connection:
-                if not await replays.progress(connection, id, replay, wanted[-1], counts, kept, len(found)):
+                if not await replays.progress(connection, id, replay, wanted, counts, kept, len(found)):
                     return
                 now = await replays.read(connection, id)
             if now is not None:
@@ -115,9 +115,10 @@ async def _work(piece: Piece) -> Outcome:
     try:
         packs = _published()
         await packs.refresh(connection)
-        gone = await replays.erased(connection, piece.athletes)
-        wanted = [key for key in piece.athletes if key not in gone]
-        pasts = await replays.pasts(connection, wanted) if wanted else []
+        async with snapshot(connection):
+            gone = await replays.erased(connection, piece.athletes)
+            wanted = [key for key in piece.athletes if key not in gone]
+            pasts = await replays.pasts(connection, wanted) if wanted else []
     finally:
         await connection.close(timeout=5)
     others = {} if piece.pack is None else _other(piece.pack)

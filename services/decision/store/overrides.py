@@ -12,6 +12,7 @@ from services.decision.store.connection import Connection
 class AnswerRead(NamedTuple):
     """An accepted answer event; `decision` is the record it answered."""
 
+    athlete: str
     answer: str
     reason: str | None
     decision: bytes
@@ -49,7 +50,7 @@ async def answers(connection: Connection, tenant: str, since: datetime | None, u
         named = answered.get((row["athlete"], row["course"], data.get("decision")))
         latest = row["decision"]
         decision = named[1] if named is not None and named[0] < row["seq"] else latest
-        found.append(AnswerRead(data["answer"], data.get("reason"), sealed.body(tenant, row["athlete"], decision)))
+        found.append(AnswerRead(row["athlete"], data["answer"], data.get("reason"), sealed.body(tenant, row["athlete"], decision)))
     return found
 
 

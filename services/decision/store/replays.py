@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from services.decision.audit.again import Difference, Made, Past, Stored
+from services.decision.store import erasures, keys
 from services.decision.store.athletes import AthleteKey
 from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection, touched
@@ -33,6 +34,10 @@ class Replay(NamedTuple):
     differences: int
     after_tenant: str | None
     after_athlete: str | None
+
+
+class NoSuchAthlete(Exception):
+    """Nobody of that name has a history: they never had one, or were erased."""
 
 
 class Kept(NamedTuple):
@@ -81,17 +86,12 @@ async def count(connection: Connection, tenant: str | None, athlete: str | None)
 
 
 async def erased(connection: Connection, wanted: Sequence[AthleteKey]) -> set[AthleteKey]:
-    """Those whose keys were destroyed: nothing of theirs can be read."""
-    rows = await connection.fetch(
-        "SELECT k.tenant, k.athlete FROM unnest($1::text[], $2::text[]) AS n(tenant, athlete)"
-        " JOIN keys.athlete_keys AS k ON k.tenant = n.tenant AND k.athlete = n.athlete WHERE k.wrapped IS NULL",
-        *(list(column) for column in zip(*wanted, strict=True)),
-    )
-    return {(row["tenant"], row["athlete"]) for row in rows}
+    """Those without a key: nothing of theirs can be read. One who was erased since they were listed has another name by now."""
+    return set(wanted) - {athlete for athlete, key in (await keys.wrapped(connection, wanted)).items() if key is not None}
 
 
 async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> list[Past]:
-    """The histories of these athletes, in their order."""
+    """The histories of these athletes, in their order; inside `snapshot`, for one of them may be erased meanwhile."""
     found = {key: Past(*key) for key in wanted}
     columns = [list(column) for column in zip(*wanted, strict=True)]
     sealed = await envelopes(connection, wanted)
@@ -105,16 +105,22 @@ async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> list[Pa
     return list(found.values())
 
 
-async def begin(connection: Connection, id: str, tenant: str | None, actor: str, asked: dict[str, Any], athletes: int) -> None:
-    await connection.execute(
-        "INSERT INTO replays (id, tenant, actor, asked, state, started_at, seen_at, athletes, done, erased, decisions, differences)"
-        " VALUES ($1, $2, $3, $4, 'running', clock_timestamp(), clock_timestamp(), $5, 0, 0, 0, 0)",
-        id,
-        tenant,
-        actor,
-        orjson.dumps(asked).decode(),
-        athletes,
-    )
+async def begin(connection: Connection, id: str, tenant: str | None, actor: str, asked: dict[str, Any]) -> None:
+    """Raises `NoSuchAthlete` for an athlete without a history: who was erased is not named anew."""
+    async with connection.transaction():
+        await erasures.keep_out(connection)
+        athletes = await count(connection, tenant, asked["athlete"])
+        if asked["athlete"] is not None and not athletes:
+            raise NoSuchAthlete
+        await connection.execute(
+            "INSERT INTO replays (id, tenant, actor, asked, state, started_at, seen_at, athletes, done, erased, decisions, differences)"
+            " VALUES ($1, $2, $3, $4, 'running', clock_timestamp(), clock_timestamp(), $5, 0, 0, 0, 0)",
+            id,
+            tenant,
+            actor,
+            orjson.dumps(asked).decode(),
+            athletes,
+        )
 
 
 async def read(connection: Connection, id: str) -> Replay | None:
@@ -133,11 +139,23 @@ async def claim(connection: Connection, silent_s: float) -> list[str]:
 
 
 async def progress(
-    connection: Connection, id: str, before: Replay, after: AthleteKey, counts: tuple[int, int, int], found: Sequence[Kept], total: int
+    connection: Connection,
+    id: str,
+    before: Replay,
+    passed: Sequence[AthleteKey],
+    counts: tuple[int, int, int],
+    found: Sequence[Kept],
+    total: int,
 ) -> bool:
-    """Keeps one round: (athletes, erased, decisions) more, and what differed. False when somebody else went on from there meanwhile."""
+    """Keeps one round over the athletes `passed`: (athletes, erased, decisions) more, and what differed. Nothing is kept of who was erased
+    meanwhile, not even the place. False when somebody else went on from there meanwhile.
+    """
     point(43)
     async with connection.transaction():
+        await erasures.keep_out(connection)
+        # Under their name; the key of who was erased has another.
+        there = await keys.wrapped(connection, passed)
+        after = next((athlete for athlete in reversed(passed) if athlete in there), (before.after_tenant, before.after_athlete))
         tag = await connection.execute(
             "UPDATE replays SET seen_at = clock_timestamp(), done = done + $2, erased = erased + $3, decisions = decisions + $4,"
             " differences = differences + $5, after_tenant = $6, after_athlete = $7"
@@ -155,7 +173,7 @@ async def progress(
             await connection.executemany(
                 "INSERT INTO replay_differences (replay, n, tenant, athlete, course, seq, what, fields, stored, again)"
                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                [(id, one.n, one.tenant, one.athlete, *_columns(one.difference)) for one in found],
+                [(id, one.n, one.tenant, one.athlete, *_columns(one.difference)) for one in found if (one.tenant, one.athlete) in there],
             )
     point(44)
     return True
