@@ -19,7 +19,7 @@ from services.notify.store import courses, escalations, recalls, sending, taking
 from services.notify.store.sending import Attempt, Settled
 from services.notify.store.telling import NewDelivery
 from shared.answer_links import AnswerLink
-from shared.locks import POSITIONS, SEALS, STRETCHES
+from shared.locks import ERASING, POSITIONS, SEALS, STRETCHES
 from shared.placing import pseudonym
 from shared.proof import Keyring
 from shared.settings import Settings
@@ -163,5 +163,5 @@ async def test_what_is_written_after_an_erasure_brings_nothing_back(
 
 
 def test_the_eraser_takes_its_locks_in_the_order_of_the_document():
-    named = ("course_notices", str(POSITIONS), "deliveries", "acknowledgements", str(SEALS), str(STRETCHES))
+    named = ("course_notices", str(POSITIONS), "deliveries", "acknowledgements", str(SEALS), str(STRETCHES), str(ERASING))
     assert all(word in lock for word, lock in zip(named, erase.LOCKS, strict=True))
