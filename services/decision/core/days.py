@@ -28,6 +28,18 @@ def start_of(day: date, zone_name: str, at: time = time(0)) -> datetime:
     return datetime.combine(day, at, tzinfo=zone(zone_name)).astimezone(UTC)
 
 
+@lru_cache(maxsize=4096)
+def aged(at: datetime, days: int, zone_name: str) -> datetime:
+    """The instant (UTC) until which what was found at `at` is no more than `days` days old.
+
+    A day is 24 hours, and a date of the local clock; where the clocks change between, one of the two ends sooner, and that one counts:
+    in doubt evidence is too old, and what is too old never advances.
+    """
+    local = at.astimezone(zone(zone_name))
+    same = [datetime.combine(local.date() + timedelta(days=days), local.time(), tzinfo=local.tzinfo).replace(fold=fold) for fold in (0, 1)]
+    return min(at.astimezone(UTC) + timedelta(days=days), *(one.astimezone(UTC) for one in same))
+
+
 def written(instant: datetime) -> str:
     """RFC 3339 in UTC with `Z`, fractions only where there are any.
 

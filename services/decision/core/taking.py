@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from datetime import time, timedelta
 
 from services.decision.core.course import ASSESSORS, KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result, key_of
-from services.decision.core.days import Key, zone
+from services.decision.core.days import Key, aged, zone
 from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY, OpenFlag, elsewhere, raised_flags, red_flags
 from services.decision.core.judging import Judging
 from services.decision.core.linking import belongs, link
@@ -101,7 +101,7 @@ def _technique(course: Course, event: Event) -> Fact:
     if word is False or event.data.get("technique_by") in ("clinician", "coach"):
         return Fact(word, (key,))
     for review in course.results.get(("technique_review", "", "passed"), ()):
-        if review.assessor == "clinician" and review.value and event.time - review.key[0] <= timedelta(days=28):
+        if review.assessor == "clinician" and review.value and event.time <= aged(review.key[0], 28, course.zone):
             return Fact(True, (review.key, key))
     return Fact(Unknown("was judged by the athlete alone; that needs a clinician's review of technique in the last 28 days"), (key,))
 
