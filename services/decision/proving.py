@@ -126,7 +126,7 @@ class Check:
         await walk.over(source, place.begin, place.end, leaves.append)
         points.end(found.fault)
         if found.faulted:
-            return f"{found.faulted} faults"
+            return f"faults: {found.faulted}"
         if len(leaves) != place.leaves:
             return f"{len(leaves)} of {place.leaves} rows are there"
         if found.unproven or found.gone - set(keys.gone.values()):

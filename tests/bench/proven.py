@@ -15,12 +15,18 @@ from sqlalchemy import make_url
 
 from services.decision.audit.replay import Asked, Piece, work
 from services.decision.audit.whole import driver_url, verify_database
+from services.decision.notary import Notary
+from services.decision.proving import Prover
 from services.decision.store import replays
+from services.decision.store.bodies import envelopes
 from services.decision.store.commit import commit
 from services.decision.store.committing import commit_to
 from services.decision.store.connection import Connection, Database
 from services.decision.store.rows import DecisionRow, EventRow, Head, OutboxRow, OutcomeRow, Writes
+from shared import db
+from shared.placing import PARTITIONS
 from shared.proof import Keyring
+from shared.proof.stretches import STRETCH
 from shared.settings import Settings
 from tests.bench.figures import Figure
 from tests.bench.histories import batches, clinic
@@ -31,8 +37,8 @@ from tests.bench.site import BATCH, TENANT, Site
 ATHLETES: Final = 200
 EVENTS_EACH: Final = 60
 TOGETHER: Final = 256
-COPIES: Final = 10
-"""How often the history is multiplied before it is verified, so that starting the processes does not count."""
+COPIES: Final = 20
+"""How often the history is multiplied before it is verified, so that each partition has several whole stretches of leaves."""
 
 
 async def measure(site: Site) -> list[Figure]:
@@ -44,19 +50,38 @@ async def measure(site: Site) -> list[Figure]:
     await site.stack.kill("worker")
     settings = site.stack.settings
     append = await _append(settings)
-    return [await _verify(settings), await _replay(settings), append]
+    return [await _prove(settings), *await _verify(settings), await _replay(settings), append]
 
 
-async def _verify(settings: Settings) -> Figure:
-    begin = perf_counter()
-    found = await verify_database(settings)
-    spent = perf_counter() - begin
-    assert found.faults == [], found.faults[:3]
-    mb = await _size(settings) / 1e6
+async def _prove(settings: Settings) -> Figure:
+    """What the worker pays beside its work, in the end, for every event: read again, checked row by row, and proven."""
+    database = db.engine(settings, pool_size=1)
+    try:
+        ring = Keyring(settings.secret_key_bytes)
+        await Notary(database, ring, range(PARTITIONS), 1, seals=True).sign()
+        begin = process_time()
+        count = await Prover(database, ring, range(PARTITIONS), 1).prove(rest=0)
+        spent = process_time() - begin
+    finally:
+        await database.dispose()
+    note = f"{count:,} stretches of {STRETCH:,}; {spent / (count * STRETCH) * 1e6:.0f} µs per event, beside the database's"
+    return Figure("prove what was stored (per second of its processor time)", "events", count * STRETCH / spent, note=note)
+
+
+async def _verify(settings: Settings) -> list[Figure]:
     sent, hashed = await _floors(settings)
-    note = f"{found.events:,} events, {found.rows:,} rows, {mb:.0f} MB, {os.cpu_count()} processes, their start included; floor: bare COPY"
-    note += f" of the same rows, one connection, nothing done with them; bare SHA-256 of the same bytes: {found.events / hashed:,.0f}/s"
-    return Figure("verify, everything", "events", found.events / spent, floor=found.events / sent, target=100_000, note=note)
+    figures = []
+    for name, leaves, target in (("verify, everything", STRETCH, 100_000), ("verify --every-row", None, None)):
+        begin = perf_counter()
+        found = await verify_database(settings, leaves=leaves)
+        spent = perf_counter() - begin
+        assert found.faults == [], found.faults[:3]
+        note = f"{found.events:,} events, {found.rows:,} rows, {os.cpu_count()} processes, their start included"
+        if leaves is not None:
+            note += f"; {found.quick:,} stretches as proven, {found.slow.total():,} row by row; floor: bare COPY of the same rows, one"
+            note += f" connection, nothing done with them; bare SHA-256 of the same bytes: {found.events / hashed:,.0f}/s"
+        figures.append(Figure(name, "events", found.events / spent, floor=found.events / sent, target=target, note=note))
+    return figures
 
 
 async def _floors(settings: Settings) -> tuple[float, float]:
@@ -82,16 +107,6 @@ async def _floors(settings: Settings) -> tuple[float, float]:
     return sent, process_time() - begin
 
 
-async def _size(settings: Settings) -> int:
-    connection: Connection = await asyncpg.connect(driver_url(settings))
-    try:
-        return int(
-            await connection.fetchval("SELECT sum(length(body)) FROM (SELECT body FROM events UNION ALL SELECT body FROM decisions) x")
-        )
-    finally:
-        await connection.close()
-
-
 async def _replay(settings: Settings) -> Figure:
     """One process, by its own processor time: reading, opening, parsing, deciding again and comparing; the database's is apart."""
     connection: Connection = await asyncpg.connect(driver_url(settings))
@@ -114,19 +129,23 @@ async def _replay(settings: Settings) -> Figure:
 
 async def _append(settings: Settings) -> Figure:
     """The transaction of the worker on ready rows, with commitments, next to the peer's `insert_events` of as many events and bytes."""
-    connection: Connection = await asyncpg.connect(driver_url(settings))
+    connection = await Database.of(settings).connect()
     try:
-        events = [
-            EventRow(*row[:12])
-            for row in await connection.fetch("SELECT * FROM events WHERE source = 'urn:bench:app' ORDER BY partition, seq")
-        ]
-        made = {(row["partition"], row["event_seq"]): row for row in await connection.fetch("SELECT * FROM decisions")}
+        rows = await connection.fetch("SELECT * FROM events WHERE source = 'urn:bench:app' ORDER BY partition, seq")
+        sealed = await envelopes(connection, {(row["tenant"], row["athlete"]) for row in rows})
+        events = [EventRow(*row[:12])._replace(body=sealed.body(row["tenant"], row["athlete"], row["body"])) for row in rows]
+        made = {
+            (row["partition"], row["event_seq"]): dict(row) | {"body": sealed.body(row["tenant"], row["athlete"], row["body"])}
+            for row in await connection.fetch("SELECT * FROM decisions")
+        }
         heads = {row[0]: Head(*row) for row in await connection.fetch("SELECT partition, epoch, stream_seq, seq FROM partition_heads")}
         spent = 0.0
         key = Keyring(settings.secret_key_bytes).new()
         for copy in range(COPIES):
-            for at in range(0, len(events), TOGETHER):
-                writes = _batch(events[at : at + TOGETHER], made, heads, f"copy-{copy}", key)
+            # The first is measured, with few events in a transaction; the others are there for `verify`.
+            together = TOGETHER if copy == 0 else len(events)
+            for at in range(0, len(events), together):
+                writes = _batch(events[at : at + together], made, heads, f"copy-{copy}", key)
                 begin = perf_counter()
                 commit_to(writes)
                 await commit(connection, writes)
@@ -134,7 +153,6 @@ async def _append(settings: Settings) -> Figure:
                 heads |= {head.partition: head for head in writes.after}
             if copy == 0:
                 rate = len(events) / spent
-                # The other copies are for `verify`; their keys have to be there.
         await _keys(settings, connection, {row.athlete for row in events}, key)
         peer = await asyncio.to_thread(
             _peer, settings, [row.body + made[row.partition, row.seq]["body"] for row in events if (row.partition, row.seq) in made]
@@ -155,7 +173,7 @@ def _batch(events: Sequence[EventRow], made: dict[tuple[int, int], Any], heads: 
         writes.outcomes.append(OutcomeRow(tenant, row.source, row.id, seq, 0, "accepted", None, None, row.partition))
         decision = made.get((row.partition, row.seq))
         if decision is not None:
-            own = dict(decision) | {"tenant": tenant, "id": uuid4(), "event_seq": seq, "commitment": None}
+            own = decision | {"tenant": tenant, "id": uuid4(), "event_seq": seq, "commitment": None}
             writes.decisions.append(DecisionRow(**own))
             writes.outbox.append(OutboxRow(row.partition, tenant, row.athlete, b'{"kind":"copy"}'))
         writes.keys[tenant, row.athlete] = key

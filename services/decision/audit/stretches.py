@@ -14,7 +14,7 @@ from shared.proof.stretches import Stretch
 
 NOT_YET: Final = "not proven yet"
 OTHER: Final = "not what was proven"
-BEHIND: Final = "behind missing rows"
+BEHIND: Final = "behind a fault"
 _BEFORE: Final = "behind rows before the first"
 _WITNESS: Final = "seen by a witness"
 _KEYLESS: Final = "of athletes without a key"
@@ -69,7 +69,8 @@ class Plan:
                 begin, names = proof.number * leaves, keyless.get(place, set())
                 gone = frozenset(left[name] for name in names if name in left)
                 unproven = heads[proof.partition]["unproven"] if proof.partition in heads else 0
-                why = _why(proof, begin, unproven, witnessed.get((EVENTS, proof.partition), 0), names - left.keys(), bool(gone))
+                why = _BEFORE if begin == 0 and proof.partition in found._before else None
+                why = why or _why(proof, begin, unproven, witnessed.get((EVENTS, proof.partition), 0), names - left.keys(), bool(gone))
                 part = Part(begin, begin + leaves, proof, why, gone, frozenset(asked.get(place, ())))
                 found._parts.setdefault(proof.partition, []).append(part)
         return found
@@ -86,7 +87,7 @@ class Plan:
             if part.begin != (at or 0):
                 yield Part(at, part.begin)
             elif at is None and partition in self._before:
-                part = part._replace(begin=None, why=part.why or _BEFORE)
+                part = part._replace(begin=None)
             yield part
             at = part.end
         yield Part(at, None)

@@ -134,7 +134,7 @@ class Share:
     async def _compared(self, source: Source, walk: Walk, part: Part, leaves: int) -> str | None:
         """Goes over a stretch whose bytes are those that were proven; else the reason why it did not."""
         stretch, proof, found = stretch_of(part, leaves), part.proof, self.found
-        if (walk.last, walk.tree.size) != (stretch.begin, stretch.begin):
+        if not walk.sound:
             return BEHIND
         digests, counts = await source.hashed(stretches.queries(stretch.partition, stretch.begin, stretch.end))
         if proof is None or not hmac.compare_digest(

@@ -66,6 +66,12 @@ class Walk:
         self.tree = Frontier()
         self.last = 0
         self._any = False
+        self._before = found.faulted
+
+    @property
+    def sound(self) -> bool:
+        """Whether there was no fault up to here, so that the tree is the one that was signed."""
+        return self._found.faulted == self._before
 
     def passed(self, end: int, leaves: int, root: bytes) -> None:
         """Goes over a whole stretch with this root without looking at its rows."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
@@ -18,12 +19,14 @@ from services.decision.store import erasures, stretches, trees
 from services.decision.store.connection import borrowed
 from shared.bus import Bus, event_subject
 from shared.placing import partition, pseudonym
-from shared.proof import Keyring
+from shared.proof import Checkpoint, Keyring, Signer
 from shared.proof.stretches import Stretch
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, event, pain, send, started, until
 from tests.seeds import chance
 
+HERE = partition("clinic", "a")
+"""The partition of the athlete who has several stretches."""
 LEAVES = 4
 """Of a stretch: so few that stretches stand beside leaves that belong to none yet."""
 ROWS = (
@@ -131,4 +134,11 @@ async def fed(site: Site, run: Run, bus: Bus, engine: AsyncEngine) -> None:
     for statement in ROWS:
         await site.owner.execute(statement)
     await Notary(engine, site.ring, range(64), 1, seals=True).sign()
+    async with borrowed(engine) as connection:
+        # However the notary's times fell: one stands inside the first stretch.
+        edge, _ = await trees.frontier(connection, "events", HERE, LEAVES - 1)
+        point = Checkpoint("events", HERE, LEAVES - 1, edge.root(), "2026-03-20T10:00:00.000000Z")
+        await trees.sign(
+            connection, "events", HERE, point.size, Signer(site.ring.signing_seed).note(point), datetime(2026, 3, 20, 10, tzinfo=UTC)
+        )
     assert await Prover(engine, site.ring, range(64), 1, LEAVES).prove(rest=0) >= 2
