@@ -113,7 +113,6 @@ class Share:
             walk = Walk(number, heads.get(number), self._leaves, self._points, self.found)
             for part in plan.parts(number):
                 await self._part(source, walk, part, plan.leaves)
-            walk.end()
         lost = {number for number in heads if number % self._of == self._share and heads[number]["seq"]} - self._points.ended
         for number in sorted(lost):
             self.found.fault(f"events, partition {number}: rows 1 to {heads[number]['seq']} are missing")

@@ -108,11 +108,13 @@ class Walk:
             count += len(batch)
         found.events += count
         self._any = self._any or count > 0
+        if end is None:
+            self._end()
         await outcomes.rest()
         await decisions.rest()
         return count
 
-    def end(self) -> None:
+    def _end(self) -> None:
         """There is nothing behind: is that what the partition's head says?"""
         if not self._any:
             return
