@@ -67,6 +67,8 @@ async def _known(state: Any, text: str) -> Principal:
     entry = memory.get(digest)
     if entry is None or entry.until <= monotonic():
         entry = _Remembered(monotonic() + REMEMBERED_S, asyncio.ensure_future(_look_up(state.engine, text)))
+        # Every caller may have hung up before a refusal is there; it is then nobody's, and no fault.
+        entry.lookup.add_done_callback(lambda lookup: lookup.cancelled() or lookup.exception())
         memory[digest] = entry
         memory.move_to_end(digest)
         while len(memory) > REMEMBERED_KEYS:

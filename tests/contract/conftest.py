@@ -17,7 +17,7 @@ ROLES: Final = ("clinician", "coach", "integrator", "author", "auditor", "admin"
 SOURCE: Final = "urn:contract:app"
 
 
-async def until(condition: Callable[[], Awaitable[Any]], within: float = 20.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], within: float = 60.0) -> Any:
     """What the condition yields once that is true. Fails after `within` seconds."""
     deadline = monotonic() + within
     while not (found := await condition()):

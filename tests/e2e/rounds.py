@@ -20,7 +20,8 @@ from tests.e2e.faults import Faults
 from tests.e2e.load import SOURCE, Load
 from tests.e2e.receiver import Receiver
 from tests.e2e.schedule import Step, schedule
-from tests.integration.test_bus_cluster import Node, formed, free_ports
+from tests.integration.ports import free_ports
+from tests.integration.test_bus_cluster import Node, formed
 
 TENANTS: Final = ("north", "south")
 SETTLED_S: Final = 180

@@ -16,6 +16,13 @@ from shared import db
 from shared.bus import Bus
 from shared.bus.streams import STREAMS
 from shared.settings import Settings
+from tests.integration.ports import free_ports
+
+
+@pytest.fixture
+def unused_tcp_port() -> int:
+    """In place of pytest-asyncio's, which is of the range for outgoing connections."""
+    return free_ports(1)[0]
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """A request passes only with a key that is known, in force and has the scope; and the database is asked seldom."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from time import monotonic
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import auth, db, problems
-from shared.auth import guard
+from shared.auth import guard, store
 from shared.settings import Settings
 from shared.tables import api_keys
 
@@ -91,13 +92,27 @@ async def test_an_expired_and_a_revoked_key_say_which(engine: AsyncEngine, clien
     assert "revoked" in await refused(client, revoked_key)
 
 
-async def test_a_remembered_key_expires_on_time(engine: AsyncEngine, client: httpx.AsyncClient):
-    _, key = await new_key(engine, expires_at=datetime.now(UTC) + timedelta(seconds=0.5))
+async def test_a_remembered_key_expires_on_time(engine: AsyncEngine, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch):
+    ends = datetime.now(UTC) + timedelta(hours=1)
+    _, key = await new_key(engine, expires_at=ends)
+    clock = Clock(ends - timedelta(microseconds=1))
+    monkeypatch.setattr("shared.auth.guard.datetime", clock)
+    remembered_at = monotonic()
+    monkeypatch.setattr("shared.auth.guard.monotonic", lambda: remembered_at)
     assert (await get(client, key)).status_code == 200
-    async with asyncio.timeout(3):
-        while (answer := await get(client, key)).status_code == 200:
-            pass
-    assert "expired" in answer.json()["detail"]
+    clock.at = ends
+    monkeypatch.setattr("shared.auth.guard.find_principal", None)
+    assert "expired" in await refused(client, key)
+
+
+class Clock:
+    """Stands still at `at`."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def now(self, zone: tzinfo) -> datetime:
+        return self.at.astimezone(zone)
 
 
 async def test_a_missing_scope_is_named(engine: AsyncEngine, client: httpx.AsyncClient):
@@ -110,13 +125,40 @@ async def test_a_revoked_key_ends_once_it_is_no_longer_remembered(
     engine: AsyncEngine, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ):
     record, key = await new_key(engine)
+    begin = monotonic()
+    monkeypatch.setattr("shared.auth.guard.monotonic", lambda: begin)
     assert (await get(client, key)).status_code == 200
     async with engine.begin() as conn:
         await auth.revoke_key(conn, record.id, datetime.now(UTC))
     assert (await get(client, key)).status_code == 200
-    later = monotonic() + guard.REMEMBERED_S
+    later = begin + guard.REMEMBERED_S
     monkeypatch.setattr("shared.auth.guard.monotonic", lambda: later)
     assert "revoked" in await refused(client, key)
+
+
+async def test_a_refusal_that_nobody_waits_for_any_more_is_no_fault(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch):
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: object) -> auth.Principal:
+        asked.set()
+        await answered.wait()
+        raise store.KeyRefused("this key is not known")
+
+    monkeypatch.setattr(guard, "find_principal", slow)
+    faults: list[dict[str, object]] = []
+    monkeypatch.setattr(asyncio.get_running_loop(), "call_exception_handler", faults.append)
+    app = app_on(engine)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        waiting = asyncio.create_task(get(client, auth.KeyText.new().text))
+        await asked.wait()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    (entry,) = app.state._state.pop("keys_remembered").values()
+    answered.set()
+    await asyncio.wait([entry.lookup])
+    del entry, waiting
+    gc.collect()
+    assert faults == []
 
 
 async def test_a_hundred_requests_with_one_key_ask_the_database_once(

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,19 +12,10 @@ import pytest
 
 from shared.bus import EVENTS, Bus, BusError, event_subject
 from shared.settings import Settings
+from tests.integration.ports import free_ports
 
 SENDERS = 8
 WITHIN_S = 180
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.socket() for _ in range(count)]
-    for one in held:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 class Node:

@@ -37,7 +37,7 @@ def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with subprocess.Popen(list(map(str, words)), stderr=subprocess.DEVNULL) as server:
         try:
             ports = home / f"nats-server_{server.pid}.ports"
-            deadline = monotonic() + 20
+            deadline = monotonic() + 60
             while not (ports.exists() and ports.read_text().endswith("}")):
                 assert monotonic() < deadline and server.poll() is None, "nats-server did not start"
                 sleep(0.02)
@@ -168,7 +168,7 @@ async def test_nothing_is_confirmed_while_the_contract_is_broken_and_all_is_agai
 
 async def _eventually(bus: Bus, subject: str, fault: type[Exception] | None) -> int:
     """Publishes until it is refused with this fault, or no longer refused; the last sequence of the stream then."""
-    deadline = monotonic() + 20
+    deadline = monotonic() + 60
     while True:
         try:
             await bus.publish(subject, b"{}")

@@ -13,7 +13,8 @@ import pytest
 
 from shared.bus import EVENTS, BusError, event_subject
 from shared.settings import Settings
-from tests.integration.test_bus_cluster import formed, free_ports
+from tests.integration.ports import free_ports
+from tests.integration.test_bus_cluster import formed
 
 ROOM = 2_000_000
 """Bytes that one file may have: the server's blocks of messages are larger, so a write fails in the middle of one, as on a full disk."""

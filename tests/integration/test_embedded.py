@@ -261,7 +261,7 @@ async def test_nats_wants_a_credential_and_lets_services_delete_nothing(own):
     await write_message(own)
     reader, writer = await asyncio.open_connection("127.0.0.1", own.nats.port)
     writer.write(b"CONNECT {}\r\nPING\r\n")
-    assert b"Authorization Violation" in await asyncio.wait_for(reader.read(), 10)
+    assert b"Authorization Violation" in await asyncio.wait_for(reader.read(), 60)
     writer.close()
     await writer.wait_closed()
     refused: list[Exception] = []

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from services.ingest.formats.fit_write import write_run_walk
 from shared import auth
 from shared.bus import EVENTS, Bus
 from shared.settings import Settings
+from tests.integration.ports import free_ports
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,6 @@ async def key(engine: AsyncEngine) -> dict[str, str]:
     async with engine.begin() as conn:
         _, text = await auth.create_key(conn, "clinic-a", "integrator", "test")
     return {"Authorization": f"Bearer {text}"}
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
@@ -56,7 +49,7 @@ async def ingest(servers: EmbeddedServers, **settings: str) -> AsyncIterator[asy
 
 
 async def ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while process.returncode is None:
             try:
                 if (await client.get("/readyz")).status_code == 200:
@@ -82,7 +75,7 @@ def batch(count: int, name: str) -> list[dict[str, Any]]:
 
 
 async def test_it_serves_reads_files_and_ends_when_told(settings: Settings, servers: EmbeddedServers, key):
-    port = free_port()
+    port = free_ports(1)[0]
     async with (
         ingest(servers, MILEPOST_INGEST_PORT=str(port)) as process,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
@@ -94,7 +87,7 @@ async def test_it_serves_reads_files_and_ends_when_told(settings: Settings, serv
         answer = await client.post("/v1/athletes/a/files", content=file, headers={**key, "content-type": "application/vnd.ant.fit"})
         assert answer.status_code == 202, answer.text
         process.send_signal(signal.SIGTERM)
-        _, log = await asyncio.wait_for(process.communicate(), 20)
+        _, log = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0, log.decode()
         assert b"athlete-" not in log
         assert b"Traceback" not in log
@@ -102,7 +95,7 @@ async def test_it_serves_reads_files_and_ends_when_told(settings: Settings, serv
 
 @pytest.mark.law("nothing-lost")
 async def test_everything_it_confirmed_before_a_kill_is_on_the_bus(settings: Settings, servers: EmbeddedServers, key):
-    port = free_port()
+    port = free_ports(1)[0]
     confirmed: set[str] = set()
 
     async def send(client: httpx.AsyncClient, name: str) -> None:
@@ -121,7 +114,7 @@ async def test_everything_it_confirmed_before_a_kill_is_on_the_bus(settings: Set
     ):
         await ready(client, process)
         senders = [asyncio.create_task(send(client, f"kill-{number}")) for number in range(8)]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(confirmed) < 1000:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         process.kill()
@@ -151,7 +144,7 @@ async def everything(settings: Settings) -> list[dict[str, Any]]:
 async def test_generated_requests_never_meet_a_fault_of_the_server_or_an_undocumented_answer(
     settings: Settings, servers: EmbeddedServers, key, tmp_path
 ):
-    port = free_port()
+    port = free_ports(1)[0]
     async with (
         ingest(servers, MILEPOST_INGEST_PORT=str(port)) as process,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
@@ -183,7 +176,7 @@ async def test_generated_requests_never_meet_a_fault_of_the_server_or_an_undocum
 
 async def refusal(servers: EmbeddedServers, **settings: str) -> str:
     async with ingest(servers, **{"MILEPOST_INGEST_PORT": "0"} | settings) as process:
-        _, log = await asyncio.wait_for(process.communicate(), 30)
+        _, log = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 1
         (line,) = log.decode().strip().splitlines()
         return line
@@ -194,9 +187,9 @@ async def test_it_says_in_one_line_which_setting_is_missing(settings: Settings, 
 
 
 async def test_it_says_in_one_line_which_server_it_cannot_reach(settings: Settings, servers: EmbeddedServers):
-    line = await refusal(servers, MILEPOST_NATS_URL=f"nats://127.0.0.1:{free_port()}")
+    line = await refusal(servers, MILEPOST_NATS_URL=f"nats://127.0.0.1:{free_ports(1)[0]}")
     assert line.startswith("ingest does not start: ")
-    unreachable = f"postgresql+asyncpg://x:y@127.0.0.1:{free_port()}/x"
+    unreachable = f"postgresql+asyncpg://x:y@127.0.0.1:{free_ports(1)[0]}/x"
     assert (await refusal(servers, MILEPOST_DATABASE_URL=unreachable)).startswith("ingest does not start: PostgreSQL cannot be used")
 
 

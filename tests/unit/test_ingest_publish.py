@@ -47,7 +47,7 @@ def messages(count: int, subject: str = "ev.0.a", size: int = 2) -> list[Message
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         # Turns of the event loop, not time: the condition comes true without anything outside.
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0)

@@ -214,13 +214,13 @@ async def test_a_name_server_that_hangs_holds_up_only_its_own_names() -> None:
     def lookup(host: str, port: int, family: int, kind: int) -> list[tuple[Any, ...]]:
         if host == "slow.example":
             loop.call_soon_threadsafe(hang.set)
-            released.wait(10)
+            released.wait(120)
         return _lookup("9.9.9.9")(host, port, family, kind)
 
     resolver = GuardedResolver(STRICT, lookup)
     slow = asyncio.create_task(resolver.resolve("slow.example", 443))
     await hang.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await resolver.resolve("quick.example", 443)
     released.set()
     await slow

@@ -46,7 +46,7 @@ def run(settings: Settings, engine: AsyncEngine, bus: Bus, packs: PackLibrary) -
         worker = Worker(own, engine, bus, packs, second or Agreeing())
         task = asyncio.create_task(worker.run())
         try:
-            await asyncio.wait_for(worker.lane.serving.wait(), 20)
+            await asyncio.wait_for(worker.lane.serving.wait(), 60)
             yield worker
         finally:
             task.cancel()

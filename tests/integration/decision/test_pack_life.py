@@ -293,7 +293,7 @@ async def test_a_worker_that_runs_takes_up_what_is_published_and_pins_each_cours
         return found.protocol
 
     try:
-        await asyncio.wait_for(worker.lane.serving.wait(), 20)
+        await asyncio.wait_for(worker.lane.serving.wait(), 60)
         before = await course("before")
         hash = await clinic.published(text_of("9.0.0"))
 

@@ -98,7 +98,7 @@ async def test_a_relay_leaves_the_rows_of_other_partitions_alone(engine: AsyncEn
 async def test_rows_wait_while_the_bus_does_not_take_them(engine: AsyncEngine, bus: Bus, settings: Settings, partition: int):
     await put(engine, partition, [b'{"n":%d}' % n for n in range(10)])
     relay = Relay(engine, Faltering(bus, before=2), [partition], settings.pseudonym_key_bytes)  # type: ignore[arg-type]
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(relay.run())
         await emptied(engine, partition)
         running.cancel()
@@ -121,7 +121,7 @@ async def test_a_publish_whose_answer_was_lost_is_repeated_under_the_same_number
 
 async def test_a_relay_is_woken_by_a_commit(engine: AsyncEngine, bus: Bus, settings: Settings, partition: int):
     relay = Relay(engine, bus, [partition], settings.pseudonym_key_bytes)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         running = tasks.create_task(relay.run())
         await put(engine, partition, [b'{"n":0}'])
         relay.wake()

@@ -191,7 +191,7 @@ async def test_a_zombie_is_fenced_and_its_successor_goes_on(run: Run, engine, bu
     events = [started("a", "c"), pain("a", "c", 1)]
     async with run() as zombie:
         await send(bus, settings, tenant, events)
-        await asyncio.wait_for(zombie_waits.wait(), 20)
+        await asyncio.wait_for(zombie_waits.wait(), 60)
         # As if the process had stood still for longer than its lease.
         async with engine.begin() as conn:
             await conn.execute(text("UPDATE partition_heads SET lease_until = now() - interval '1 second'"))

@@ -35,7 +35,7 @@ async def test_a_referral_that_nobody_takes_up_goes_to_a_second_endpoint_and_kee
     # The second hears nothing but what was not taken up.
     await quick.endpoint(f"{receiver.url}/second", types=["endpoint.disabled"], escalates=True, role="clinician")
     await publish(quick.tenant, made(1, **REFERS))
-    await until(lambda: len(receiver.at("/second")) >= 2, within=20)
+    await until(lambda: len(receiver.at("/second")) >= 2, within=60)
     heard = [one.json for one in receiver.at("/second")]
     assert [(one["type"], one["data"]["escalation"]) for one in heard[:2]] == [("course.referred", 1), ("course.referred", 2)]
     assert heard[0]["data"]["referral"] == REFERS["referral"] and "within 24 h" in heard[0]["data"]["words"]["reasons"][0]
@@ -57,7 +57,7 @@ async def test_a_recommendation_that_nobody_answers_is_said_again_and_an_answer_
 ) -> None:
     await quick.endpoint(f"{receiver.url}/in", role="clinician")
     await publish(quick.tenant, made(1, action="advance", to_step="W2"))
-    told = await until(lambda: [one for one in receiver.heard if one.json["type"] == "recommendation.unanswered"], within=20)
+    told = await until(lambda: [one for one in receiver.heard if one.json["type"] == "recommendation.unanswered"], within=60)
     assert told[0].json["data"]["id"] == "c-1-d1" and told[0].json["data"]["escalation"] == 1
     await publish(quick.tenant, made(2, action="advance", to_step="W2", answer={"state": "accepted"}))
     query = "SELECT closed_because FROM escalations WHERE tenant = :tenant AND due IS NULL"

@@ -23,9 +23,9 @@ async def test_an_attempt_cut_off_by_kill_9_is_made_again_with_the_same_id_and_b
     receiver.answers["/in"] += ["hang"]
     await publish(clinic.tenant, made(1))
     async with process(unused_tcp_port):
-        await until(lambda: receiver.heard, within=30)
+        await until(lambda: receiver.heard, within=60)
     async with process(unused_tcp_port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as client:
-        await until(lambda: len(receiver.heard) == 2, within=30)
+        await until(lambda: len(receiver.heard) == 2, within=60)
         first, second = receiver.heard
         assert (first.id, first.body) == (second.id, second.body)
         clinic.client = client
@@ -62,7 +62,7 @@ async def test_a_lead_whose_connection_is_cut_is_taken_again_and_nothing_is_miss
             cut = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
             assert (await conn.execute(text(cut))).rowcount == 1
         await publish(clinic.tenant, made(2))
-        await until(lambda: len(receiver.heard) == 2, within=30)
+        await until(lambda: len(receiver.heard) == 2, within=60)
 
         async def ready() -> bool:
             return bool((await site.client.get("/readyz")).status_code == 200)

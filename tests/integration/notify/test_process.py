@@ -10,9 +10,9 @@ import pytest
 
 async def test_the_process_serves_until_it_is_told_to_stop(process: Any, until: Any, unused_tcp_port: int) -> None:
     async with process(unused_tcp_port) as running, httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as client:
-        await until(lambda: _answers(client), within=30)
+        await until(lambda: _answers(client), within=60)
         running.send_signal(signal.SIGTERM)
-        assert await asyncio.wait_for(running.wait(), 20) in (0, -signal.SIGTERM)
+        assert await asyncio.wait_for(running.wait(), 60) in (0, -signal.SIGTERM)
 
 
 async def _answers(client: httpx.AsyncClient) -> bool:

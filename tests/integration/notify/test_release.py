@@ -207,7 +207,7 @@ class World:
             marked = sum(one["course"] == mark and one["state"] == "delivered" for one in found)
             return marked == len(BOXES) and told >= listening and all(one["state"] != "pending" for one in found)
 
-        await self.until(reached, within=30)
+        await self.until(reached, within=60)
 
     async def close(self) -> None:
         await self.calm()

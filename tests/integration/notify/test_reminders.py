@@ -55,7 +55,7 @@ async def test_dates_that_pass_are_told_to_whom_they_concern_and_once(
             where = {"t": clinic.tenant, "p": partition(clinic.tenant, "a"), "due": due}
             await conn.execute(text(INSERT), {**where, "c": "c-1", "k": list(KINDS)})
             await conn.execute(text(INSERT), {**where, "c": "c-2", "k": ["report_due"]})
-        await until(lambda: len(told(receiver, "/clinician")) >= 3 and len(told(receiver, "/athlete")) >= 3, within=30)
+        await until(lambda: len(told(receiver, "/clinician")) >= 3 and len(told(receiver, "/athlete")) >= 3, within=60)
         # One that comes after everything: what was told until then is all that is told.
         last = [event("a", f"end-{one}", "milepost.course.ended", 0, {"course": one}) for one in ("c-1", "c-2")]
         await send(bus, settings, clinic.tenant, [one | {"time": due.isoformat()} for one in last])

@@ -22,7 +22,7 @@ async def served(site: Any, process: Any, until: Any, unused_tcp_port: int) -> A
             except httpx.TransportError:
                 return False
 
-        await until(ready, within=40)
+        await until(ready, within=60)
         yield base
 
 
@@ -37,7 +37,7 @@ async def listening(base: str, key: str, last: str | None = None) -> AsyncIterat
 
         async def heard() -> tuple[str, str, Any]:
             fields: dict[str, str] = {}
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 async for line in lines:
                     name, _, value = line.partition(": ")
                     if name in ("id", "event", "data"):
