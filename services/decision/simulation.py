@@ -6,6 +6,7 @@ Deterministic: what stands in the lines decides every byte. Each athlete (`subje
 import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -21,14 +22,22 @@ MAX_LINE = 1 << 18
 OWN_SOURCE = "urn:milepost:decision"
 
 
+LOOKED_AT = 100_000
+"""Lines behind a faulty one that are looked at for more faults."""
+
+
 class FaultyLine(Exception):
-    """A line that stops the simulation: where, which field, what was wrong and what was expected."""
+    """A line that stops the simulation: where, which field, what was wrong and what was expected.
+
+    `rest`, read once, gives the lines behind it whose form is at fault too. What a course would make of them, nobody can say any more.
+    """
 
     def __init__(self, line: int, path: str, sentence: str) -> None:
         super().__init__(f"{line}: {path}: {sentence}")
         self.line = line
         self.path = path
         self.sentence = sentence
+        self.rest: Iterator[FaultyLine] = iter(())
 
 
 class Simulation:
@@ -42,10 +51,16 @@ class Simulation:
         self._latest: datetime | None = None
 
     def run(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Raises `FaultyLine` at the first faulty or refused line, and at the end for the first event that is still parked."""
-        for number, line in enumerate(lines, 1):
+        """Raises `FaultyLine` at the first faulty or refused line, and `FaultyLines` at the end for events that are still parked."""
+        numbered = enumerate(lines, 1)
+        for number, line in numbered:
             if line.strip():
-                yield from self._take(number, line)
+                try:
+                    decisions = list(self._take(number, line))
+                except FaultyLine as fault:
+                    fault.rest = _faulty(islice(numbered, LOOKED_AT))
+                    raise
+                yield from decisions
         waiting = [
             (self._lines[event.source, event.id], path, reason)
             for athlete in self._athletes.values()
@@ -89,20 +104,40 @@ class FaultyLines(Exception):
         self.waiting = waiting
 
 
+def _faulty(numbered: Iterable[tuple[int, bytes]]) -> Iterator[FaultyLine]:
+    for number, line in numbered:
+        if line.strip():
+            try:
+                _read(number, line)
+            except FaultyLine as fault:
+                yield fault
+
+
 def _read(number: int, line: bytes) -> tuple[Event, bytes]:
     if len(line) > MAX_LINE:
         raise FaultyLine(number, "", f"expected at most {MAX_LINE} bytes in a line, found {len(line)}")
     try:
-        found = json.loads(line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        found = json.loads(line.decode("utf-8").rstrip(), object_pairs_hook=_once, parse_constant=_no_constant)
     except FaultyKey as fault:
         raise FaultyLine(number, "", f"expected each key once, found {fault.key} twice; remove one") from None
-    except (ValueError, RecursionError):
-        raise FaultyLine(number, "", "expected one JSON object in UTF-8 on the line; write the event as JSON without line breaks") from None
+    except (ValueError, RecursionError) as fault:
+        do = "write the event as JSON without line breaks"
+        raise FaultyLine(number, "", f"expected one JSON object in UTF-8 on the line, found {_broken(fault)}; {do}") from None
     try:
         return parse(found), content_digest(found)
     except EventFault as fault:
-        first = fault.faults[0]
-        raise FaultyLine(number, first.path, first.sentence()) from None
+        first, *others = fault.faults
+        also = f" (also at fault: {', '.join(one.path for one in others)})" if others else ""
+        raise FaultyLine(number, first.path, first.sentence() + also) from None
+
+
+def _broken(fault: Exception) -> str:
+    """Where a line stops being JSON; never what stands there."""
+    if isinstance(fault, UnicodeDecodeError):
+        return f"bytes that are not UTF-8 at column {fault.start + 1}"
+    if isinstance(fault, json.JSONDecodeError):
+        return f"something else from column {fault.pos + 1} ({fault.msg})"
+    return "nesting deeper than is read" if isinstance(fault, RecursionError) else str(fault)
 
 
 class FaultyKey(ValueError):

@@ -97,6 +97,34 @@ def test_a_faulty_line_stops_with_its_place_and_what_was_expected_and_keeps_the_
     assert len(done.stdout.splitlines()) == 3
 
 
+def test_every_faulty_line_behind_the_first_is_named_with_its_place_and_beyond_twenty_counted() -> None:
+    raws = [json.dumps(raw) for raw in two_clean_sessions()]
+    short, long = json.loads(raws[3]), json.loads(raws[4])
+    short["data"] |= {"pain_nrs": 11, "swelling": "much"}
+    del long["time"]
+    lines = [*raws[:3], json.dumps(short), raws[4], '{"specversion": "1.0", ', "", json.dumps(long), *["[1]"] * 30]
+    done = simulate("".join(line + "\n" for line in lines))
+    said = done.stderr.splitlines()
+    assert done.returncode == 2 and len(done.stdout.splitlines()) == 3
+    assert said[0].startswith("-:4: data.pain_nrs: expected ") and said[0].endswith("(also at fault: data.swelling)")
+    assert said[1].startswith("-:6: : expected one JSON object in UTF-8 on the line, found something else from column 23 (")
+    assert said[2].startswith("-:8: time: expected ") and said[3].startswith("-:9: : expected ")
+    assert all("; " in one for one in said[:20]) and said[20:] == ["-: 13 more faulty lines"]
+
+
+def test_a_fault_is_named_at_once_while_the_input_still_comes() -> None:
+    command = [sys.executable, "-m", "services.cli", "simulate", "-"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write("[1]\n")
+        process.stdin.flush()
+        assert process.stderr.readline().startswith("-:1: : expected ")
+        process.stdin.close()
+        assert process.wait(60) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "path"),
     [
