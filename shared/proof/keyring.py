@@ -25,6 +25,8 @@ class Keyring:
         self.signing_seed = derived(secret, b"milepost checkpoints")
         self.own = derived(secret, b"milepost rows of no athlete")
         """The key of rows that belong to no athlete."""
+        self.windows = derived(secret, b"milepost windows of reception")
+        """The key of what stands for the contents of a window of reception."""
         self.remains = derived(secret, b"milepost erased rows")
         """The key of what an erasure leaves in a row."""
         self.stretches = derived(secret, b"milepost proven stretches")

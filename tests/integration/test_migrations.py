@@ -1,10 +1,12 @@
 """The migrations build exactly the tables that the services know, and give the services' role no more than it needs."""
 
 import asyncio
+from importlib import import_module
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -47,6 +49,21 @@ async def test_migrating_again_changes_nothing(migrated: Settings, owner: AsyncE
     async with owner.begin() as conn:
         assert (await conn.execute(text("SELECT seq FROM partition_heads WHERE partition = 7"))).scalar_one() == 7
         await conn.execute(text("UPDATE partition_heads SET seq = 0"))
+
+
+async def test_of_windows_from_before_digests_were_keyed_only_whether_they_were_alike_is_kept(owner: AsyncEngine):
+    def keyed(conn: Connection) -> None:
+        with Operations.context(MigrationContext.configure(conn)):
+            import_module("migrations.versions.0014_windows").upgrade()
+
+    old = "INSERT INTO reconciliations (begin, bus, bus_digest, history, history_digest, missing, compared_at)"
+    async with owner.connect() as conn:
+        await conn.execute(text(f"{old} VALUES (now(), 1, 'guessed', 1, 'guessed', 0, now()), (now(), 2, 'guessed', 1, 'other', 1, now())"))
+        await conn.run_sync(keyed)
+        rows = (await conn.execute(text("SELECT bus, bus_digest, history_digest FROM reconciliations ORDER BY bus"))).all()
+        assert [(bus, on_bus == kept) for bus, on_bus, kept in rows] == [(1, True), (2, False)]
+        assert all(len(one) == 32 and one not in (b"guessed", b"other") for row in rows for one in row[1:])
+        await conn.rollback()
 
 
 async def test_every_partition_has_its_head(owner: AsyncEngine):

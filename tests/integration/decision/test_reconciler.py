@@ -1,14 +1,16 @@
 """Law nothing-lost, looked at from outside the worker: what the bus took is in history, and what is not is fetched again."""
 
+import base64
 from collections.abc import Sequence
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from services.decision.reconciler import Reconciler, digest
+from services.decision.reconciler import Message, Reconciler, _message, digest, named
 from services.decision.store import leases, reconciliations
 from services.decision.store.connection import borrowed
 from shared.bus import Bus
+from shared.proof import Keyring
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, pain, send, settled, started, until
 
@@ -40,6 +42,12 @@ async def test_what_history_lacks_is_named_counted_and_fetched_again(run: Run, e
     assert await reconciler.reconcile() == 0
     assert await windows(engine) == [(7, 7, 0, True)]
     assert await reconciler.reconcile() == 0, "nothing is new"
+    key = Keyring(settings.secret_key_bytes).windows
+    contents = [await sent_as(bus, number) for number in range(1, last + 1)]
+    async with borrowed(engine) as connection:
+        stored = await connection.fetchval("SELECT bus_digest FROM reconciliations")
+    keyed, plain = (digest({named(one, each) for one in contents}) for each in (key, b""))
+    assert stored == keyed != plain, "nobody without the installation's key can guess what was sent"
     owner = create_async_engine(settings.owner_database_url)
     async with owner.begin() as conn:
         await conn.exec_driver_sql("DELETE FROM events WHERE id = 'c-pain-4'")
@@ -54,6 +62,11 @@ async def test_what_history_lacks_is_named_counted_and_fetched_again(run: Run, e
         await settled(engine, "clinic", sent)
         await passed(engine, last + 1)
     assert await reconciler.reconcile() == 0
+
+
+async def sent_as(bus: Bus, number: int) -> Message:
+    found = (await bus.api("STREAM.MSG.GET.EVENTS", {"seq": number}))["message"]
+    return _message(number, found["subject"], base64.b64decode(found["data"]))
 
 
 def test_a_digest_is_of_the_set_whatever_its_order():
