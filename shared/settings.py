@@ -41,6 +41,11 @@ class Settings(BaseSettings):
     eraser_nats_url: str = Field(
         "", repr=False, description="NATS with the credential that may delete messages; for the eraser alone. Empty: embedded."
     )
+    owner_nats_url: str = Field(
+        "",
+        repr=False,
+        description="NATS with the credential that makes and changes streams; for migrations only. Empty: the services'.",
+    )
     nats_monitor_url: str = Field(
         "", description="The HTTP monitor of each NATS server, with commas; asked whether it syncs what it confirms."
     )
@@ -133,7 +138,7 @@ class Settings(BaseSettings):
             raise ValueError("expected postgresql+asyncpg://ROLE:PASSWORD@HOST:PORT/DATABASE")
         return value
 
-    @field_validator("nats_url", "eraser_nats_url")
+    @field_validator("nats_url", "eraser_nats_url", "owner_nats_url")
     @classmethod
     def _nats(cls, value: str) -> str:
         if value and not all(part.strip().startswith(("nats://", "tls://")) for part in value.split(",")):

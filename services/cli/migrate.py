@@ -24,7 +24,8 @@ def migrate() -> None:
 async def bring_up_to_date(settings: Settings) -> None:
     """Before the services, of which some only look: raises `DatabaseRefused`, `BusRefused` or `BusUnavailable`."""
     await db.migrate(settings)
-    bus = await Bus.connect(settings, "milepost-migrate")
+    own = settings.model_copy(update={"nats_url": settings.owner_nats_url or settings.nats_url})
+    bus = await Bus.connect(own, "milepost-migrate")
     try:
         await bus.ensure_streams()
     finally:

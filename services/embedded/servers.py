@@ -47,6 +47,7 @@ class EmbeddedServers:
             "eraser_database_url": self.postgres.eraser_url,
             "nats_url": self.nats.url,
             "eraser_nats_url": self.nats.eraser_url,
+            "owner_nats_url": self.nats.owner_url,
             "nats_monitor_url": self.nats.monitor_url,
             "data_dir": str(self.data_dir),
             "pseudonym_key": self._secrets.pseudonym_key,

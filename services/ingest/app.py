@@ -39,7 +39,6 @@ def create_app(settings: Settings, clock: Callable[[], datetime] = now) -> FastA
             await db.verify(engine)
             bus = await Bus.connect(settings, "milepost-ingest")
             stack.push_async_callback(bus.close)
-            await bus.ensure_streams()
             await bus.verify()
             durability = Durability(engine, bus)
             await stack.enter_async_context(durability.held())

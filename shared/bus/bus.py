@@ -24,6 +24,7 @@ from shared.stopping import told_to_stop
 OLDEST_SERVER: Final = (2, 15, 1)
 CONNECT_LIMIT_S: Final = 10.0
 API_LIMIT_S: Final = 5.0
+CREATE_LIMIT_S: Final = 5.0
 GUARD_EVERY_S: Final = 5.0
 # Typed as int by the client, used as a number of seconds by it.
 RECONNECT_S: Final = 0.2
@@ -153,7 +154,10 @@ class Bus:
         return self.client.is_connected and self._trusted.is_set()
 
     async def ensure_streams(self) -> None:
-        """Create the streams that are missing; raises `BusRefused` naming the first difference of one that exists."""
+        """Create the streams that are missing, with a credential that may.
+
+        Raises `BusRefused` naming the first difference of one that exists.
+        """
         facts = await monitor.read(self._settings)
         account = (await self.api("INFO"))["limits"]["max_storage"]
         storage = min(limit for limit in (facts.max_storage, account) if limit > 0)
@@ -161,7 +165,12 @@ class Bus:
             declared = stream.configuration(facts.replicas, int(storage * stream.share))
             found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
             if found is None:
-                found = await self.api(f"STREAM.CREATE.{stream.name}", declared)
+                try:
+                    found = await self.api(f"STREAM.CREATE.{stream.name}", declared, CREATE_LIMIT_S)
+                except BusUnavailable as fault:
+                    # A server does not answer what a credential may not ask.
+                    why = "may this credential make streams? MILEPOST_OWNER_NATS_URL is for that"
+                    raise BusUnavailable(f"stream {stream.name} could not be made ({fault}); {why}") from fault
             compare(declared, found["config"])
 
     async def verify(self) -> None:
@@ -179,7 +188,7 @@ class Bus:
         for stream in STREAMS:
             found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
             if found is None:
-                raise BusRefused(f"stream {stream.name} does not exist; start ingest or `milepost up` once to create it")
+                raise BusRefused(f"stream {stream.name} does not exist: run `milepost migrate`")
             compare(stream.configuration(facts.replicas, 1), found["config"])
 
     @property

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import nats
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -63,14 +62,12 @@ async def empty_database(server_settings: Settings, owner: AsyncEngine) -> Setti
 
 
 @pytest.fixture(scope="module")
-async def settings(servers: EmbeddedServers, empty_database: Settings) -> Settings:
+async def settings(empty_database: Settings) -> Settings:
     """Settings of a database with the newest schema and no rows, and of a bus with the two streams and no messages."""
     await db.migrate(empty_database)
-    eraser = await nats.connect(servers.nats.eraser_url)
+    bus = await Bus.connect(empty_database.model_copy(update={"nats_url": empty_database.owner_nats_url}))
     for stream in STREAMS:
-        await eraser.request(f"$JS.API.STREAM.DELETE.{stream.name}", timeout=5)
-    await eraser.close()
-    bus = await Bus.connect(empty_database)
+        await bus.api(f"STREAM.DELETE.{stream.name}", missing=10059)
     await bus.ensure_streams()
     await bus.close()
     return empty_database
@@ -87,5 +84,13 @@ async def engine(settings: Settings) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture(scope="module")
 async def bus(settings: Settings) -> AsyncIterator[Bus]:
     bus = await Bus.connect(settings)
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture(scope="module")
+async def owning_bus(settings: Settings) -> AsyncIterator[Bus]:
+    """The bus under the credential that may change streams."""
+    bus = await Bus.connect(settings.model_copy(update={"nats_url": settings.owner_nats_url}))
     yield bus
     await bus.close()

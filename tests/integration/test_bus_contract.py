@@ -147,19 +147,19 @@ async def test_without_a_monitor_nobody_can_tell_and_the_server_is_refused(bus: 
 
 
 @pytest.mark.law("nothing-lost")
-async def test_nothing_is_confirmed_while_the_contract_is_broken_and_all_is_again_once_it_holds(settings: Settings):
+async def test_nothing_is_confirmed_while_the_contract_is_broken_and_all_is_again_once_it_holds(settings: Settings, owning_bus: Bus):
     bus = await Bus.connect(settings)
     guard = asyncio.create_task(bus.guard(0.05))
     subject = event_subject(0, "a" * 32)
     try:
         await bus.publish(subject, b"{}")
         found = (await bus.api(f"STREAM.INFO.{EVENTS}"))["config"]
-        await bus.api(f"STREAM.UPDATE.{EVENTS}", found | {"max_msg_size": 1024})
+        await owning_bus.api(f"STREAM.UPDATE.{EVENTS}", found | {"max_msg_size": 1024})
         stored = await _eventually(bus, subject, BusRefused)
         with pytest.raises(BusRefused, match="max_msg_size is 1024, expected 262144"):
             await bus.publish_batch([(subject, b"{}"), (subject, b"{}")])
         assert await bus.last_seq(EVENTS) == stored
-        await bus.api(f"STREAM.UPDATE.{EVENTS}", found)
+        await owning_bus.api(f"STREAM.UPDATE.{EVENTS}", found)
         await _eventually(bus, subject, None)
     finally:
         guard.cancel()

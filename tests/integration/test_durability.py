@@ -42,6 +42,7 @@ class Site:
     owner: AsyncEngine
     engine: AsyncEngine
     bus: Bus
+    owning_bus: Bus
     clients: dict[str, httpx.AsyncClient]
     monitor: "Monitor"
     worker: Durability
@@ -88,7 +89,9 @@ class Monitor:
 
 
 @pytest.fixture(scope="module")
-async def site(servers: EmbeddedServers, settings: Settings, owner: AsyncEngine, engine: AsyncEngine, bus: Bus) -> AsyncIterator[Site]:
+async def site(
+    servers: EmbeddedServers, settings: Settings, owner: AsyncEngine, engine: AsyncEngine, bus: Bus, owning_bus: Bus
+) -> AsyncIterator[Site]:
     monitor = Monitor(settings.nats_monitor_url)
     app = web.Application()
     app.router.add_get("/jsz", monitor.jsz)
@@ -109,7 +112,7 @@ async def site(servers: EmbeddedServers, settings: Settings, owner: AsyncEngine,
             )
             clients[name] = await stack.enter_async_context(client)
         worker = await stack.enter_async_context(working(own))
-        site = Site(servers, own, owner, engine, bus, clients, monitor, worker)
+        site = Site(servers, own, owner, engine, bus, owning_bus, clients, monitor, worker)
         await until(site.ready)
         await send(bus, own, "guarded", first := [started("a", "guarded")])
         await settled(engine, "guarded", first)
@@ -155,10 +158,10 @@ async def revision(site: Site) -> Callable[[], Awaitable[None]]:
 
 
 async def stream(site: Site) -> Callable[[], Awaitable[None]]:
-    declared = (await site.bus.api(f"STREAM.INFO.{EVENTS}"))["config"]
+    declared = (await site.owning_bus.api(f"STREAM.INFO.{EVENTS}"))["config"]
 
     async def put(configuration: dict[str, Any]) -> None:
-        await site.bus.api(f"STREAM.UPDATE.{EVENTS}", configuration)
+        await site.owning_bus.api(f"STREAM.UPDATE.{EVENTS}", configuration)
 
     await put(declared | {"max_age": 3_600_000_000_000})
     return lambda: put(declared)

@@ -66,7 +66,7 @@ async def read_row(servers: EmbeddedServers) -> int:
 
 
 async def write_message(servers: EmbeddedServers) -> None:
-    client = await nats.connect(servers.nats.url)
+    client = await nats.connect(servers.nats.owner_url)
     stream = client.jetstream()
     await stream.add_stream(name="KEPT", subjects=["kept"])
     await stream.publish("kept", b"seven")
@@ -74,7 +74,7 @@ async def write_message(servers: EmbeddedServers) -> None:
 
 
 async def read_message(servers: EmbeddedServers) -> bytes:
-    client = await nats.connect(servers.nats.url)
+    client = await nats.connect(servers.nats.owner_url)
     try:
         return (await client.jetstream().get_msg("KEPT", seq=1)).data or b""
     finally:
@@ -257,7 +257,7 @@ async def test_postgres_wants_the_password(own):
         await asyncpg.connect(host="127.0.0.1", port=own.postgres.port, user="milepost_service", password="wrong", database="milepost")
 
 
-async def test_nats_wants_a_credential_and_lets_services_delete_nothing(own):
+async def test_nats_wants_a_credential_and_lets_services_delete_and_change_nothing(own):
     await write_message(own)
     reader, writer = await asyncio.open_connection("127.0.0.1", own.nats.port)
     writer.write(b"CONNECT {}\r\nPING\r\n")
@@ -270,10 +270,10 @@ async def test_nats_wants_a_credential_and_lets_services_delete_nothing(own):
         refused.append(fault)
 
     client = await nats.connect(own.nats.url, error_cb=note)
-    for request in ("MSG.DELETE", "PURGE", "DELETE"):
+    for request in ("MSG.DELETE", "PURGE", "DELETE", "UPDATE"):
         await client.publish(f"$JS.API.STREAM.{request}.KEPT", b'{"seq":1}')
     await client.flush()
-    await until(lambda: len(refused) == 3)
+    await until(lambda: len(refused) == 4)
     await client.close()
     assert await read_message(own) == b"seven"
 

@@ -194,7 +194,7 @@ async def test_it_says_in_one_line_which_server_it_cannot_reach(settings: Settin
 
 
 async def test_it_refuses_a_stream_that_is_not_as_declared(settings: Settings, servers: EmbeddedServers):
-    connection = await nats.connect(servers.nats.eraser_url)
+    connection = await nats.connect(servers.nats.owner_url)
     try:
         answer = await connection.request(f"$JS.API.STREAM.INFO.{EVENTS}", timeout=5)
         declared = json.loads(answer.data)["config"]

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from services.cli.app import COMMANDS
+from services.embedded.nats import MAY_ERASE, MAY_SERVE
 from shared.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -86,6 +87,25 @@ def test_every_file_that_compose_mounts_exists():
 @pytest.mark.parametrize("name", ["single.conf", "cluster.conf"])
 def test_every_nats_server_syncs_what_it_confirms(name):
     assert "sync_interval: always" in (ROOT / "deploy/nats" / name).read_text("utf-8")
+
+
+@pytest.mark.law("nothing-lost")
+@pytest.mark.parametrize("name", ["single.conf", "cluster.conf"])
+def test_on_every_nats_server_services_and_eraser_may_what_they_may_on_the_embedded_one(name):
+    text = re.sub(r"^\s*#.*$", "", (ROOT / "deploy/nats" / name).read_text("utf-8"), flags=re.MULTILINE)
+    users = re.findall(r'user: "(\w+)", password: \$NATS_\w+_PASSWORD(, permissions: \{ publish: \[[^]]*\] \})? \}', text)
+    assert {user: tuple(re.findall(r'"([^"]+)"', may)) for user, may in users if user != "route"} == {
+        "service": MAY_SERVE,
+        "eraser": MAY_ERASE,
+        "owner": (),
+    }
+
+
+def test_only_the_migration_knows_the_owners():
+    services = compose()["services"].items()
+    assert [name for name, one in services if any("MILEPOST_OWNER" in word for word in one.get("environment", {}))] == ["migrate"]
+    secrets = [(name, source["secretRef"]["name"]) for name, pod in pods() for source in pod["containers"][0].get("envFrom", [])]
+    assert [name for name, secret in secrets if secret == "milepost-owner"] == ["migrate"]
 
 
 @pytest.mark.law("nothing-lost")
