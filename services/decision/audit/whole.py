@@ -30,13 +30,14 @@ async def verify_database(settings: Settings, witness: Sequence[str] = (), proce
     try:
         await main.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot = await main.fetchval("SELECT pg_export_snapshot()")
-        # Spawned, not forked: this process may hold threads and connections.
-        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+        # Spawned, not forked: this process may hold threads and connections. It takes one share itself, while the others still start.
+        with ProcessPoolExecutor(count - 1, multiprocessing.get_context("spawn")) as pool:
             loop = asyncio.get_running_loop()
-            shares = [
-                loop.run_in_executor(pool, _share, url, secret, share, count, snapshot, tuple(witness), leaves) for share in range(count)
+            others = [
+                loop.run_in_executor(pool, _share, url, secret, share, count, snapshot, tuple(witness), leaves) for share in range(1, count)
             ]
-            for share in await asyncio.gather(*shares):
+            own = Share(url, Keyring(secret), 0, count, snapshot, witness, leaves).verify()
+            for share in await asyncio.gather(own, *others):
                 found.add(share)
         found.settle()
     finally:
