@@ -18,6 +18,8 @@ CLIENTS: Final = 4
 PAUSE_S: Final = 0.3
 """Between two requests of a client: bounds the rate, so that what is killed is killed under load and not under a flood."""
 MOST_EVENTS: Final = 20_000
+AHEAD: Final = 200
+"""Events beyond what is waited for, so that a slow machine is not given more to do than a quick one."""
 REPEAT_AFTER_S: Final = 0.1
 
 Key = tuple[str, str, str]
@@ -121,6 +123,7 @@ class Load:
     def __post_init__(self) -> None:
         self._places = places(tuple(self.keys))
         self._numbers = iter(range(MOST_EVENTS))
+        self._taken, self._allowed = 0, AHEAD
         self._stopping = False
         self._progress = asyncio.Condition()
 
@@ -136,12 +139,16 @@ class Load:
     async def acknowledged_more(self, count: int, within_s: float) -> None:
         """Waits until `count` further events are acknowledged."""
         goal = len(self.acknowledged) + count
+        self._allowed = self._taken + count + AHEAD
         async with asyncio.timeout(within_s), self._progress:
             await self._progress.wait_for(lambda: len(self.acknowledged) >= goal)
 
     async def _client(self, http: aiohttp.ClientSession, chance: random.Random) -> None:
         held_back: list[tuple[Place, int]] = []
         for wanted in self._sizes(chance):
+            if self._taken >= self._allowed:
+                await asyncio.sleep(PAUSE_S)
+                continue
             taken = [self._next() for _ in range(wanted)]
             kept = [one for one in taken if chance.random() < 0.1]
             sending = [one for one in taken if one not in kept]
@@ -159,6 +166,7 @@ class Load:
 
     def _next(self) -> tuple[Place, int]:
         number = next(self._numbers)
+        self._taken += 1
         return self._places[number % len(self._places)], number // len(self._places)
 
     async def _send_all(self, http: aiohttp.ClientSession, events: list[tuple[Place, int]], chance: random.Random) -> None:
