@@ -25,6 +25,7 @@ _WRITE_FAILED = "write error"
 MAY_SERVE = (
     *("ev.*.*", "dec.*.*", "$JS.ACK.>", "$JS.API.INFO", "$JS.API.STREAM.INFO.*", "$JS.API.CONSUMER.NAMES.*"),
     *("$JS.API.CONSUMER.CREATE.>", "$JS.API.CONSUMER.DELETE.>", "$JS.API.CONSUMER.INFO.>", "$JS.API.CONSUMER.MSG.NEXT.>"),
+    "$JS.API.STREAM.MSG.GET.EVENTS",
 )
 """All that the services may publish."""
 MAY_ERASE = (
