@@ -35,4 +35,4 @@ def stretch_code(key: bytes, stretch: Stretch, erased: int, root: bytes, streams
     bytes, in their fixed order.
     """
     place = pack(">iqiqi", stretch.partition, stretch.number, stretch.leaves, erased, len(streams))
-    return hmac.digest(key, _FORM + stretch.tree.encode() + b"\n" + place + root + b"".join(list(streams)[:2]), "sha256")
+    return hmac.digest(key, _FORM + stretch.tree.encode() + b"\n" + place + root + b"".join(streams), "sha256")

@@ -22,7 +22,7 @@ async def milepost(clinic: Clinic, key: str, *words: str) -> tuple[int, str]:
 async def test_an_own_pack_goes_from_a_file_to_the_decisions_of_a_running_worker_and_back(north: Clinic, tmp_path: Path) -> None:
     database = db.engine(north.stack.settings, pool_size=1)
     async with database.begin() as conn:
-        author, lead = [(await auth.create_key(conn, "north", role, role))[1] for role in ("author", "clinician")]
+        author, lead, second = [(await auth.create_key(conn, "north", role, role))[1] for role in ("author", "clinician", "clinician")]
     await database.dispose()
     file = tmp_path / "pack.yaml"
     file.write_text((SHIPPED / "mil-knee-overuse.yaml").read_text().replace("pack: mil-knee-overuse\n", f"pack: {PACK}\n", 1))
@@ -38,6 +38,10 @@ async def test_an_own_pack_goes_from_a_file_to_the_decisions_of_a_running_worker
     code, text = await milepost(north, lead, "approve", PACK, "sha256:0123456789ab")
     assert code == 2 and "is not the content at hand" in text
     code, text = await milepost(north, lead, "approve", PACK, hash[:24])
+    assert code == 1 and "missing: first" in text, text
+    code, text = await milepost(north, lead, "approve", PACK, hash[:24], "--acknowledge", "first")
+    assert code == 0 and f"{PACK}: in review" in text, text
+    code, text = await milepost(north, second, "approve", PACK, hash[:24], "--acknowledge", "first")
     assert code == 0 and f"{PACK}: approved" in text, text
     code, text = await milepost(north, lead, "shadow", PACK, hash)
     assert code == 0 and "running" not in text and f"{PACK}: shadow" in text, text

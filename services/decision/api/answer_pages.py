@@ -81,6 +81,9 @@ async def act(
         async with borrowed(request.app.state.engine) as connection, connection.transaction():
             # Taken before anything is published, and given back with the transaction when that fails.
             if not await used.take(connection, link, datetime.now(UTC)):
+                if not await used.is_used(connection, link):
+                    # There is no such course here: the look that follows says what is wrong.
+                    await _answerable(request, connection, link)
                 raise _used()
             course = await _answerable(request, connection, link)
             said = Said(answer, step.strip() or None if answer == "modified" else None, reason.strip() or None)
