@@ -37,7 +37,7 @@ from tests.bench.site import BATCH, TENANT, Site
 ATHLETES: Final = 200
 EVENTS_EACH: Final = 60
 TOGETHER: Final = 256
-COPIES: Final = 20
+COPIES: Final = 40
 """How often the history is multiplied before it is verified, so that each partition has several whole stretches of leaves."""
 
 
