@@ -91,6 +91,9 @@ class Settings(BaseSettings):
 
     approval_days: int = Field(30, ge=1, le=365, description="Days that the approval of a rule pack holds.")
     bench_processes: int = Field(1, ge=1, le=32, description="Processes that check, backtest and shadow rule packs.")
+    scrub_within_s: float = Field(
+        864_000, gt=0, description="How long after an erasure `milepost erasures scrub` is to have been run, in seconds (10 days)."
+    )
 
     # Notify
     allow_loopback_webhooks: bool = Field(False, description="Let webhooks go to loopback addresses, at any port. For trials only.")

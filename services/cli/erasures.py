@@ -36,6 +36,7 @@ def show() -> None:
 @app.command()
 def scrub(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for transactions and readers of the log that hold old bytes.")] = 60,
+    if_needed: Annotated[bool, typer.Option("--if-needed", help="Leave at once where every erasure was scrubbed: for a schedule.")] = False,
 ) -> None:
     """Rewrites every table that erasures touched and removes old segments of the log, so that no byte of the erased is left on the disk.
 
@@ -43,11 +44,14 @@ def scrub(
     """
     settings = settings_of("erasures scrub", "owner_database_url")
     try:
-        done = asyncio.run(scrubbing.scrub(settings.owner_database_url, wait, complain))
+        done = asyncio.run(scrubbing.scrub(settings.owner_database_url, wait, complain, if_needed))
     except scrubbing.NotScrubbed as why:
         stop(f"milepost erasures scrub: {why}")
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
         stop(f"milepost erasures scrub: {_line(fault)}; is the database running, and its roles up to date?", EXIT_FAULT)
+    if done is None:
+        say("nothing to scrub: every erasure that was carried out has been")
+        return
     say(f"{done.erasures} erasures scrubbed: no old byte of theirs is left in the database's files")
     for one in done.outside:
         say(f"Outside them: {one}")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 
 from fastapi import Depends, FastAPI
@@ -38,6 +39,7 @@ from services.decision.reconciler import Reconciler
 from services.decision.rules.library import PackLibrary
 from services.decision.store import leases, outbox
 from services.decision.store.connection import Database, borrowed
+from services.decision.unscrubbed import Unscrubbed
 from shared import db, problems, telemetry
 from shared.bus import EVENTS, Bus
 from shared.durability import Durability
@@ -74,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
             for work in (
                 app.state.replays.watch,
                 Reconciler(engine, bus).run,
+                Unscrubbed(engine, timedelta(seconds=settings.scrub_within_s)).run,
                 partial(keep, engine, app.state.packs, app.state.office),
                 partial(accompany, engine, app.state.packs, pool),
             ):

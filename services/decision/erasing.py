@@ -111,9 +111,11 @@ class Eraser:
         async with borrowed(self._engine) as connection:
             known = {(one.tenant, one.pseudonym): one for one in await erasures.every(connection)}
             there: dict[tuple[str, str], list[str]] = {}
+            # Under a pseudonym as its name stands the record of an erasure: that is not erased.
+            kept = {one.pseudonym for one in known.values()}
             for tenant, athlete in await erasures.named_anywhere(connection):
                 key = (tenant, pseudonym(self._key, tenant, athlete))
-                if key in known:
+                if key in known and athlete not in kept:
                     there.setdefault(key, []).append(athlete)
             for key, one in known.items():
                 await self._erase(connection, one, there.get(key, []), at_rest=True)

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from migrations.grants import ERASABLE, REMOVABLE
-from services.decision.store import holding
+from services.decision.store import erasures, holding
 from services.decision.store.connection import Connection
 from services.decision.store.holding import Edge
 
@@ -40,15 +40,19 @@ class Scrubbed(NamedTuple):
     outside: tuple[str, ...]
 
 
-async def scrub(owner_url: str, wait_s: float = WAIT_S, tell: Callable[[str], None] = lambda line: None) -> Scrubbed:
+async def scrub(
+    owner_url: str, wait_s: float = WAIT_S, tell: Callable[[str], None] = lambda line: None, if_needed: bool = False
+) -> Scrubbed | None:
     """Rewrites every table that an erasure touches, with its indexes, and leaves no old segment of the log.
 
     `owner_url`: the role that owns the schema. Each table is locked while it is rewritten, and needs its own size of free disk. Waits
-    `wait_s` seconds at most for what holds old rows or old log; `tell` hears what that is. Raises `NotScrubbed`, and what the driver
-    raises.
+    `wait_s` seconds at most for what holds old rows or old log; `tell` hears what that is. With `if_needed`, None and nothing
+    done where every erasure was scrubbed. Raises `NotScrubbed`, and what the driver raises.
     """
     connection = await asyncpg.connect(owner_url.replace("+asyncpg", ""), timeout=10)
     try:
+        if if_needed and not (await erasures.unscrubbed(connection)).number:
+            return None
         await _check(connection)
         erased = await connection.fetch(
             "SELECT tenant, pseudonym, erased_at FROM keys.erasures WHERE erased_at IS NOT NULL AND scrubbed_at IS NULL"

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from services.cli import erasures
 from services.cli.app import COMMANDS
 from services.embedded.nats import MAY_ERASE, MAY_SERVE
 from shared.settings import PREFIX, Settings
@@ -30,6 +32,8 @@ def pods() -> Iterator[tuple[str, dict[str, Any]]]:
     for document in manifests():
         if document["kind"] in ("Deployment", "StatefulSet", "Job"):
             yield document["metadata"]["name"], document["spec"]["template"]["spec"]
+        elif document["kind"] == "CronJob":
+            yield document["metadata"]["name"], document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
 def commands() -> Iterator[list[str]]:
@@ -101,11 +105,35 @@ def test_on_every_nats_server_services_and_eraser_may_what_they_may_on_the_embed
     }
 
 
-def test_only_the_migration_knows_the_owners():
-    services = compose()["services"].items()
-    assert [name for name, one in services if any("MILEPOST_OWNER" in word for word in one.get("environment", {}))] == ["migrate"]
+def test_only_the_migration_knows_the_owners_and_the_scrub_the_one_of_the_database():
+    known = {
+        name: {word for word in one.get("environment", {}) if word.startswith("MILEPOST_OWNER")}
+        for name, one in compose()["services"].items()
+    }
+    both = {"MILEPOST_OWNER_DATABASE_URL", "MILEPOST_OWNER_NATS_URL"}
+    scrub = {"MILEPOST_OWNER_DATABASE_URL"}
+    assert {name: words for name, words in known.items() if words} == {"migrate": both, "scrub": scrub}
     secrets = [(name, source["secretRef"]["name"]) for name, pod in pods() for source in pod["containers"][0].get("envFrom", [])]
     assert [name for name, secret in secrets if secret == "milepost-owner"] == ["migrate"]
+    single = [
+        (name, one["name"], one["valueFrom"]["secretKeyRef"])
+        for name, pod in pods()
+        for one in pod["containers"][0].get("env", [])
+        if "secretKeyRef" in one.get("valueFrom", {})
+    ]
+    assert [one for one in single if one[2]["name"] == "milepost-owner"] == [
+        ("scrub", "MILEPOST_OWNER_DATABASE_URL", {"name": "milepost-owner", "key": "MILEPOST_OWNER_DATABASE_URL"})
+    ]
+
+
+def test_a_schedule_scrubs_what_erasures_leave_and_compose_runs_the_same_when_asked():
+    (cron,) = [document for document in manifests() if document["kind"] == "CronJob"]
+    assert len(cron["spec"]["schedule"].split()) == 5 and cron["spec"]["concurrencyPolicy"] == "Forbid"
+    scrub = compose()["services"]["scrub"]
+    assert scrub["command"] == dict(pods())["scrub"]["containers"][0]["command"] and scrub["profiles"] == ["scrub"]
+    # A week and three days to look after a run that failed.
+    assert Settings.model_fields["scrub_within_s"].default == 10 * 86_400
+    typer.main.get_group(erasures.app).commands["scrub"].make_context("scrub", scrub["command"][3:])
 
 
 @pytest.mark.law("nothing-lost")

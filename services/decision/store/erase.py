@@ -140,6 +140,8 @@ async def erase(connection: Connection, remains: Remains, tenant: str, athlete: 
             *who,
             GONE + pseudonym,
         )
+        # After a restored backup: what was scrubbed is on the disk again.
+        await connection.execute("UPDATE keys.erasures SET scrubbed_at = NULL WHERE tenant = $1 AND pseudonym = $2", tenant, pseudonym)
         point(47)
     point(48)
 

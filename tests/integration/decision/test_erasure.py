@@ -298,6 +298,16 @@ async def test_the_record_of_an_erasure_is_not_erased(
     assert (await verify_database(settings, (), 1)).faults == []
 
 
+async def test_whoever_is_erased_once_more_is_not_called_scrubbed(settings: Settings, eraser: Eraser, rows: Any):
+    """A restored backup brings rows back to the disk, though they were scrubbed from it."""
+    key = pseudonym(settings.pseudonym_key_bytes, TENANT, GONE)
+    state = "SELECT scrubbed_at IS NOT NULL FROM keys.erasures WHERE pseudonym = $1"
+    await rows.execute("UPDATE keys.erasures SET scrubbed_at = now()")
+    assert await eraser.sweep() == 0 and await rows.fetchval(state, key), "nothing was found, and nothing rewritten"
+    await rows.execute("INSERT INTO event_terms VALUES ($1, 's', 'again', $2, '{}')", TENANT, GONE)
+    assert await eraser.sweep() == 1 and not await rows.fetchval(state, key)
+
+
 async def test_what_was_decided_again_while_an_athlete_was_erased_is_not_kept(engine: AsyncEngine, rows: Any):
     """A backtest or a shadow that read their past before the erasure writes after it."""
     now = datetime.now(UTC)

@@ -173,8 +173,17 @@ async def test_what_ends_in_time_is_waited_for_and_then_no_byte_is_left(server: 
     assert words in heard[0] and not task.done()
     await let()
     done = await task
+    assert done is not None
     assert (done.erasures, await server.state(), server.holds()) == (1, "scrubbed", False)
     assert len(done.outside) == 1 and "archived segments and base backups from before" in done.outside[0], "and how far they reach"
+
+
+@pytest.mark.timeout(120)
+async def test_where_every_erasure_was_scrubbed_a_schedule_rewrites_nothing(server: Server, monkeypatch: pytest.MonkeyPatch):
+    await server.erased()
+    assert await scrub(server.owner_url, if_needed=True) is not None and await server.state() == "scrubbed"
+    monkeypatch.setattr(scrubbing, "_rewrite", None)
+    assert await scrub(server.owner_url, if_needed=True) is None
 
 
 @pytest.mark.timeout(120)
