@@ -38,7 +38,7 @@ def canonical(value: object) -> bytes:
     return "".join(parts).encode()
 
 
-def canonical_record(value: dict[str, Any]) -> bytes:
+def canonical_record(value: object) -> bytes:
     """`canonical` for records this product writes itself: ASCII keys, and numbers between 1e-6 and 1e16 without a trailing `.0`.
 
     There orjson writes what RFC 8785 asks for, some twenty times as fast; a test compares the two.

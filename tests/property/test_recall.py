@@ -1,10 +1,17 @@
 """What a line recalls of the last look is what a look from scratch would find."""
 
+from dataclasses import replace
+from typing import cast
+
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from services.decision.core.athlete import Athlete
+from services.decision.core.course import Course
+from services.decision.core.decision import content
 from services.decision.core.facts.registry import View
 from services.decision.core.line import Line
+from services.decision.core.noting import Noted
+from services.decision.core.recall import BITS, LOUD
 from services.decision.core.sessions import Session
 from services.decision.core.verdict import NOT_READ
 from shared.events import content_digest, parse
@@ -41,3 +48,20 @@ def test_every_fact_recalled_is_the_fact_that_is_found_from_scratch(raws: list[R
             assert line.verdict.facts == from_scratch(line)
             again = line.judge.decide(line.course.copy())
             assert (again.question, again.standing, again.scoped) == (line.verdict.question, line.verdict.standing, line.verdict.scoped)
+            assert (again.eligible_from, again.valid_until) == (line.verdict.eligible_from, line.verdict.valid_until)
+            assert content(line.judge, line.course, again) == content(line.judge, line.course, line.verdict)
+
+
+@given(histories(most_sessions=5))
+@MANY
+def test_what_is_settled_rests_on_no_field_that_reports_change(raws: list[Raw]) -> None:
+    athlete = Athlete(PACKS)
+    for raw in raws:
+        athlete.receive(parse(raw, internal=True), content_digest(raw))
+        for line in athlete._lines.values():
+            noted, verdict = Noted(Course, BITS, line.course), line.verdict
+            view = replace(verdict.view, course=cast(Course, noted), session=None)
+            settled = line.judge._settled(view, verdict.question, verdict.facts, verdict.scope)
+            assert settled.standing == verdict.standing
+            # A word to decline rests on every report since; where there is one, nothing is kept.
+            assert line.course.answered is not None or noted.read & LOUD == noted.read

@@ -197,7 +197,7 @@ def test_every_decision_on_the_ladder_says_until_when_it_holds() -> None:
 def test_a_moment_of_the_same_second_that_has_passed_is_no_timer() -> None:
     """Instants are compared, not their texts: of "00Z" and "00.5Z" the later instant is the smaller text."""
     course = begin(parse(started(start_step="W8")), PACKS.protocols["progressive-return"])
-    verdict: Any = SimpleNamespace(valid_until=date(2026, 3, 12), eligible_from=None)
+    verdict: Any = SimpleNamespace(valid_until=date(2026, 3, 12), eligible_from=None, settled=SimpleNamespace(moments=None))
     due = datetime(2026, 3, 12, 23, tzinfo=UTC)
     course.as_of = due - timedelta(milliseconds=500)
     assert ("valid_until", "2026-03-12T23:00:00Z") in timers(course, verdict)

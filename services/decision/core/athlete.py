@@ -13,13 +13,14 @@ from services.decision.core.contributing import entries_of
 from services.decision.core.correcting import target_of
 from services.decision.core.days import written
 from services.decision.core.decision import Decision, content, record, state
-from services.decision.core.explain import Record, facts_of
+from services.decision.core.explain import facts_of
 from services.decision.core.explanation import explanation
 from services.decision.core.former import Former
 from services.decision.core.line import Entry, Line
 from services.decision.core.places import META, MIGRATED, Name, Packs
 from services.decision.core.placing import Placing
 from services.decision.core.protocol import Protocol
+from services.decision.core.telling import Record
 from services.decision.core.tracing import trace
 from services.decision.core.verdict import Judge
 from shared.events import Event

@@ -77,6 +77,8 @@ class Course:
     """When a clinician last set the step: sessions before it no longer speak for the step."""
     sessions: tuple[Session, ...] = ()
     """Running sessions, in the fold's order."""
+    ran: tuple[Session, ...] = ()
+    """The same as they were when recorded, without what was reported of them since: what rests on these alone stands while reports come."""
     others: tuple[Session, ...] = ()
     waiting: tuple[Report, ...] = ()
     """Reports whose session has not started yet."""
@@ -143,9 +145,29 @@ class Course:
         return None if self.set_at is not None and last.key < self.set_at else last
 
     @property
+    def last_ran(self) -> Session | None:
+        """`last_session` as it was recorded."""
+        if not self.ran or self.step == ENTRY:
+            return None
+        last = self.ran[-1]
+        return None if self.set_at is not None and last.key < self.set_at else last
+
+    @property
     def at_step(self) -> tuple[Session, ...]:
         """The running sessions since the step in force was reached."""
-        since, sessions = self.step_since, self.sessions
+        return self._since_step(self.sessions)
+
+    @property
+    def ran_at_step(self) -> tuple[Session, ...]:
+        """`at_step` as they were recorded."""
+        return self._since_step(self.ran)
+
+    @property
+    def last_run_day(self) -> date | None:
+        return self.ran[-1].day if self.ran else None
+
+    def _since_step(self, sessions: tuple[Session, ...]) -> tuple[Session, ...]:
+        since = self.step_since
         if since is None:
             return ()
         first = len(sessions)
@@ -153,10 +175,6 @@ class Course:
         while first and sessions[first - 1].key >= since:
             first -= 1
         return sessions[first:]
-
-    @property
-    def last_run_day(self) -> date | None:
-        return self.sessions[-1].day if self.sessions else None
 
 
 FIELDS = tuple(one.name for one in fields(Course))

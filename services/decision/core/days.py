@@ -18,6 +18,7 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo.from_file(stored, key=name)
 
 
+@lru_cache(maxsize=8192)
 def local_date(instant: datetime, zone_name: str) -> date:
     return instant.astimezone(zone(zone_name)).date()
 
@@ -40,6 +41,7 @@ def aged(at: datetime, days: int, zone_name: str) -> datetime:
     return min(at.astimezone(UTC) + timedelta(days=days), *(one.astimezone(UTC) for one in same))
 
 
+@lru_cache(maxsize=8192)
 def written(instant: datetime) -> str:
     """RFC 3339 in UTC with `Z`, fractions only where there are any.
 

@@ -5,6 +5,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -13,13 +14,14 @@ from typing import Any
 
 from services.decision.core.course import Course
 from services.decision.core.days import start_of, written
-from services.decision.core.explain import Record, blocking, missing, reasons
+from services.decision.core.explain import blocking, missing, reasons
 from services.decision.core.flags import urgent
 from services.decision.core.protocol import Dose
 from services.decision.core.question import Question
+from services.decision.core.settled import Settled
 from services.decision.core.stalling import stalls
 from services.decision.core.summary import due_reports, meanwhile, resume_when, summary
-from services.decision.core.trivalent import Tri
+from services.decision.core.telling import Record, Telling
 from services.decision.core.verdict import Judge, Verdict
 from shared.events.canonical import canonical_record
 
@@ -28,6 +30,19 @@ NAMESPACE = uuid.UUID("6d696c65-706f-5374-8000-6465636973e1")
 _NAMESPACE_BYTES = NAMESPACE.bytes
 ARRIVAL_FIELDS = ("seq", "id", "as_of", "as_at", "supersedes", "superseded_because", "hash")
 """What arrival order may decide; everything else is the content."""
+
+
+_FIELDS = sorted(
+    (
+        *("action", "answer", "as_at", "as_of", "axes", "axis", "blocking", "change", "course", "disagreement", "dose", "eligible_from"),
+        *("engine", "from_step", "hash", "id", "meanwhile", "missing", "modifier", "not_before", "protocol", "reasons", "referral"),
+        *("report_due", "rest_days", "resume_when", "running", "seq", "stop_if", "subject", "summary", "superseded_because"),
+        *("supersedes", "to_step", "urgency", "valid_until"),
+    )
+)
+"""Of a record, in the order in which they are written."""
+_PLACE = {name: place for place, name in enumerate(_FIELDS)}
+_HASH = _PLACE["hash"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +63,72 @@ class Decision:
 
 def content(judge: Judge, course: Course, verdict: Verdict) -> Record:
     """Everything that the events alone decide, whatever their arrival."""
-    return _content(judge, course, verdict)[0]
+    settled, telling = _settled(course, verdict), _told(judge, course, verdict)
+    return {**(settled.record or {}), **telling.record, "report_due": _report_due(due_reports(course))}
 
 
-def _content(judge: Judge, course: Course, verdict: Verdict) -> tuple[Record, Record]:
-    """The content, and those of its parts that have been written already."""
-    standing = verdict.standing
-    told = reasons(judge, verdict)
-    blocks, lacks = blocking(verdict, told), missing(verdict, told)
-    due = due_reports(course)
-    rung = course.protocol.step(standing.to_step)
-    axes = list(rung.raises) if standing.action == "advance" and rung is not None else []
-    referral = urgent(course.flags) if course.flags else None
-    found: Record = {
-        "course": course.id,
-        "action": standing.action,
-        "axis": axes[0] if len(axes) == 1 else None,
-        "from_step": standing.from_step,
-        "to_step": standing.to_step,
-        "dose": shown_dose(standing.dose),
-        "axes": axes,
-        "change": change(course, verdict),
-        "modifier": standing.modifier,
-        "running": standing.running,
-        "resume_when": resume_when(verdict),
-        "rest_days": standing.rest_days,
-        "not_before": None if standing.not_before is None else standing.not_before.isoformat(),
-        "eligible_from": None if verdict.eligible_from is None else verdict.eligible_from.isoformat(),
-        "valid_until": None if verdict.valid_until is None else verdict.valid_until.isoformat(),
-        "urgency": standing.urgency,
-        "referral": None if referral is None else {"to": referral.to, "within_h": referral.within_h},
-        "stop_if": sorted(course.protocol.stop_if),
-        "report_due": [f"{what.replace('_', ' ')} report by {local}" for what, local, _ in due],
-        "meanwhile": meanwhile(verdict),
-        "answer": answer(course, verdict),
-        "disagreement": disagreement(verdict),
-        "summary": summary(verdict, [one.reason for one in told], blocks, lacks, referral),
-        "reasons": [one.reason for one in told],
-        "blocking": blocks,
-        "missing": lacks,
-        "protocol": {"id": course.protocol.id, "version": course.protocol.version, "hash": course.protocol.hash},
-        "engine": ENGINE,
-    }
-    return found, {"reasons": [one.part for one in told]}
+def _settled(course: Course, verdict: Verdict) -> Settled:
+    """What was settled, with its fields of the record written once."""
+    settled, standing = verdict.settled, verdict.standing
+    if settled.record is None:
+        rung = course.protocol.step(standing.to_step)
+        axes = list(rung.raises) if standing.action == "advance" and rung is not None else []
+        referral = urgent(course.flags) if course.flags else None
+        settled.record = {
+            "course": course.id,
+            "action": standing.action,
+            "axis": axes[0] if len(axes) == 1 else None,
+            "from_step": standing.from_step,
+            "to_step": standing.to_step,
+            "dose": shown_dose(standing.dose),
+            "axes": axes,
+            "change": change(course, verdict),
+            "modifier": standing.modifier,
+            "running": standing.running,
+            "resume_when": resume_when(verdict),
+            "rest_days": standing.rest_days,
+            "not_before": None if standing.not_before is None else standing.not_before.isoformat(),
+            "eligible_from": None if verdict.eligible_from is None else verdict.eligible_from.isoformat(),
+            "valid_until": None if verdict.valid_until is None else verdict.valid_until.isoformat(),
+            "urgency": standing.urgency,
+            "referral": None if referral is None else {"to": referral.to, "within_h": referral.within_h},
+            "stop_if": sorted(course.protocol.stop_if),
+            "meanwhile": meanwhile(verdict),
+            "answer": answer(course, verdict),
+            "disagreement": disagreement(verdict),
+            "protocol": {"id": course.protocol.id, "version": course.protocol.version, "hash": course.protocol.hash},
+            "engine": ENGINE,
+        }
+        settled.pieces = [b""] * len(_FIELDS)
+        for name, value in settled.record.items():
+            settled.pieces[_PLACE[name]] = _piece(name, value)
+    return settled
+
+
+def _told(judge: Judge, course: Course, verdict: Verdict) -> Telling:
+    """What is told, with its fields of the record written once."""
+    telling = reasons(judge, verdict)
+    if telling.of is None or telling.of[0] is not telling.told or telling.of[1] is not verdict.settled:
+        told = telling.told
+        blocks, lacks = blocking(verdict, told), missing(verdict, told)
+        referral = urgent(course.flags) if course.flags else None
+        spoken = {"blocking": blocks, "missing": lacks, "summary": summary(verdict, [one.reason for one in told], blocks, lacks, referral)}
+        telling.pieces = (
+            *((_PLACE[name], _piece(name, value)) for name, value in spoken.items()),
+            (_PLACE["reasons"], b"".join((b'"reasons":[', b",".join([one.encoded for one in told]), b"]"))),
+        )
+        telling.record = {**spoken, "reasons": [one.reason for one in told]}
+        telling.of = (told, verdict.settled)
+    return telling
+
+
+def _report_due(due: Sequence[tuple[str, str, datetime]]) -> list[str]:
+    return [f"{what.replace('_', ' ')} report by {local}" for what, local, _ in due]
+
+
+def _piece(name: str, value: object) -> bytes:
+    """A field of the record as it is written."""
+    return b"".join((b'"', name.encode(), b'":', canonical_record(value)))
 
 
 @lru_cache(maxsize=1024)
@@ -138,25 +176,31 @@ def answer(course: Course, verdict: Verdict) -> Record | None:
 
 
 def disagreement(verdict: Verdict) -> list[str]:
-    met = [rule.disagreement for rule, tri in verdict.scoped if rule.disagreement and tri is not Tri.NOT_MET]
+    met = [rule.disagreement for rule in verdict.settled.heard]
     return sorted(dict.fromkeys([*verdict.view.course.protocol.disagreement, *met]))
 
 
 def timers(course: Course, verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """When time itself will matter: the start of the day after `valid_until`, of `eligible_from`, the first report due, and stalls."""
+    return _timers(course, verdict, due_reports(course))
+
+
+def _timers(course: Course, verdict: Verdict, due: Sequence[tuple[str, str, datetime]]) -> tuple[tuple[str, str], ...]:
     if course.status == "ended":
         return ()
-    moments: list[tuple[str, datetime]] = []
-    if verdict.valid_until is not None:
-        moments.append(("valid_until", start_of(verdict.valid_until + timedelta(days=1), course.zone)))
-    if verdict.eligible_from is not None:
-        moments.append(("eligible_from", start_of(verdict.eligible_from, course.zone)))
-    due = due_reports(course)
+    settled = verdict.settled
+    if settled.moments is None:
+        settled.moments = []
+        if verdict.valid_until is not None:
+            settled.moments.append(("valid_until", start_of(verdict.valid_until + timedelta(days=1), course.zone)))
+        if verdict.eligible_from is not None:
+            settled.moments.append(("eligible_from", start_of(verdict.eligible_from, course.zone)))
+    moments, now = list(settled.moments), course.as_of
     if due:
         moments.append(("report_due", due[0][2]))
     # Of the two ways to stall the nearer, for both would cost every decision a row more; the other follows when it has passed.
-    moments += sorted((moment for moment in stalls(course, verdict.eligible_from) if moment[1] > course.as_of), key=itemgetter(1))[:1]
-    return tuple((kind, written(at)) for kind, at in moments if at > course.as_of)
+    moments += sorted([moment for moment in stalls(course, verdict.eligible_from) if moment[1] > now], key=itemgetter(1))[:1]
+    return tuple([(kind, written(at)) for kind, at in moments if at > now])
 
 
 def record(
@@ -170,13 +214,14 @@ def record(
     before: Record | None,
 ) -> Decision:
     """The whole decision. `arrival` brings `as_of`, `as_at` and, where the cause could supersede, `kind`; `before` is the last record."""
-    told, parts = _content(judge, course, verdict)
-    body: Record = {"subject": subject, **told}
+    settled, telling, due = _settled(course, verdict), _told(judge, course, verdict), due_reports(course)
+    own: Record = {"subject": subject, "report_due": _report_due(due)}
+    body: Record = {**(settled.record or {}), **telling.record, **own}
     kind = arrival.get("kind")
     supersedes = None
     if kind is not None and before is not None and any(before.get(name) != value for name, value in body.items()):
         supersedes = before["id"]
-    body |= {
+    own |= {
         "seq": seq,
         "id": named("\n".join((course.id, str(seq), cause[0], cause[1]))),
         "as_of": arrival["as_of"],
@@ -184,8 +229,16 @@ def record(
         "supersedes": supersedes,
         "superseded_because": None if supersedes is None else {"event": cause[1], "kind": kind},
     }
-    body["hash"], encoded = sealed(body, parts)
-    return Decision(course.id, seq, body, encoded, cause, timers(course, verdict), verdict.question, state(course))
+    body |= own
+    pieces = settled.pieces.copy()
+    for place, piece in telling.pieces:
+        pieces[place] = piece
+    for name, value in own.items():
+        pieces[_PLACE[name]] = _piece(name, value)
+    body["hash"], encoded = _hashed(b",".join(pieces[:_HASH]), b",".join(pieces[_HASH + 1 :]))
+    if settled.state is None:
+        settled.state = state(course)
+    return Decision(course.id, seq, body, encoded, cause, _timers(course, verdict, due), verdict.question, settled.state)
 
 
 def named(name: str) -> str:
@@ -197,16 +250,20 @@ def named(name: str) -> str:
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
-def sealed(body: Record, parts: Record | None = None) -> tuple[str, bytes]:
-    """The hash of the record without it, and the canonical bytes with it. Written once: the hash goes in at its place among the keys.
+def sealed(body: Record) -> tuple[str, bytes]:
+    """The hash of the record without it, and the canonical bytes with it."""
+    before = canonical_record({name: value for name, value in body.items() if name < "hash"})[1:-1]
+    after = canonical_record({name: value for name, value in body.items() if name > "hash"})[1:-1]
+    return _hashed(before, after)
 
-    `parts` are fields of it that have been written already.
-    """
-    whole = body if parts is None else {**body, **parts}
-    before = canonical_record({name: value for name, value in whole.items() if name < "hash"})[:-1]
-    after = canonical_record({name: value for name, value in whole.items() if name > "hash"})[1:]
-    digest = f"sha256:{hashlib.sha256(b','.join((before, after))).hexdigest()}"
-    return digest, b"".join((before, b',"hash":"', digest.encode(), b'",', after))
+
+def _hashed(before: bytes, after: bytes) -> tuple[str, bytes]:
+    """Written once: the hash goes in at its place among the fields."""
+    digest = hashlib.sha256(b"{" + before)
+    digest.update(b",")
+    digest.update(after + b"}")
+    told = f"sha256:{digest.hexdigest()}"
+    return told, b"".join((b"{", before, b',"hash":"', told.encode(), b'",', after, b"}"))
 
 
 def state(course: Course) -> Record:

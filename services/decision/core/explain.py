@@ -1,8 +1,9 @@
 """Why: the rules that decided, those that block and those that could not be judged, with the facts they read."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from operator import is_
-from typing import Any, NamedTuple
+from typing import Any
 
 from services.decision.core.conditions import each, holds
 from services.decision.core.facts.registry import CATALOGUE, find
@@ -10,10 +11,11 @@ from services.decision.core.facts.sources import COURSE, source
 from services.decision.core.facts.words import capital
 from services.decision.core.outline import Point, order
 from services.decision.core.protocol import FactType, Rule
-from services.decision.core.sessions import Fact, Session
+from services.decision.core.sessions import Evidence, Fact, Session
+from services.decision.core.telling import Record, Telling, Told
 from services.decision.core.trivalent import Tri, Unknown
 from services.decision.core.verdict import Judge, Verdict
-from shared.events.canonical import part
+from shared.events.canonical import canonical_record
 
 WORDS = {
     "at_most": "at most",
@@ -42,7 +44,6 @@ UNITS = {
 SCORES = ("nrs", "acl_rsi", "i_prrs", "fatigue")
 """Units in which a number is what was asked for, so that the sentence may speak of that; another is told by what it means."""
 
-Record = dict[str, Any]
 CLEAN_SHORT = "step.clean_sessions_short"
 EVENTS_TOLD = 20
 """Of the events a fact was read from, so many are named."""
@@ -51,6 +52,7 @@ SESSIONS_TOLD = 2
 ALWAYS = (Tri.MET, Tri.NOT_MET, Tri.UNKNOWN)
 OPEN = (Tri.NOT_MET, Tri.UNKNOWN)
 VOTING = (Tri.MET, Tri.UNKNOWN)
+_NO_EVIDENCE = b'"evidence":[]'
 
 
 def evidence(point: Point, fact: Fact, verdict: Tri) -> Record:
@@ -76,93 +78,104 @@ def plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def read_conditions(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence[Tri]) -> list[Record]:
-    """The conditions of a rule whose verdict is one of `wanted`; of an `AnyOf` every branch that shares its verdict."""
-    values, facts = verdict.question.values, verdict.facts
-    said = each(rule.when, values)
-    found: list[Record] = []
-    for point in judge.outlines[rule.id]:
-        tri = said[point.entry]
-        if tri in wanted:
-            branch = holds(point.condition, values) if point.alternative else tri
-            if branch is tri:
-                found.append(evidence(point, facts[point.condition.slot], branch))
-    return found
-
-
-class Told(NamedTuple):
-    """A rule of which a decision tells, and what follows from it for the lists of what stands in the way."""
-
-    reason: Record
-    part: object
-    """The reason as it is written."""
-    way: str | None
-    """The rule's own text where it is met and protects."""
-    spoken: tuple[str, ...]
-    """The facts by which it is met."""
-    short: tuple[tuple[str, str], ...]
-    """Conditions of another rule that are not met: the fact and its sentence."""
-    unknown: tuple[str, ...]
-    """A sentence for each condition that is not known."""
-
-
-def reasons(judge: Judge, verdict: Verdict) -> list[Told]:
+def reasons(judge: Judge, verdict: Verdict) -> Telling:
     """The rules that decided, block, or have unknown conditions, by id."""
+    scope, recall = verdict.scope, verdict.recall
+    # Where the line has looked again since, what it tells is of other facts.
+    telling = recall.telling if recall.facts is verdict.facts else Telling(dict.fromkeys(range(len(scope.rules))))
     advancing = verdict.standing.action == "advance"
-    facts, kept = verdict.facts, verdict.recall.told
-    told: list[Told] = []
-    for rule, tri in verdict.scoped:
+    sessions = verdict.view.course.at_step[-SESSIONS_TOLD:]
+    if advancing is not telling.advancing or not _alike(sessions, telling.sessions):
+        telling.advancing, telling.sessions = advancing, sessions
+        telling.stale.update(dict.fromkeys(scope.advancing))
+    if telling.stale:
+        _tell_anew(judge, verdict, telling, advancing)
+    return telling
+
+
+def _tell_anew(judge: Judge, verdict: Verdict, telling: Telling, advancing: bool) -> None:
+    verdicts, of_rule = verdict.question.answer.verdicts, telling.of_rule
+    for n in telling.stale:
+        place, rule = verdict.scope.rules[n]
+        tri = verdicts[place]
+        wanted: tuple[Tri, ...] = ()
         if rule.kind == "advance":
-            if tri is Tri.MET and not advancing:
-                continue
-            wanted: tuple[Tri, ...] = ALWAYS if advancing else OPEN
-            sessions = verdict.view.course.at_step[-SESSIONS_TOLD:]
+            wanted = ALWAYS if advancing else () if tri is Tri.MET else OPEN
         elif tri is Tri.MET or (tri is Tri.UNKNOWN and rule.unknown == "hold"):
-            wanted, sessions = VOTING, ()
+            wanted = VOTING
+        if wanted:
+            of_rule[rule.id] = _told(judge, verdict, rule, tri, wanted, telling)
         else:
-            continue
-        rests_on = (rule, tri, wanted, judge.facts_of_rule[rule.id](facts), sessions)
-        found = kept.get(rule.id)
-        if found is None or not _same(found[0], rests_on):
-            found = kept[rule.id] = (rests_on, _told(judge, verdict, rule, tri, wanted))
-        told.append(found[1])
-    told.sort(key=_by_rule)
-    return told
-
-
-def _by_rule(told: Told) -> str:
-    return str(told.reason["rule"])
-
-
-def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    """The very same rule, verdict, facts and sessions."""
-    return all(map(is_, one[:3], other[:3])) and all(map(is_, one[3], other[3])) and _alike(one[4], other[4])
+            of_rule.pop(rule.id, None)
+    telling.stale = {}
+    telling.told = [of_rule[id] for id in sorted(of_rule)]
 
 
 def _alike(one: Sequence[Session], other: Sequence[Session]) -> bool:
     return len(one) == len(other) and all(map(is_, one, other))
 
 
-def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence[Tri]) -> Told:
-    found = read_conditions(judge, verdict, rule, wanted)
-    if rule.kind == "advance" and any(one["fact"] == CLEAN_SHORT and one["verdict"] == "not_met" for one in found):
-        known = [one["fact"] for one in found if one["verdict"] == "unknown"]
+def _read(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence[Tri], telling: Telling) -> list[Evidence]:
+    """The conditions of a rule whose verdict is one of `wanted`; of an `AnyOf` every branch that shares its verdict."""
+    values, facts, kept = verdict.question.values, verdict.facts, telling.evidence
+    said = each(rule.when, values)
+    found: list[Evidence] = []
+    for n, point in enumerate(judge.outlines[rule.id]):
+        tri = said[point.entry]
+        if tri in wanted and (not point.alternative or holds(point.condition, values) is tri):
+            fact = facts[point.condition.slot]
+            known = kept.get((rule.id, n))
+            if known is None or known[0] is not fact or known[1] is not tri:
+                known = kept[rule.id, n] = (fact, tri, as_told(evidence(point, fact, tri)))
+            found.append(known[2])
+    return found
+
+
+def as_told(record: Record) -> Evidence:
+    """The evidence as it is written and said."""
+    kind, verdict = CATALOGUE[record["fact"]], record["verdict"]
+    said = sentence(kind, record) if verdict == "not_met" else unknown_sentence(kind, record["why"]) if verdict == "unknown" else ""
+    return Evidence(record, canonical_record(record), said)
+
+
+def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence[Tri], telling: Telling) -> Told:
+    found = _read(judge, verdict, rule, wanted, telling)
+    if rule.kind == "advance" and any(one.record["fact"] == CLEAN_SHORT and one.record["verdict"] == "not_met" for one in found):
+        known = [one.record["fact"] for one in found if one.record["verdict"] == "unknown"]
         for one in unclean(judge, verdict):
-            if one["fact"] not in known and one not in found:
+            if one.record["fact"] not in known and all(one.record != other.record for other in found):
                 found.append(one)
-        found.sort(key=lambda one: (*order(one), one["events"]))
-    reason = headed(rule, tri, found)
-    protects = reason["outcome"] in ("hold", "regress", "refer")
-    open_still = reason["outcome"] in ("not_met", "unknown")
-    short = [one for one in reasoned(found) if one["verdict"] == "not_met"]
+        found.sort(key=_by_condition)
+    reason = headed(rule, tri, [one.record for one in found])
+    before, behind = _head(judge, rule, tri)
+    outcome = reason["outcome"]
+    protects, open_still = outcome in ("hold", "regress", "refer"), outcome in ("not_met", "unknown")
+    short: tuple[tuple[str, str], ...] = ()
+    if open_still:
+        asked = [one for one in found if not _for_whom(one.record["fact"])] or found
+        short = tuple([(one.record["fact"], one.said) for one in asked if one.record["verdict"] == "not_met"])
     return Told(
         reason,
-        part(reason),
+        b"".join((before, b",".join([one.encoded for one in found]), behind)),
         rule.text if protects else None,
-        tuple([one["fact"] for one in found if one["verdict"] == "met"]) if protects else (),
-        tuple([(one["fact"], sentence(CATALOGUE[one["fact"]], one)) for one in short]) if open_still else (),
-        tuple([unknown_sentence(CATALOGUE[one["fact"]], one["why"]) for one in found if one["verdict"] == "unknown"]),
+        tuple([one.record["fact"] for one in found if one.record["verdict"] == "met"]) if protects else (),
+        short,
+        tuple([one.said for one in found if one.record["verdict"] == "unknown"]),
     )
+
+
+def _by_condition(one: Evidence) -> tuple[str, str, str, list[str]]:
+    return (*order(one.record), one.record["events"])
+
+
+def _head(judge: Judge, rule: Rule, tri: Tri) -> tuple[bytes, bytes]:
+    """What is written of a reason before its evidence and behind it."""
+    outcome = rule.kind if tri is Tri.MET else tri.word
+    head = judge.heads.get((rule.id, outcome))
+    if head is None:
+        before, _, behind = canonical_record(headed(rule, tri, [])).partition(_NO_EVIDENCE)
+        head = judge.heads[rule.id, outcome] = (before + _NO_EVIDENCE[:-1], b"]" + behind)
+    return head
 
 
 def reasoned(found: Sequence[Record]) -> Sequence[Record]:
@@ -172,6 +185,7 @@ def reasoned(found: Sequence[Record]) -> Sequence[Record]:
     return [one for one in found if not _for_whom(one["fact"])] or found
 
 
+@lru_cache(maxsize=4096)
 def _for_whom(fact: str) -> bool:
     kind = CATALOGUE.get(fact)
     return kind is not None and source(fact, kind.family).who == COURSE
@@ -189,23 +203,23 @@ def headed(rule: Rule, tri: Tri, found: list[Record]) -> Record:
     }
 
 
-def unclean(judge: Judge, verdict: Verdict) -> list[Record]:
+def unclean(judge: Judge, verdict: Verdict) -> list[Evidence]:
     """What the last sessions at the step lacked to count, where sessions are still missing."""
     return [one for session in verdict.view.course.at_step[-SESSIONS_TOLD:] for one in lacks(judge, session)]
 
 
-def lacks(judge: Judge, session: Session) -> list[Record]:
+def lacks(judge: Judge, session: Session) -> list[Evidence]:
     """What a session lacks to count. Found once, for a session is told of in many decisions."""
-    found: list[Record] = session.lacks
+    found: list[Evidence] = session.lacks
     if not found:
         if session.prescribed.value is not True:
-            found.append(_prescribed(session))
+            found.append(as_told(_prescribed(session)))
         if session.clean is not Tri.MET:
             facts, values = judge.session_facts(session), judge.session_values(session)
             for point in judge.clean_outline:
                 tri = holds(point.condition, values)
                 if tri is not Tri.MET:
-                    found.append(evidence(point, facts[point.condition.slot], tri))
+                    found.append(as_told(evidence(point, facts[point.condition.slot], tri)))
     return found
 
 

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from services.decision.core.counterfactual import Change, Smallest, smallest_change
-from services.decision.core.explain import CLEAN_SHORT, Record, plain
+from services.decision.core.explain import CLEAN_SHORT, plain
 from services.decision.core.facts.sources import COURSE, Source, asked_for, source
 from services.decision.core.facts.words import small
 from services.decision.core.measuring import lacking_reports, measure_next, short_with
 from services.decision.core.protocol import COMPLETE, FactType, Protocol
 from services.decision.core.sessions import Fact
+from services.decision.core.telling import Record
 from services.decision.core.trivalent import Unknown
 from services.decision.core.verdict import NOT_READ, Judge, Verdict
 from services.decision.core.wishes import joined, needed, now, part, wish

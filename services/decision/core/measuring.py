@@ -5,12 +5,13 @@ from dataclasses import replace
 
 from services.decision.core.conditions import flat, holds
 from services.decision.core.counterfactual import Search, Smallest
-from services.decision.core.explain import CLEAN_SHORT, SESSIONS_TOLD, Record
+from services.decision.core.explain import CLEAN_SHORT, SESSIONS_TOLD
 from services.decision.core.facts.progress import clean_needed, clean_sessions
 from services.decision.core.facts.sources import ORDER, SESSION, Source, asked_for
 from services.decision.core.facts.words import capital
 from services.decision.core.protocol import FactType, Protocol
 from services.decision.core.sessions import Fact, Session
+from services.decision.core.telling import Record
 from services.decision.core.trivalent import Tri, Unknown
 from services.decision.core.verdict import Judge, Verdict
 

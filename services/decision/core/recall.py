@@ -4,7 +4,7 @@ How a fact is kept makes it sound: its finder runs against a course that notes w
 each field it read still holds the very same object, it would read the same fields again and find the same. Nothing has to be declared.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from operator import attrgetter, is_not
@@ -15,18 +15,27 @@ from services.decision.core.days import later
 from services.decision.core.facts.registry import NO_SESSION, View, of_session
 from services.decision.core.noting import Noted
 from services.decision.core.protocol import Rule
+from services.decision.core.question import Question
 from services.decision.core.sessions import Fact
+from services.decision.core.settled import Settled
+from services.decision.core.telling import Telling
 from services.decision.core.trivalent import Unknown
 
 _OF_VIEW: Final = ("session", "today", "earliest")
 _TODAY, _EARLIEST = -2, -1
-_BITS: Final = {name: 1 << n for n, name in enumerate((*FIELDS, *_OF_VIEW))}
-_EACH: Final = tuple(_BITS.values())
-_SESSION: Final = _BITS["session"]
+BITS: Final = {name: 1 << n for n, name in enumerate((*FIELDS, *_OF_VIEW))}
+_EACH: Final = tuple(BITS.values())
+_SESSION: Final = BITS["session"]
 _NEVER_FOUND: Final = 1 << len(_EACH)
 _ALWAYS: Final = _NEVER_FOUND << 1
-_RESTLESS: Final = _BITS["as_of"] | _BITS["last_key"] | _BITS["sessions"]
+_RESTLESS: Final = BITS["as_of"] | BITS["last_key"] | BITS["sessions"]
 """Fields that nearly every event changes: what rests on them is found each time, which is quicker than noting what it reads."""
+_SILENT: Final = (
+    *("as_of", "heard", "last_key", "sessions", "session", "reports", "elsewhere", "wellness", "waiting", "measured", "reviews"),
+    *("before", "silent_since", "stuck_since"),
+)
+LOUD: Final = sum(bit for name, bit in BITS.items() if name not in _SILENT)
+"""All fields but those that reports change: what is settled rests on the facts and on these (a test holds it to that)."""
 _fields: Final = attrgetter(*FIELDS)
 
 Reading = tuple[Callable[[View], Fact], Callable[[Any], int]]
@@ -41,6 +50,14 @@ class Scope:
     of_course: tuple[int, ...]
     of_session: tuple[tuple[int, str], ...]
     """Slots of which the fact is the last session's alone, whatever its age, each with the fact's name."""
+    readers: Mapping[int, tuple[int, ...]]
+    """Slot to the places in `rules` of those that read it."""
+    advancing: tuple[int, ...]
+    """Places in `rules` of those that advance."""
+    guarding: tuple[tuple[int, Rule], ...]
+    """The other rules."""
+    outspoken: tuple[tuple[int, Rule], ...]
+    """Rules that tell of a disagreement between sources."""
 
 
 class _NotedView:
@@ -60,31 +77,54 @@ class _NotedView:
         return later(self.today, -days)
 
     def __getattr__(self, name: str) -> Any:
-        self.course.read |= _BITS[name]
+        self.course.read |= BITS[name]
         return getattr(self._view, name)
 
 
 class Recall:
     """Of one course under one protocol: the facts as last found, each with the fields it rests on. Not shared between threads."""
 
-    __slots__ = ("_before", "_noted", "_rests", "_scope", "_seen", "facts", "told", "values")
+    __slots__ = (
+        "_before",
+        "_facts",
+        "_noted",
+        "_rests",
+        "_scope",
+        "_seen",
+        "_values",
+        "facts",
+        "question",
+        "settled",
+        "since",
+        "telling",
+        "values",
+    )
 
     def __init__(self) -> None:
-        self.facts: list[Fact] = []
-        self.values: list[int | None] = []
-        self.told: dict[str, Any] = {}
-        """What was told of each rule, with what it was told of."""
+        self.facts: tuple[Fact, ...] = ()
+        """The very same tuple while no fact has changed, and so `values`."""
+        self.values: tuple[int | None, ...] = ()
+        self.question: Question | None = None
+        """What was asked of these values."""
+        self.settled: Settled | None = None
+        self.since = 0
+        """The fields that changed since that was settled: bits of `LOUD`."""
+        self.telling = Telling({})
+        self._facts: list[Fact] = []
+        self._values: list[int | None] = []
         self._scope: Scope | None = None
         self._rests: list[int] = []
         self._before: tuple[Any, ...] = (None,) * len(_EACH)
-        self._noted = Noted(Course, _BITS)
+        self._noted = Noted(Course, BITS)
         self._seen = _NotedView(self._noted)
 
     def look(self, view: View, scope: Scope, unread: Sequence[Fact], readings: Sequence[Reading]) -> None:
         """Brings facts and values up to date for the slots that `scope` reads; the others are as in `unread`, their values None."""
         new = scope is not self._scope
         if new:
-            self._scope, self.facts, self.values, self._rests = scope, list(unread), [None] * len(unread), [_NEVER_FOUND] * len(unread)
+            self._scope, self._facts, self._values, self._rests = scope, list(unread), [None] * len(unread), [_NEVER_FOUND] * len(unread)
+            self.facts, self.values, self.question, self.settled = tuple(unread), tuple(self._values), None, None
+            self.telling = Telling(dict.fromkeys(range(len(scope.rules))))
         was = self._before
         today, earliest = was[_TODAY], was[_EARLIEST]
         now = (
@@ -95,8 +135,10 @@ class Recall:
         )
         changed = sum(compress(_EACH, map(is_not, now, was))) | _NEVER_FOUND | _ALWAYS
         self._before = now
-        rests, facts, noted, seen = self._rests, self.facts, self._noted, self._seen
+        self.since |= changed & LOUD
+        rests, facts, noted, seen = self._rests, self._facts, self._noted, self._seen
         seen.of(view)
+        moved: list[int] = []
         if changed & _SESSION or new:
             session = view.session
             memo = {} if session is None else session.memo
@@ -104,11 +146,11 @@ class Recall:
                 found = memo.get(name) or (NO_SESSION if session is None else of_session(name, session))
                 if found is not facts[slot] and found != facts[slot]:
                     facts[slot] = found
-                    self.values[slot] = None if isinstance(found.value, Unknown) else readings[slot][1](found.value)
+                    moved.append(slot)
         for slot in scope.of_course:
             on = rests[slot]
             if on & changed:
-                find, encoded = readings[slot]
+                find = readings[slot][0]
                 if on == _ALWAYS:
                     found = find(view)
                 else:
@@ -118,4 +160,21 @@ class Recall:
                 # A fact that says the same stays the same object: so what was told of it can stay as well.
                 if found != facts[slot]:
                     facts[slot] = found
-                    self.values[slot] = None if isinstance(found.value, Unknown) else encoded(found.value)
+                    moved.append(slot)
+        if moved:
+            self._move(moved, scope, readings)
+
+    def _move(self, moved: Sequence[int], scope: Scope, readings: Sequence[Reading]) -> None:
+        """What rests on the facts of these slots is found anew when it is asked for."""
+        facts, values, stale, turned = self._facts, self._values, self.telling.stale, False
+        for slot in moved:
+            value = facts[slot].value
+            encoded = None if isinstance(value, Unknown) else readings[slot][1](value)
+            if encoded != values[slot]:
+                values[slot] = encoded
+                turned = True
+            for place in scope.readers[slot]:
+                stale[place] = None
+        self.facts = tuple(facts)
+        if turned:
+            self.values, self.question = tuple(values), None

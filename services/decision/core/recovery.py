@@ -40,7 +40,7 @@ def runs_in_week_ending(course: Course, day: date) -> int:
     """Running sessions in the seven consecutive dates that end with `day`."""
     since = later(day, -6)
     count = 0
-    for session in reversed(course.sessions):
+    for session in reversed(course.ran):
         if session.day < since:
             break
         count += session.day <= day
@@ -68,7 +68,7 @@ def _gained(course: Course, cap: RateCap, day: date) -> int:
     since = later(day, 1 - cap.in_days)
     if cap.counts == "trained":
         to = next_step(course)
-        return len(dict.fromkeys(one.step for one in course.sessions if since <= one.day <= day and one.step != to))
+        return len(dict.fromkeys(one.step for one in course.ran if since <= one.day <= day and one.step != to))
     count = 0
     for when, step in course.gained:
         # A step of the protocol followed before counts for every axis.
@@ -87,7 +87,7 @@ def room(course: Course, day: date) -> int:
 def eligible_from(course: Course, day: date, lighter_week: bool = False) -> date | None:
     """The first date from `day` on with room for a step and outside a lighter week; None when that is so already."""
     caps = _caps(course)
-    if not lighter_week and (not course.sessions or not caps):
+    if not lighter_week and (not course.ran or not caps):
         return None
 
     def has_room(found: date) -> bool:
@@ -191,12 +191,12 @@ def limited(dose: Dose, limits: Limits | None) -> Dose:
 
 def spike_pct(course: Course) -> Fact:
     """Distance of the last run as a share of the longest run of the 30 days before it; not computable without either."""
-    if not course.sessions:
+    if not course.ran:
         return Fact(Unknown("are not known before a run"))
-    last = course.sessions[-1]
+    last = course.ran[-1]
     distance = last.data.get("run_distance_m", last.data.get("distance_m"))
     since = last.day - timedelta(days=30)
-    before = [s for s in course.sessions[:-1] if s.day >= since and ("distance_m" in s.data or "run_distance_m" in s.data)]
+    before = [s for s in course.ran[:-1] if s.day >= since and ("distance_m" in s.data or "run_distance_m" in s.data)]
     if distance is None or not before:
         return Fact(Unknown("are not all known"), (last.key,))
     longest = max(s.data.get("run_distance_m", s.data.get("distance_m", 0)) for s in before)

@@ -31,6 +31,16 @@ class Fact(NamedTuple):
     at: datetime | None = None
 
 
+class Evidence(NamedTuple):
+    """One condition with what it found."""
+
+    record: dict[str, Any]
+    encoded: bytes
+    """The record as it is written."""
+    said: str
+    """In a sentence, where the condition is not met or not known."""
+
+
 class Report(NamedTuple):
     """A symptom report about the injured place."""
 
@@ -81,7 +91,7 @@ class Session:
     """On which fields, and on reports of which moments, each of them rests: bits of `BITS`."""
     values: list[int | None] = field(init=False, compare=False, repr=False, default_factory=list)
     """What `clean` reads, as the engines want it; filled once."""
-    lacks: list[dict[str, Any]] = field(init=False, compare=False, repr=False, default_factory=list)
+    lacks: list[Evidence] = field(init=False, compare=False, repr=False, default_factory=list)
     """Evidence of what it lacks to count at its step; filled once."""
 
     @property

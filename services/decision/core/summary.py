@@ -6,10 +6,9 @@ from functools import lru_cache
 
 from services.decision.core.course import Course
 from services.decision.core.days import start_of, zone
-from services.decision.core.explain import Record
 from services.decision.core.facts.words import flag_word, small
 from services.decision.core.flags import REFERRALS, Referral
-from services.decision.core.trivalent import Tri
+from services.decision.core.telling import Record
 from services.decision.core.verdict import Verdict
 
 LIMIT = 140
@@ -86,8 +85,7 @@ def resume_when(verdict: Verdict) -> list[str]:
     """What ends a stop."""
     if verdict.standing.running not in ("withheld", "walk_only"):
         return []
-    met = [rule for rule, tri in verdict.scoped if tri is Tri.MET and rule.kind != "advance"]
-    return sorted(dict.fromkeys(text for rule in met for text in rule.then.resume_when))
+    return sorted(dict.fromkeys(text for rule in verdict.settled.met for text in rule.then.resume_when))
 
 
 def due_reports(course: Course) -> list[tuple[str, str, datetime]]:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from services.decision.core.conditions import each, holds, together
-from services.decision.core.explain import Record, evidence, headed, plain
+from services.decision.core.explain import evidence, headed, plain
 from services.decision.core.facts.registry import encode
 from services.decision.core.protocol import Condition, FactType, Rule
 from services.decision.core.question import applies
 from services.decision.core.sessions import Fact
+from services.decision.core.telling import Record
 from services.decision.core.trivalent import Unknown
 from services.decision.core.verdict import Judge, Verdict
 

@@ -1,11 +1,10 @@
 """From a course to a verdict: facts into slots, slots to the engine, the most conservative answer into what stands."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import partial
 from operator import itemgetter
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from services.decision.core.conditions import flat, together
 from services.decision.core.course import Course
@@ -15,7 +14,7 @@ from services.decision.core.facts.registry import View, encode, find, finder_of,
 from services.decision.core.outline import outline
 from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running, Slot
 from services.decision.core.question import Answer, Engine, Question, applies
-from services.decision.core.recall import Recall, Scope
+from services.decision.core.recall import LOUD, Recall, Scope
 from services.decision.core.recovery import (
     base_rest,
     break_since,
@@ -28,14 +27,14 @@ from services.decision.core.recovery import (
     steps_back,
 )
 from services.decision.core.sessions import Fact, Session
+from services.decision.core.settled import Settled
 from services.decision.core.standing import Modifier, Standing
 from services.decision.core.trivalent import Tri, Unknown
 
 T = TypeVar("T", bound=str)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What follows from a course at one moment, with what it was read from."""
 
     standing: Standing
@@ -45,9 +44,15 @@ class Verdict:
     view: View
     eligible_from: date | None
     valid_until: date | None
-    scoped: tuple[tuple[Rule, Tri], ...]
-    """The rules that apply here, each with its verdict."""
-    recall: Recall = field(compare=False, repr=False)
+    scope: Scope
+    settled: Settled
+    recall: Recall
+
+    @property
+    def scoped(self) -> tuple[tuple[Rule, Tri], ...]:
+        """The rules that apply here, each with its verdict."""
+        verdicts = self.question.answer.verdicts
+        return tuple([(rule, verdicts[place]) for place, rule in self.scope.rules])
 
 
 CLOCKS = timedelta(hours=25)
@@ -100,6 +105,8 @@ class Judge:
             for condition in flat(rule.when)
             if isinstance(condition.encoded, int)
         )
+        self.heads: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+        """(rule, outcome) to what is written of it before and behind its evidence."""
         self._readings = [(reading(slot), partial(encode, protocol.facts[slot.fact])) for slot in protocol.slots]
         self._unread = [NOT_READ] * len(protocol.slots)
 
@@ -115,7 +122,15 @@ class Judge:
             read = dict.fromkeys(condition.slot for _, rule in rules for condition in flat(rule.when))
             last = tuple((n, slots[n].fact) for n in sorted(read) if slots[n].max_age_days is None and of_last_session(slots[n].fact))
             alone = dict(last)
-            scope = Scope(rules, tuple(n for n in sorted(read) if n not in alone), last)
+            scope = Scope(
+                rules,
+                tuple(n for n in sorted(read) if n not in alone),
+                last,
+                {slot: tuple(n for n, (_, rule) in enumerate(rules) if slot in _slots(rule)) for slot in read},
+                tuple(n for n, (_, rule) in enumerate(rules) if rule.kind == "advance"),
+                tuple((place, rule) for place, rule in rules if rule.kind != "advance"),
+                tuple((place, rule) for place, rule in rules if rule.disagreement),
+            )
             self._scopes[step, tissue] = scope
         return scope
 
@@ -151,22 +166,43 @@ class Judge:
         view = View(course, course.as_of, today, course.last_session, today if first is None else max(first, today))
         scope = self._scope(course.step, course.tissue)
         recall.look(view, scope, self._unread, self._readings)
-        facts, values = tuple(recall.facts), tuple(recall.values)
-        rung, tissue = self.protocol.place[course.step], TISSUES.index(course.tissue)
-        answer = self.engine.judge(self.protocol, values, rung, tissue)
-        question = Question(self.protocol.hash, values, rung, tissue, answer)
-        scoped = tuple([(rule, answer.verdicts[place]) for place, rule in scope.rules])
-        met = [rule for rule, verdict in scoped if verdict is Tri.MET and rule.kind != "advance"]
-        standing = self._standing(view, answer, met)
-        return Verdict(
-            standing,
+        question = recall.question
+        if question is None:
+            rung, tissue = self.protocol.place[course.step], TISSUES.index(course.tissue)
+            answer = self.engine.judge(self.protocol, recall.values, rung, tissue)
+            question = recall.question = Question(self.protocol.hash, recall.values, rung, tissue, answer)
+        settled = recall.settled
+        if settled is None or not self._stands(settled, question, course, recall, scope):
+            settled = recall.settled = self._settled(view, question, recall.facts, scope)
+            recall.since = 0
+        return Verdict(settled.standing, question, recall.facts, view, settled.eligible_from, settled.valid_until, scope, settled, recall)
+
+    def _stands(self, settled: Settled, question: Question, course: Course, recall: Recall, scope: Scope) -> bool:
+        """Whether what was settled follows still."""
+        # Whether a word to decline an advance or a regress still counts rests on every report since.
+        if recall.since & LOUD or course.answered is not None:
+            return False
+        action = question.answer.action
+        if action == "advance":
+            return settled.question is question and settled.facts is recall.facts
+        if settled.question is not question:
+            verdicts = question.answer.verdicts
+            if action != settled.question.answer.action or settled.met != _met(scope, verdicts) or settled.heard != _heard(scope, verdicts):
+                return False
+            settled.question = question
+        return True
+
+    def _settled(self, view: View, question: Question, facts: tuple[Fact, ...], scope: Scope) -> Settled:
+        met = _met(scope, question.answer.verdicts)
+        standing = self._standing(view, question.answer, met)
+        return Settled(
             question,
             facts,
-            view,
-            eligible_from(course, view.earliest, standing.modifier == "deload") if standing.action == "hold" else None,
+            met,
+            _heard(scope, question.answer.verdicts),
+            standing,
+            eligible_from(view.course, view.earliest, standing.modifier == "deload") if standing.action == "hold" else None,
             self._valid_until(view, facts, standing.action),
-            scoped,
-            recall,
         )
 
     def _standing(self, view: View, answer: Answer, met: list[Rule]) -> Standing:
@@ -257,6 +293,19 @@ class Judge:
         return max(min(ends), view.today) if ends else None
 
 
+def _slots(rule: Rule) -> list[int]:
+    return [condition.slot for condition in flat(rule.when)]
+
+
+def _met(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
+    met = Tri.MET
+    return [rule for place, rule in scope.guarding if verdicts[place] is met]
+
+
+def _heard(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
+    return [rule for place, rule in scope.outspoken if verdicts[place] is not Tri.NOT_MET]
+
+
 def _picked(slots: Sequence[int]) -> Callable[[tuple[Fact, ...]], tuple[Fact, ...]]:
     if len(slots) < 2:
         return lambda facts: tuple([facts[slot] for slot in slots])
@@ -280,6 +329,6 @@ def _most(order: tuple[T, ...], found: Sequence[T]) -> T:
 def _default_running(course: Course, action: str, to_step: str, modifier: Modifier) -> Running:
     if to_step == ENTRY:
         return "walk_only"
-    if action != "hold" or modifier == "deload" or course.last_session is None or not course.at_step:
+    if action != "hold" or modifier == "deload" or course.last_ran is None or not course.ran_at_step:
         return "as_dosed"
     return "repeat"

@@ -134,7 +134,7 @@ def _(view: View) -> Fact:
 
 @fact("illness.febrile_since_last_run", "boolean", "", "true", "wellness", "a fever was reported after the last run", "illness")
 def _(view: View) -> Fact:
-    last = view.course.sessions[-1].key if view.course.sessions else None
+    last = view.course.ran[-1].key if view.course.ran else None
     keys = tuple(key for key, data in view.course.wellness if data.get("illness") == "febrile" and (last is None or key > last))
     return Fact(bool(keys), keys)
 
@@ -220,7 +220,7 @@ def _(view: View) -> Fact:
     "mean heart rate",
 )
 def _(view: View) -> Fact:
-    at_step = [s for s in view.course.at_step if "hr_avg_bpm" in s.data]
+    at_step = [s for s in view.course.ran_at_step if "hr_avg_bpm" in s.data]
     if len(at_step) < 4:
         return Fact(Unknown("was measured in fewer than four sessions at the step"))
     usual = median(s.data["hr_avg_bpm"] for s in at_step[:-2])

@@ -27,7 +27,7 @@ def _(view: View) -> Fact:
 
 @fact("course.open", "boolean", "", "false", "standing", "the course is neither paused nor ended", "whether the course goes on")
 def _(view: View) -> Fact:
-    return Fact(view.course.status == "open", () if view.course.last_key is None else (view.course.start_key,))
+    return Fact(view.course.status == "open", (view.course.start_key,))
 
 
 @fact("protocol.expired", "boolean", "", "true", "standing", "the protocol is past its last date", "a protocol that is still in force")
@@ -78,7 +78,7 @@ def last_of_any_kind(view: View) -> Session | None:
     """The last session, running or not, since the step was set or the course went back to entry."""
     course = view.course
     after = max((moment for moment in (course.entry_since, course.set_at[0] if course.set_at else None) if moment), default=None)
-    both = [sessions[-1] for sessions in (course.sessions, course.others) if sessions]
+    both = [sessions[-1] for sessions in (course.ran, course.others) if sessions]
     last = max(both, key=lambda one: one.key, default=None)
     return None if last is None or (after is not None and last.time <= after) else last
 

@@ -84,7 +84,7 @@ def _(view: View) -> Fact:
     lacking="No further step may be gained yet under the rate cap",
 )
 def _(view: View) -> Fact:
-    return Fact(room(view.course, view.earliest), tuple(s.key for s in view.course.sessions[-3:]))
+    return Fact(room(view.course, view.earliest), tuple(s.key for s in view.course.ran[-3:]))
 
 
 @fact(
@@ -98,12 +98,13 @@ def _(view: View) -> Fact:
     lacking="A lighter week is due",
 )
 def _(view: View) -> Fact:
-    return Fact(deload_due(view.course, view.earliest), () if view.session is None else (view.session.key,))
+    last = view.course.last_ran
+    return Fact(deload_due(view.course, view.earliest), () if last is None else (last.key,))
 
 
 @fact("break.days", "number", "days", "higher", "load", "whole dates without running since the last run", "when the last run was")
 def _(view: View) -> Fact:
-    last = view.course.sessions[-1:] if view.course.sessions else ()
+    last = view.course.ran[-1:]
     return Fact(break_days(view.course, view.today), tuple(session.key for session in last))
 
 

@@ -57,10 +57,11 @@ def _(session: Session) -> Fact:
     scale=10,
 )
 def _(view: View) -> Fact:
-    if view.session is None:
+    last = view.course.last_ran
+    if last is None:
         return NO_SESSION
-    data, usual = view.session.data, view.course.started.get("baseline", {}).get("usual_pace_s_per_km")
-    keys = (view.course.start_key, view.session.key)
+    data, usual = last.data, view.course.started.get("baseline", {}).get("usual_pace_s_per_km")
+    keys = (view.course.start_key, last.key)
     if usual is None or not data.get("run_s") or not data.get("run_distance_m"):
         return Fact(Unknown("are not all known"), keys)
     share = usual * data["run_distance_m"] / (10 * data["run_s"])

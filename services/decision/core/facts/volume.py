@@ -19,7 +19,7 @@ def minutes(session: Session) -> float | None:
 
 
 def between(view: View, first: date, last: date) -> tuple[Session, ...]:
-    return tuple([session for session in view.course.sessions if first <= session.day <= last])
+    return tuple([session for session in view.course.ran if first <= session.day <= last])
 
 
 @fact(
@@ -33,7 +33,7 @@ def between(view: View, first: date, last: date) -> tuple[Session, ...]:
     lacking="Minutes of the last seven dates are {value} % of the week before",
 )
 def _(view: View) -> Fact:
-    runs = view.course.sessions
+    runs = view.course.ran
     if not runs or runs[0].day > view.days_ago(13):
         return Fact(Unknown("are not known before two weeks of running"))
     now, before = between(view, view.days_ago(6), view.today), between(view, view.days_ago(13), view.days_ago(7))
@@ -58,11 +58,12 @@ def _(view: View) -> Fact:
 )
 def _(view: View) -> Fact:
     """Sessions of the last 60 days that name their surface."""
-    told = [session for session in view.course.sessions if "surface" in session.data]
-    if view.session is None or "surface" not in view.session.data:
+    told = [session for session in view.course.ran if "surface" in session.data]
+    last = view.course.last_ran
+    if last is None or "surface" not in last.data:
         return Fact(Unknown("was not reported"))
-    since = later(view.session.day, -60)
-    earlier = [session for session in told if since <= session.day and session.key < view.session.key]
-    outdoors = view.session.data["surface"] in OUTDOORS
+    since = later(last.day, -60)
+    earlier = [session for session in told if since <= session.day and session.key < last.key]
+    outdoors = last.data["surface"] in OUTDOORS
     first = outdoors and bool(earlier) and all(session.data["surface"] not in OUTDOORS for session in earlier)
-    return Fact(first, (*(session.key for session in earlier[-1:]), view.session.key))
+    return Fact(first, (*(session.key for session in earlier[-1:]), last.key))

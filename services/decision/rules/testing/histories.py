@@ -265,6 +265,7 @@ def _course(protocol: Protocol, step: str, day: int, sessions: tuple[Session, ..
         tissue=tissue,
         side="left",
         sessions=sessions,
+        ran=sessions,
         step_since=begun,
     )
 

@@ -1,0 +1,34 @@
+"""What follows from an answer, kept while nothing that it rests on changes: most reports change what is told, not what is recommended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from services.decision.core.protocol import Rule
+from services.decision.core.question import Question
+from services.decision.core.sessions import Fact
+from services.decision.core.standing import Standing
+
+
+@dataclass(slots=True)
+class Settled:
+    """The fields after `heard` are filled by whoever reckons them first."""
+
+    question: Question
+    facts: tuple[Fact, ...]
+    """Of the verdict that it was made for first."""
+    met: Sequence[Rule]
+    """Rules in scope that are met, but those that advance."""
+    heard: Sequence[Rule]
+    """Rules in scope that tell of a disagreement between sources and are met or not known."""
+    standing: Standing
+    eligible_from: date | None
+    valid_until: date | None
+    record: dict[str, Any] | None = None
+    """The fields of a decision record that follow from this alone."""
+    pieces: list[bytes] = field(default_factory=list)
+    """Of every field of the record what is written, in their order; empty for those that follow from more."""
+    moments: list[tuple[str, datetime]] | None = None
+    """When time itself will matter to it."""
+    state: dict[str, Any] | None = None
