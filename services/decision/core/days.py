@@ -18,8 +18,13 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo.from_file(stored, key=name)
 
 
-@lru_cache(maxsize=8192)
 def local_date(instant: datetime, zone_name: str) -> date:
+    return _local_date(instant if instant.tzinfo is UTC else instant.astimezone(UTC), zone_name)
+
+
+@lru_cache(maxsize=8192)
+def _local_date(instant: datetime, zone_name: str) -> date:
+    """Of an instant in UTC alone: two of one zone that differ in their `fold` are equal, yet an hour apart."""
     return instant.astimezone(zone(zone_name)).date()
 
 
@@ -41,14 +46,18 @@ def aged(at: datetime, days: int, zone_name: str) -> datetime:
     return min(at.astimezone(UTC) + timedelta(days=days), *(one.astimezone(UTC) for one in same))
 
 
-@lru_cache(maxsize=8192)
 def written(instant: datetime) -> str:
     """RFC 3339 in UTC with `Z`, fractions only where there are any.
 
     >>> written(datetime(2026, 3, 2, 7, tzinfo=UTC))
     '2026-03-02T07:00:00Z'
     """
-    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return _written(instant if instant.tzinfo is UTC else instant.astimezone(UTC))
+
+
+@lru_cache(maxsize=8192)
+def _written(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")
 
 
 def later(day: date, days: int) -> date:

@@ -8,41 +8,14 @@ from typing import Any
 from services.decision.core.conditions import each, holds
 from services.decision.core.facts.registry import CATALOGUE, find
 from services.decision.core.facts.sources import COURSE, source
-from services.decision.core.facts.words import capital
 from services.decision.core.outline import Point, order
-from services.decision.core.protocol import FactType, Rule
+from services.decision.core.protocol import Rule
+from services.decision.core.sentences import sentence, unknown_sentence
 from services.decision.core.sessions import Evidence, Fact, Session
 from services.decision.core.telling import Record, Telling, Told
 from services.decision.core.trivalent import Tri, Unknown
 from services.decision.core.verdict import Judge, Verdict
 from shared.events.canonical import canonical_record
-
-WORDS = {
-    "at_most": "at most",
-    "at_least": "at least",
-    "below": "below",
-    "above": "above",
-    "is": "to be",
-    "one_of": "one of",
-    "not_one_of": "none of",
-}
-UNITS = {
-    "": "",
-    "%": " %",
-    "% asymmetry": " %",
-    "% lsi": " %",
-    "acl_rsi": " of 100",
-    "fatigue": " of 10",
-    "i_prrs": " of 60",
-    "ikdc": " of 100",
-    "nrs": " of 10",
-    "rpe": " of 10",
-    "visa_a": " of 100",
-}
-"""How a unit is said after its number; another is said as it is written."""
-
-SCORES = ("nrs", "acl_rsi", "i_prrs", "fatigue")
-"""Units in which a number is what was asked for, so that the sentence may speak of that; another is told by what it means."""
 
 CLEAN_SHORT = "step.clean_sessions_short"
 EVENTS_TOLD = 20
@@ -236,40 +209,6 @@ def _prescribed(session: Session) -> Record:
         "events": [session.key[2]],
         "why": value.reason if isinstance(value, Unknown) else "; ".join(session.departures),
     }
-
-
-def sentence(kind: FactType, found: Record) -> str:
-    """One condition that is not met, in words: what it is now and what it has to be."""
-    value, threshold, op = found["value"], found["threshold"], found["op"]
-    why = f": {found['why']}" if found.get("why") else ""
-    if isinstance(threshold, bool):
-        bad = kind.worse != ("true" if threshold else "false")
-        said = kind.lacking if kind.lacking and bad else capital(kind.meaning) if value else f"It is not so that {kind.meaning}"
-        return f"{said}{why}"
-    if kind.lacking:
-        return kind.lacking.format(value=value, needed=needed(op, threshold, ""), s="" if value == 1 else "s")
-    if kind.choices or kind.unit in SCORES:
-        return f"{capital(kind.ask)} is {value}{'' if kind.choices else UNITS[kind.unit]}; {needed(op, threshold, '')} is needed"
-    said = UNITS.get(kind.unit, f" {kind.unit}")
-    return f"{capital(kind.meaning)}: {value}{said}; {needed(op, threshold, '')} is needed"
-
-
-def needed(op: str, threshold: Any, unit: str) -> str:
-    """What a value has to be: `2 or less`, `none or trace`."""
-    if op == "<=":
-        return f"{threshold}{unit} or less"
-    if op == ">=":
-        return f"{threshold}{unit} or more"
-    if op in ("<", ">"):
-        return f"{'less' if op == '<' else 'more'} than {threshold}{unit}"
-    named = [str(one).replace("_", " ") for one in (threshold if isinstance(threshold, list) else [threshold])]
-    listed = " or ".join(part for part in (", ".join(named[:-1]), named[-1]) if part)
-    return f"anything but {listed}" if op == "not in" else listed
-
-
-def unknown_sentence(kind: FactType, why: str) -> str:
-    """Why a fact is not known. A reason that is a sentence of its own begins with a capital; the others complete what is asked for."""
-    return why if why[:1].isupper() else f"{capital(kind.ask)} {why}"
 
 
 def blocking(verdict: Verdict, told: Sequence[Told]) -> list[str]:

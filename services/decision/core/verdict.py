@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeVar
 from services.decision.core.conditions import flat, together
 from services.decision.core.course import Course
 from services.decision.core.days import aged
-from services.decision.core.facts.evidence import milestone
-from services.decision.core.facts.registry import View, encode, find, finder_of, of_last_session, of_session
+from services.decision.core.facts.registry import View, encode, find, of_last_session, of_session
+from services.decision.core.finding import reading
 from services.decision.core.outline import outline
-from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running, Slot
+from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running
 from services.decision.core.question import Answer, Engine, Question, applies
 from services.decision.core.recall import LOUD, Recall, Scope
 from services.decision.core.recovery import (
@@ -55,33 +55,7 @@ class Verdict(NamedTuple):
         return tuple([(rule, verdicts[place]) for place, rule in self.scope.rules])
 
 
-CLOCKS = timedelta(hours=25)
-"""No change of clocks ever took more: in 2011 Samoa left out a whole date."""
 NOT_READ = Fact(Unknown("is read by no rule at this step"))
-
-Reading = Callable[[View], Fact]
-
-
-def reading(slot: Slot) -> Reading:
-    """How the slot's fact is found: unknown where it is older or more lowly assessed than the slot allows."""
-    find_it = finder_of(slot.fact) if slot.assessor is None else _assessed(slot.fact, slot.assessor)
-    if slot.max_age_days is None:
-        return find_it
-    days, surely = slot.max_age_days, timedelta(days=slot.max_age_days) - CLOCKS
-
-    def not_too_old(view: View) -> Fact:
-        found = find_it(view)
-        # Nearly always evidence is far from too old, and the local clock need not be asked.
-        if found.at is not None and view.as_of - found.at > surely and view.as_of > aged(found.at, days, view.course.zone):
-            return Fact(Unknown(f"is older than {days} days"), found.keys, found.at)
-        return found
-
-    return not_too_old
-
-
-def _assessed(name: str, assessor: str) -> Reading:
-    _, test, part = name.split(".")
-    return lambda view: milestone(view, test, part, assessor)
 
 
 class Judge:

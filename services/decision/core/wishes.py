@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from services.decision.core.counterfactual import Change
-from services.decision.core.explain import SCORES, UNITS, plain
+from services.decision.core.explain import plain
 from services.decision.core.facts.words import gate_word, small, test_word
 from services.decision.core.protocol import FactType
+from services.decision.core.sentences import SCORES, UNITS
 
 _IF = {
     ("answer.declined", False): "the clinician had not declined",
