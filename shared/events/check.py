@@ -2,10 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from json import dumps
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -21,6 +22,8 @@ MAX_VALUES = 2_000
 MAX_TEXT = 4_000
 # So many faults are told of one event; who sends more has sent another thing altogether.
 MAX_FAULTS = 50
+_TEXT = frozenset({str})
+_ALWAYS_PLAIN = frozenset({bool, type(None)})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -70,11 +73,13 @@ def check_data(event_type: str, data: object, faults: list[Fault]) -> dict[str, 
         return None
     try:
         # Only the verdict is used: where a field may hold fractions, Pydantic would hand back 3.0 for the 3 that was sent.
-        adapter(event_type).validate_python(plain)
+        adapter(event_type).validator.validate_python(plain)
     except ValidationError as error:
         faults.extend(_translated(event_type, error))
-    told = {fault.path for fault in faults[before:]}
-    faults.extend(fault for fault in _between_fields(event_type, plain) if fault.path not in told)
+    between = _BETWEEN_FIELDS.get(event_type)
+    if between is not None and (more := list(between(plain))):
+        told = {fault.path for fault in faults[before:]}
+        faults.extend(fault for fault in more if fault.path not in told)
     return plain if len(faults) == before else None
 
 
@@ -105,8 +110,16 @@ def _plain(value: Any, path: str, depth: int, budget: list[int], faults: list[Fa
         faults.append(Fault(path, f"at most {MAX_DEPTH} levels of nesting", "more", "send it flatter"))
         return None
     if kind is dict:
-        if all(type(key) is str for key in value):
-            return {key: _plain(item, f"{path}.{key}", depth + 1, budget, faults) for key, item in value.items()}
+        if _TEXT.issuperset(map(type, value)):
+            copy = {}
+            for key, item in value.items():
+                kind = type(item)
+                # What is plain already, as nearly everything sent is, needs neither a call nor its path.
+                if kind in _ALWAYS_PLAIN or (kind is str and len(item) <= MAX_TEXT) or (kind is int and abs(item) <= MAX_INTEGER):
+                    copy[key] = item
+                else:
+                    copy[key] = _plain(item, f"{path}.{key}", depth + 1, budget, faults)
+            return copy
     elif kind is list:
         return [_plain(item, f"{path}[{index}]", depth + 1, budget, faults) for index, item in enumerate(value)]
     faults.append(Fault(path, "a JSON value", found(value), "send plain JSON"))
@@ -206,17 +219,14 @@ def phrase(node: dict[str, Any], schema: dict[str, Any]) -> str:
     return "a text"
 
 
-def _between_fields(event_type: str, data: dict[str, Any]) -> Iterator[Fault]:
-    """Rules that read more than one field. They see raw values, so that they speak even where another field is at fault."""
-    if event_type == "milepost.symptom.reported":
-        if "settled_min" in data and data.get("settled") is False:
-            minutes = found(data["settled_min"])
-            yield Fault("data.settled_min", "no minutes before it has settled", minutes, "leave it out, or send settled true")
-    elif event_type == "milepost.milestone.assessed":
-        yield from _measured(data)
-    elif event_type == "milepost.wellness.reported":
-        yield from _readiness(data.get("readiness"))
-    elif event_type == "milepost.event.corrected" and data.get("data") == {}:
+def _settled(data: dict[str, Any]) -> Iterator[Fault]:
+    if "settled_min" in data and data.get("settled") is False:
+        minutes = found(data["settled_min"])
+        yield Fault("data.settled_min", "no minutes before it has settled", minutes, "leave it out, or send settled true")
+
+
+def _whole(data: dict[str, Any]) -> Iterator[Fault]:
+    if data.get("data") == {}:
         yield Fault("data.data", "the whole new data", "an empty object", "send all fields of the event, not only what changes")
 
 
@@ -232,7 +242,8 @@ def _measured(data: dict[str, Any]) -> Iterator[Fault]:
         yield Fault("data.value", expected, found(value), "check the value and its unit")
 
 
-def _readiness(readiness: object) -> Iterator[Fault]:
+def _readiness(data: dict[str, Any]) -> Iterator[Fault]:
+    readiness = data.get("readiness")
     if not isinstance(readiness, dict):
         return
     scale, score = readiness.get("scale"), readiness.get("score")
@@ -240,6 +251,17 @@ def _readiness(readiness: object) -> Iterator[Fault]:
     if bounds and isinstance(score, int | float) and not isinstance(score, bool) and not bounds[0] <= score <= bounds[1]:
         expected = f"a score from {bounds[0]:g} to {bounds[1]:g} on {scale}"
         yield Fault("data.readiness.score", expected, found(score), "check the score and its scale")
+
+
+_BETWEEN_FIELDS: Final[Mapping[str, Callable[[dict[str, Any]], Iterator[Fault]]]] = MappingProxyType(
+    {
+        "milepost.symptom.reported": _settled,
+        "milepost.milestone.assessed": _measured,
+        "milepost.wellness.reported": _readiness,
+        "milepost.event.corrected": _whole,
+    }
+)
+"""Rules that read more than one field. They see raw values, so that they speak even where another field is at fault."""
 
 
 def known(event_type: object, internal: bool) -> bool:

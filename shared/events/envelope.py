@@ -18,6 +18,7 @@ from shared.events.vocabulary import NAMES_COURSE, TYPES
 
 _REQUIRED = ("specversion", "id", "source", "type", "subject", "time")
 _EXTENSIONS = ("traceparent", "tracestate", "partitionkey", "sequence", "dataschema", "terms")
+_EXTENDED = frozenset(_EXTENSIONS)
 _ATTRIBUTES = frozenset((*_REQUIRED, *_EXTENSIONS, "datacontenttype", "course", "tenant", "recordedtime", "data"))
 # Control characters and lone surrogates: neither survives logs, SQL text and UTF-8.
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -79,7 +80,7 @@ def parse(obj: object, internal: bool = False) -> Event:
     Attributes that are null count as unset, as CloudEvents has it; in `data`, null is a fault. With `internal`, as history is read: the
     types that only decision appends are accepted too, and data of an earlier version is read as today's (`versions.upcast`).
     """
-    if not isinstance(obj, Mapping):
+    if type(obj) is not dict and not isinstance(obj, Mapping):
         raise EventFault([Fault("", "a CloudEvent as a JSON object", found(obj), "send one JSON object per event")])
     if internal:
         obj = upcast(obj)
@@ -90,7 +91,7 @@ def parse(obj: object, internal: bool = False) -> Event:
     if get("specversion") != "1.0":
         faults.append(_wrong("specversion", '"1.0"', get("specversion"), 'send "specversion": "1.0"'))
     content_type = get("datacontenttype")
-    if content_type is not None and (not isinstance(content_type, str) or not _JSON.fullmatch(content_type)):
+    if content_type not in (None, "application/json") and not (isinstance(content_type, str) and _JSON.fullmatch(content_type)):
         faults.append(Fault("datacontenttype", "application/json", found(content_type), "send data as JSON"))
     event_id = _text("id", get("id"), faults)
     source = _text("source", get("source"), faults)
@@ -106,9 +107,11 @@ def parse(obj: object, internal: bool = False) -> Event:
     recorded = _optional("recordedtime", get("recordedtime"), faults)
     if recorded and instant(recorded) is None:
         faults.append(Fault("recordedtime", INSTANT_FORM, found(recorded), "leave it out; it is set where the event is received"))
-    extensions = {name: text for name in _EXTENSIONS if name in obj and (text := _optional(name, obj[name], faults, 512)) is not None}
-    if "terms" in extensions:
-        _check_terms(extensions["terms"], faults)
+    extensions: dict[str, str] = {}
+    if not _EXTENDED.isdisjoint(obj):
+        extensions = {name: text for name in _EXTENSIONS if name in obj and (text := _optional(name, obj[name], faults, 512)) is not None}
+        if "terms" in extensions:
+            _check_terms(extensions["terms"], faults)
     event_type, data = get("type"), None
     if not isinstance(event_type, str) or not known(event_type, internal):
         do = suggestion(event_type, tuple(TYPES)) or "send one of " + ", ".join(TYPES)

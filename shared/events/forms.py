@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, Strict
 from pydantic_core import PydanticCustomError
 
 # RFC 3339 with an offset. Leap seconds are left out: no clock that sends events shows one, and Python cannot hold it.
-INSTANT = re.compile(r"(\d{4})-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 INSTANT_FORM = "a date and time with offset (RFC 3339) between 1900 and 2200, as in 2026-03-02T07:00:00+01:00"
 DATE_FORM = "a date between 1900 and 2200, as in 2026-03-02"
 ZONE_FORM = "a time zone of the IANA list, as in Europe/Berlin"
@@ -29,8 +29,7 @@ def instant(text: str) -> datetime | None:
     >>> instant("2026-03-02T07:00:00") is None
     True
     """
-    match = INSTANT.fullmatch(text)
-    if match is None or int(match[1]) not in _YEARS:
+    if INSTANT.fullmatch(text) is None or not "1900" <= text[:4] <= "2200":
         return None
     try:
         return datetime.fromisoformat(text.upper())

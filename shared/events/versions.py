@@ -38,9 +38,12 @@ def current(event_type: str, upcasts: Mapping[tuple[str, int], Upcast] = UPCASTS
     return 1 + max((version for name, version in upcasts if name == event_type), default=0)
 
 
+_CURRENT: Final[Mapping[str, int]] = MappingProxyType({name: current(name) for name, _ in UPCASTS})
+
+
 def marked(event_type: str) -> dict[str, str]:
     """The attribute as an event of today carries it; empty for version 1."""
-    return {ATTRIBUTE: str(version)} if (version := current(event_type)) > 1 else {}
+    return {ATTRIBUTE: str(version)} if (version := _CURRENT.get(event_type, 1)) > 1 else {}
 
 
 def upcast(event: Mapping[str, Any], upcasts: Mapping[tuple[str, int], Upcast] = UPCASTS) -> Mapping[str, Any]:
@@ -51,7 +54,7 @@ def upcast(event: Mapping[str, Any], upcasts: Mapping[tuple[str, int], Upcast] =
     event_type, text = event.get("type"), event.get(ATTRIBUTE)
     if not isinstance(event_type, str):
         return event
-    last = current(event_type, upcasts)
+    last = _CURRENT.get(event_type, 1) if upcasts is UPCASTS else current(event_type, upcasts)
     if text is None and last == 1:
         return event
     # As it is written and in no other way: two spellings of one version would be two contents.
