@@ -157,7 +157,7 @@ def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int
         body["answer"] is not None,
         as_of,
         as_at,
-        orjson.dumps(decision.state).decode().replace("\\u0000", "\\ufffd"),
+        orjson.dumps(decision.state),
     )
     writes.timers[tenant, course] = [
         TimerRow(tenant, course, kind, arrival.athlete, arrival.partition, moment(at)) for kind, at in dict(decision.due).items()

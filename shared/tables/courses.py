@@ -1,11 +1,11 @@
 """What follows from history and may be rebuilt from it: courses, timers, messages to be published."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, Table, Text
-from sqlalchemy.dialects.postgresql import JSONB
 
 from shared.tables.base import instant, metadata
 
-# Projection: one row per course, its latest decision and what the worklist sorts by.
+# Projection: one row per course, its latest decision and what the worklist sorts by. `state` is JSON under the athlete's key; null: folded
+# when it is asked for.
 courses = Table(
     "courses",
     metadata,
@@ -21,7 +21,7 @@ courses = Table(
     Column("answered", Boolean, nullable=False),
     instant("as_of"),
     instant("as_at"),
-    Column("state", JSONB, nullable=False),
+    Column("state", LargeBinary, nullable=True),
     PrimaryKeyConstraint("tenant", "course"),
     Index("courses_athlete", "tenant", "athlete"),
     Index("courses_worklist", "tenant", "urgency", "as_at", "course"),

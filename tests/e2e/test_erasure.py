@@ -27,6 +27,8 @@ ATHLETE, COURSE, STAYS = f"canary-athlete-{MARK}", f"canary-course-{MARK}", f"ca
 NOTE, ID = f"canary note, spoken freely {MARK}", f"canary-event-{MARK}"
 ANSWER, LATE = f"canary heard by the receiver {MARK}", f"canary-late-{MARK}"
 WORDS = (ATHLETE, COURSE, NOTE, ID, ANSWER, LATE)
+# Names of fields that only the state of a course has, and a decision's record.
+DERIVED = ('"open_flags"', '"superseded_because"')
 OVERRIDES: dict[str, Any] = {
     **dict.fromkeys(("ingest_port", "decision_port", "notify_port"), 0),
     "allow_loopback_webhooks": True,
@@ -74,6 +76,8 @@ class Clinic:
             told(athlete, f"{id}-f", "course.paused", "2025-03-05T17:00:00Z", {"course": course, "reason": note}),
             told(athlete, f"{id}-r", "course.resumed", "2025-03-06T07:00:00Z", {"course": course, "reason": note}),
             told(athlete, f"{id}-p", "session.completed", "2025-03-06T17:00:00Z", walked | {"session": f"{id}-s2"}),
+            # Known late: what was decided meanwhile would have been otherwise.
+            told(athlete, f"{id}-l", "symptom.reported", "2025-03-04T19:00:00Z", {"when": "daily", "pain_nrs": 7}, course),
         )
 
     async def rows(self, query: str) -> Any:
@@ -131,9 +135,24 @@ async def _drill(clinic: Clinic, url: str, data_dir: Path) -> None:
         return bool(done >= 4 and sum(ATHLETE.encode() in body for body in clinic.heard) >= 2)
 
     await until(answered)
+
+    async def late() -> bool:
+        return bool(await clinic.rows(f"SELECT count(*) FROM events WHERE id IN ('{ID}-l', '{STAYS}-e-l')") == 2)
+
+    await until(late)
+    replay = await clinic.ask("POST", f"{stack.decision_url}/v1/audit/replays", "auditor", json={"view": "corrected"})
+    assert replay.status_code == 202, replay.text
+
+    async def replayed() -> bool:
+        told = (await clinic.ask("GET", f"{stack.decision_url}/v1/audit/replays/{replay.json()['id']}", "auditor")).json()
+        return bool(told["state"] == "done" and any(ATHLETE in str(one) for one in told["items"]))
+
+    await until(replayed)
     there = canary.seen(data_dir, (ATHLETE,))
     assert {"postgres", "nats"} <= {where.split("/")[0] for where in there}, "planted on both servers"
     backup = canary.dump(stack.settings, "--exclude-schema=keys")
+    derived = canary.dump(stack.settings, "--table=courses", "--table=replay_differences")
+    assert derived.count(ATHLETE.encode()) >= 2 and canary.held(derived, DERIVED) == [], "what was derived of them lies under their key too"
 
     asked = await clinic.ask("POST", f"{stack.decision_url}/v1/athletes/{ATHLETE}/erasure", "admin", json={"reason": "ordered"})
     assert asked.status_code == 202, asked.text

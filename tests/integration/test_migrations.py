@@ -66,6 +66,37 @@ async def test_of_windows_from_before_digests_were_keyed_only_whether_they_were_
         await conn.rollback()
 
 
+async def test_what_was_derived_of_athletes_in_the_clear_is_dropped_and_its_runs_say_so(owner: AsyncEngine):
+    def clear(conn: Connection) -> None:
+        with Operations.context(MigrationContext.configure(conn)):
+            import_module("migrations.versions.0015_derived").upgrade()
+
+    course = "INSERT INTO courses VALUES ('t', 'c', 'a', 0, 'p@1', 'open', 1, 'hold', 'routine', false, now(), now(), 'planted')"
+    shadow = "INSERT INTO shadow_decisions VALUES ('t', 'p', 'h', 'c', 1, 'a', 'same', now(), now(), 'planted', NULL)"
+    run = "INSERT INTO backtests (tenant, id, pack, hash, over, actor, state, started_at, seen_at, athletes, done, counts)"
+    replay = (
+        "INSERT INTO replays (id, actor, asked, state, started_at, seen_at, athletes, done, erased, decisions, differences)"
+        " VALUES ({}, 'k', '{{}}', 'done', now(), now(), 1, 1, 0, 1, 1)"
+    )
+    async with owner.connect() as conn:
+        for statement in (course, shadow, replay.format("'found'"), replay.format("'none'")):
+            await conn.execute(text(statement))
+        for id, state in (("found", "running"), ("none", "done")):
+            await conn.execute(text(f"{run} VALUES ('t', '{id}', 'p', 'h', 'p', 'k', '{state}', now(), now(), 1, 1, '{{}}')"))
+        await conn.execute(text("INSERT INTO backtest_differences VALUES ('t', 'found', 1, 'same', 'a', 'c', 1, 'planted', NULL, NULL)"))
+        await conn.execute(text("INSERT INTO replay_differences VALUES ('found', 1, 't', 'a', 'c', 1, 'w', '{}', 'planted', NULL)"))
+        await conn.run_sync(clear)
+        for table in ("courses", "shadow_decisions", "backtest_differences", "replay_differences"):
+            held = await conn.execute(text(f"SELECT count(*) FROM {table} AS t WHERE t::text LIKE '%{b'planted'.hex()}%'"))
+            assert held.scalar_one() == 0, table
+        for table, state in (("backtests", "failed"), ("replays", "done")):
+            rows = await conn.execute(text(f"SELECT id, state || ': ' || coalesce(because, '') AS said FROM {table}"))
+            told = {row.id: row.said for row in rows}
+            assert told["none"] == "done: " and told["found"].startswith(f"{state}: its differences lay in the clear"), table
+        assert (await conn.execute(text("SELECT count(*) FROM courses WHERE state IS NULL"))).scalar_one() == 1
+        await conn.rollback()
+
+
 async def test_every_partition_has_its_head(owner: AsyncEngine):
     async with owner.connect() as conn:
         heads = (await conn.execute(text("SELECT partition FROM partition_heads ORDER BY 1"))).scalars().all()

@@ -60,6 +60,7 @@ async def athletes_courses(request: Request, athlete: AthleteId, principal: Deci
         courses = await reads.courses_of(connection, principal.tenant, athlete)
         if not courses and not await reads.knows_athlete(connection, principal.tenant, athlete):
             raise not_found("athlete")
+        courses = [await standing(request, connection, principal.tenant, course) for course in courses]
     return answer({"items": [shown(course) for course in courses]})
 
 
@@ -78,7 +79,7 @@ async def one_course(request: Request, course: CourseId, principal: DecisionsRea
             return answer({**shown(found), "facts": athlete.facts(course)})
         found = await course_of(request, connection, principal.tenant, course)
         athlete = await folded(request, connection, principal.tenant, found.athlete)
-    return answer({**shown(found), "facts": athlete.facts(course)})
+    return answer({**shown(found), "state": athlete.state(course), "facts": athlete.facts(course)})
 
 
 @router.get(
@@ -160,6 +161,14 @@ async def folded(request: Request, connection: Connection, tenant: str, athlete:
     packs = await packs_now(request, connection)
     history = await reads.history(connection, tenant, athlete)
     return await asyncio.to_thread(restored, packs.of(tenant), history)
+
+
+async def standing(request: Request, connection: Connection, tenant: str, course: CourseRead) -> CourseRead:
+    """The course with its state, folded where none is kept: nothing was decided since a migration dropped it."""
+    if course.state != reads.UNFOLDED:
+        return course
+    athlete = await folded(request, connection, tenant, course.athlete)
+    return course._replace(state=orjson.dumps(athlete.state(course.course)))
 
 
 def shown(course: CourseRead) -> dict[str, Any]:

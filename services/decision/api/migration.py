@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.decision.api import forms
 from services.decision.api.answers import publish
 from services.decision.api.common import JSON, Clinician, CourseId, packs_now, reading
-from services.decision.api.courses import course_of
+from services.decision.api.courses import course_of, standing
 from services.decision.arrivals import MIGRATED, moment, stamp
 from services.decision.core.protocol import Protocol
 from services.decision.store.reads import ENDED
@@ -45,7 +45,7 @@ async def migrate(request: Request, course: CourseId, principal: Clinician, form
     course that nobody migrates stays on its version.
     """
     async with reading(request) as connection:
-        found = await course_of(request, connection, principal.tenant, course)
+        found = await standing(request, connection, principal.tenant, await course_of(request, connection, principal.tenant, course))
         packs = (await packs_now(request, connection)).of(principal.tenant)
     decision, state = orjson.loads(found.decision), orjson.loads(found.state)
     target = packs.resolve(form.protocol)

@@ -51,7 +51,7 @@ async def stated(
     """The course with its state as folded then."""
     athlete = await athlete_then(request, connection, tenant, course, made)
     state = athlete.state(course.course)
-    return course._replace(state=orjson.dumps(state).decode(), status=str(state["status"])), athlete
+    return course._replace(state=orjson.dumps(state), status=str(state["status"])), athlete
 
 
 async def would_have_been(request: Request, connection: Connection, tenant: str, course: CourseRead, moment: When) -> dict[str, Any]:

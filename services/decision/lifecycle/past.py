@@ -192,10 +192,11 @@ async def progress(
             of,
         )
         if going and found:
+            sealed = await envelopes(connection, ((tenant, one.athlete) for one in found))
             await connection.executemany(
                 "INSERT INTO backtest_differences (tenant, backtest, n, direction, athlete, course, seq, before, after, because)"
                 f" SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 {_STILL_THERE.format(course='$6', athlete='$5')}",
-                [(tenant, id, first + n, *_columns(one)) for n, one in enumerate(found)],
+                [(tenant, id, first + n, *_columns(sealed, tenant, one)) for n, one in enumerate(found)],
             )
     return bool(going)
 
@@ -231,16 +232,19 @@ async def runs(connection: Connection, tenant: str, pack: str) -> list[Run]:
 
 
 async def differences(connection: Connection, tenant: str, id: str, direction: str | None, after: int, limit: int) -> list[Kept]:
-    rows = await connection.fetch(
-        "SELECT n, direction, athlete, course, seq, before, after, because FROM backtest_differences"
-        " WHERE tenant = $1 AND backtest = $2 AND n > $3 AND ($4::text IS NULL OR direction = $4) ORDER BY n LIMIT $5",
-        tenant,
-        id,
-        after,
-        direction,
-        limit,
-    )
-    return [Kept(*row) for row in rows]
+    async with snapshot(connection):
+        rows = await connection.fetch(
+            "SELECT n, direction, athlete, course, seq, before, after, because FROM backtest_differences"
+            " WHERE tenant = $1 AND backtest = $2 AND n > $3 AND ($4::text IS NULL OR direction = $4) ORDER BY n LIMIT $5",
+            tenant,
+            id,
+            after,
+            direction,
+            limit,
+        )
+        found = [Kept(*row) for row in rows]
+        sealed = await envelopes(connection, ((tenant, one.athlete) for one in found))
+    return [_opened(sealed, tenant, one) for one in found]
 
 
 async def unshadowed(
@@ -267,13 +271,15 @@ async def unshadowed(
 
 async def keep_shadows(connection: Connection, tenant: str, pack: str, hash: str, found: Sequence[tuple[Difference, datetime]]) -> None:
     """What the shadow would have decided, once for each decision."""
+    sealed = await envelopes(connection, ((tenant, one.athlete) for one, _ in found))
     await connection.executemany(
         "INSERT INTO shadow_decisions (tenant, pack, hash, course, seq, athlete, direction, as_of, recorded_at, body, because)"
         " SELECT $1, $2, $3, $4, $5, $6, $7, $8, clock_timestamp(), $9, $10"
         f" {_STILL_THERE.format(course='$4', athlete='$6')} ON CONFLICT DO NOTHING",
         [
-            (tenant, pack, hash, one.course, one.seq, one.athlete, one.direction, as_of, one.after, one.because or None)
+            (tenant, pack, hash, course, seq, athlete, direction, as_of, after, because)
             for one, as_of in found
+            for direction, athlete, course, seq, _, after, because in [_columns(sealed, tenant, one)]
         ],
     )
 
@@ -290,20 +296,28 @@ async def shadow_counts(connection: Connection, tenant: str, pack: str, hash: st
 
 async def shadow_differences(connection: Connection, tenant: str, pack: str, hash: str, limit: int) -> list[Kept]:
     """Where the shadow differs or was parked, the latest first, each with the decision it stands beside."""
-    rows = await connection.fetch(
-        "SELECT 0 AS n, s.direction, s.athlete, s.course, s.seq, d.body AS before, s.body AS after, s.because FROM shadow_decisions AS s"
-        " JOIN decisions AS d ON d.tenant = s.tenant AND d.course = s.course AND d.seq = s.seq"
-        " WHERE s.tenant = $1 AND s.pack = $2 AND s.hash = $3 AND s.direction <> 'same'"
-        " ORDER BY s.recorded_at DESC, s.course, s.seq DESC LIMIT $4",
-        tenant,
-        pack,
-        hash,
-        limit,
-    )
-    found = [Kept(*row) for row in rows]
-    sealed = await envelopes(connection, ((tenant, one.athlete) for one in found))
-    return [one._replace(before=opens(sealed, tenant, one.athlete, one.before or b"")) for one in found]
+    async with snapshot(connection):
+        rows = await connection.fetch(
+            "SELECT 0 AS n, s.direction, s.athlete, s.course, s.seq, d.body AS before, s.body AS after, s.because"
+            " FROM shadow_decisions AS s JOIN decisions AS d ON d.tenant = s.tenant AND d.course = s.course AND d.seq = s.seq"
+            " WHERE s.tenant = $1 AND s.pack = $2 AND s.hash = $3 AND s.direction <> 'same'"
+            " ORDER BY s.recorded_at DESC, s.course, s.seq DESC LIMIT $4",
+            tenant,
+            pack,
+            hash,
+            limit,
+        )
+        found = [Kept(*row) for row in rows]
+        sealed = await envelopes(connection, ((tenant, one.athlete) for one in found))
+    return [_opened(sealed, tenant, one) for one in found]
 
 
-def _columns(one: Difference) -> tuple[Any, ...]:
-    return one.direction, one.athlete, one.course, one.seq, one.before, one.after, one.because or None
+def _opened(sealed: Envelopes, tenant: str, one: Kept) -> Kept:
+    before, after = (None if body is None else opens(sealed, tenant, one.athlete, body) for body in (one.before, one.after))
+    return one._replace(before=before, after=after, because=sealed.text(tenant, one.athlete, one.because))
+
+
+def _columns(sealed: Envelopes, tenant: str, one: Difference) -> tuple[Any, ...]:
+    before, after = (sealed.sealed(tenant, one.athlete, record) for record in (one.before, one.after))
+    because = sealed.sealed_text(tenant, one.athlete, one.because or None)
+    return one.direction, one.athlete, one.course, one.seq, before, after, because

@@ -1,7 +1,8 @@
 """The one place that opens what history stores: bodies, reasons and waiting messages lie under their athlete's key.
 
 A reader fetches rows with tenant and athlete, asks `envelopes` once for all their athletes, and opens each body by `Envelopes`. Rows from
-before bodies were sealed open as they are. Keys are read anew each time and kept nowhere.
+before bodies were sealed open as they are. Keys are read anew each time and kept nowhere. Who derives something of an athlete and keeps it
+(what another pack would have decided, what a replay found) seals it by the same envelopes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -46,6 +47,15 @@ class Envelopes:
     def text(self, tenant: str, athlete: str, stored: str | None) -> str | None:
         """A reason as it was written; None stays None."""
         return stored if stored is None or stored[:1] != TEXT_MARK else self.of(tenant, athlete).open_text(stored)
+
+    def sealed(self, tenant: str, athlete: str, record: bytes | None) -> bytes | None:
+        """What is derived of the athlete, as it is kept; None stays None. In the clear for one from before there were keys, as all their
+        history is. Raises `Erased`."""
+        return record if record is None or (tenant, athlete) not in self._wrapped else self.of(tenant, athlete).seal(record)
+
+    def sealed_text(self, tenant: str, athlete: str, said: str | None) -> str | None:
+        """As `sealed`."""
+        return said if said is None or (tenant, athlete) not in self._wrapped else self.of(tenant, athlete).seal_text(said)
 
 
 async def envelopes(connection: Connection, athletes: Iterable[AthleteKey]) -> Envelopes:

@@ -63,9 +63,8 @@ SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::uuid[], $5::text[
 
 _COURSES = """
 INSERT INTO courses AS c (tenant, course, athlete, partition, protocol, status, seq, action, urgency, answered, as_of, as_at, state)
-SELECT t, o, a, p, pr, st, s, ac, u, an, af, at, js::jsonb
-FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[],
-    $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::text[]) AS n(t, o, a, p, pr, st, s, ac, u, an, af, at, js)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::text[],
+    $10::boolean[], $11::timestamptz[], $12::timestamptz[], $13::bytea[])
 ON CONFLICT (tenant, course) DO UPDATE SET protocol = excluded.protocol, status = excluded.status, seq = excluded.seq,
     action = excluded.action, urgency = excluded.urgency, answered = excluded.answered, as_of = excluded.as_of,
     as_at = excluded.as_at, state = excluded.state

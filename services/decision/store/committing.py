@@ -47,8 +47,8 @@ CONFLICT: Final = b"c"
 
 
 def commit_to(writes: Writes) -> None:
-    """Fills in the commitments of every event, outcome and decision, and the leaves, and seals bodies, reasons and waiting messages.
-    `writes.keys` has the key of each athlete.
+    """Fills in the commitments of every event, outcome and decision, and the leaves, and seals bodies, reasons, states and
+    waiting messages. `writes.keys` has the key of each athlete.
     """
     outcomes: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place, outcome in enumerate(writes.outcomes):
@@ -72,6 +72,8 @@ def commit_to(writes: Writes) -> None:
         for place in decisions.get(under, ()):
             decision = writes.decisions[place]
             writes.decisions[place] = decision._replace(body=sealed.seal(decision.body))
+    for course, standing in writes.courses.items():
+        writes.courses[course] = standing._replace(state=_envelope(writes, standing.tenant, standing.athlete).seal(standing.state))
     for at, waiting in enumerate(writes.outbox):
         writes.outbox[at] = waiting._replace(body=_envelope(writes, waiting.tenant, waiting.athlete).seal(waiting.body))
     for at, (row, notice) in enumerate(writes.conflicts):

@@ -7,7 +7,7 @@ import orjson
 
 from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Connection
-from services.decision.store.reads import ENDED, CourseRead, DecisionRead
+from services.decision.store.reads import ENDED, UNFOLDED, CourseRead, DecisionRead
 
 
 class When(NamedTuple):
@@ -58,7 +58,7 @@ async def _then(connection: Connection, tenant: str, when: When, condition: str,
             answered=told.get("answer") is not None,
             as_of=row["as_of"],
             as_at=row["as_at"],
-            state="null",
+            state=UNFOLDED,
             decision=body,
         )
         found.append((course, DecisionRead(row["seq"], row["event_seq"], body)))

@@ -14,6 +14,7 @@ from services.decision.store.rows import OUTSIDE_THE_FOLD
 from shared.events import content_digest
 
 ENDED = "ended"
+UNFOLDED = b"null"
 RANK = "CASE c.urgency WHEN 'stop_and_refer' THEN 0 WHEN 'review' THEN 1 ELSE 2 END"
 
 
@@ -29,8 +30,8 @@ class CourseRead(NamedTuple):
     answered: bool
     as_of: datetime
     as_at: datetime
-    state: str
-    """JSON text."""
+    state: bytes
+    """JSON; `UNFOLDED` where it is for the fold to find."""
     decision: bytes
 
 
@@ -58,7 +59,8 @@ class EventRead(NamedTuple):
 
 
 _COURSE = """
-SELECT c.course, c.athlete, c.protocol, c.status, c.seq, c.urgency, c.answered, c.as_of, c.as_at, c.state::text AS state, d.body AS decision
+SELECT c.course, c.athlete, c.protocol, c.status, c.seq, c.urgency, c.answered, c.as_of, c.as_at,
+    coalesce(c.state, 'null') AS state, d.body AS decision
 FROM courses AS c JOIN decisions AS d ON d.tenant = c.tenant AND d.course = c.course AND d.seq = c.seq
 WHERE c.tenant = $1
 """
@@ -86,7 +88,13 @@ async def opened(connection: Connection, tenant: str, rows: Sequence[Any]) -> li
 async def _courses(connection: Connection, tenant: str, rows: Sequence[Any]) -> list[CourseRead]:
     found = [CourseRead(*row) for row in rows]
     sealed = await envelopes(connection, ((tenant, one.athlete) for one in found))
-    return [one._replace(decision=sealed.body(tenant, one.athlete, one.decision)) for one in found]
+    return [
+        one._replace(
+            decision=sealed.body(tenant, one.athlete, one.decision),
+            state=sealed.body(tenant, one.athlete, one.state),
+        )
+        for one in found
+    ]
 
 
 async def _events(connection: Connection, tenant: str, rows: Sequence[Any]) -> list[EventRead]:

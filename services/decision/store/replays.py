@@ -9,8 +9,8 @@ import orjson
 from services.decision.audit.again import Difference, Made, Past, Stored
 from services.decision.store import erasures, keys
 from services.decision.store.athletes import AthleteKey
-from services.decision.store.bodies import envelopes
-from services.decision.store.connection import Connection, touched
+from services.decision.store.bodies import Envelopes, envelopes
+from services.decision.store.connection import Connection, snapshot, touched
 from services.decision.store.rows import OUTSIDE_THE_FOLD
 from shared.crash import point
 
@@ -169,11 +169,13 @@ async def progress(
         )
         if touched(tag) != 1:
             return False
-        if found:
+        kept = [one for one in found if (one.tenant, one.athlete) in there]
+        if kept:
+            sealed = await envelopes(connection, ((one.tenant, one.athlete) for one in kept))
             await connection.executemany(
                 "INSERT INTO replay_differences (replay, n, tenant, athlete, course, seq, what, fields, stored, again)"
                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                [(id, one.n, one.tenant, one.athlete, *_columns(one.difference)) for one in found if (one.tenant, one.athlete) in there],
+                [(id, one.n, one.tenant, one.athlete, *_columns(sealed, one)) for one in kept],
             )
     point(44)
     return True
@@ -189,15 +191,22 @@ async def end(connection: Connection, id: str, state: str, because: str | None) 
 
 
 async def differences(connection: Connection, id: str, after: int, limit: int) -> list[Kept]:
-    rows = await connection.fetch(
-        "SELECT n, tenant, athlete, course, seq, what, fields, stored, again FROM replay_differences WHERE replay = $1 AND n > $2"
-        " ORDER BY n LIMIT $3",
-        id,
-        after,
-        limit,
-    )
-    return [Kept(row[0], row[1], row[2], Difference(row[3], row[4], row[5], tuple(row[6]), row[7], row[8])) for row in rows]
+    async with snapshot(connection):
+        rows = await connection.fetch(
+            "SELECT n, tenant, athlete, course, seq, what, fields, stored, again FROM replay_differences WHERE replay = $1 AND n > $2"
+            " ORDER BY n LIMIT $3",
+            id,
+            after,
+            limit,
+        )
+        sealed = await envelopes(connection, ((row["tenant"], row["athlete"]) for row in rows))
+    found = []
+    for n, tenant, athlete, course, seq, what, fields, *records in rows:
+        stored, again = (None if one is None else sealed.body(tenant, athlete, one) for one in records)
+        found.append(Kept(n, tenant, athlete, Difference(course, seq, what, tuple(fields), stored, again)))
+    return found
 
 
-def _columns(difference: Difference) -> tuple[Any, ...]:
-    return (*difference[:3], list(difference.fields), *difference[4:])
+def _columns(sealed: Envelopes, one: Kept) -> tuple[Any, ...]:
+    course, seq, what, fields, *records = one.difference
+    return (course, seq, what, list(fields), *(sealed.sealed(one.tenant, one.athlete, record) for record in records))

@@ -107,8 +107,8 @@ class CourseRow(NamedTuple):
     answered: bool
     as_of: datetime
     as_at: datetime
-    state: str
-    """JSON text."""
+    state: bytes
+    """JSON, sealed before it is stored."""
 
 
 class TimerRow(NamedTuple):

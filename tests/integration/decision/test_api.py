@@ -16,6 +16,7 @@ from services.decision.store import reads
 from services.decision.store.connection import borrowed
 from shared.auth import create_key
 from shared.bus import Bus
+from shared.proof.envelope import MARKS
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, pain, send, settled, started, until
 
@@ -93,6 +94,26 @@ async def test_a_course_shows_its_step_in_force_and_its_facts(people):
 async def test_an_athletes_courses_are_listed_by_id(people):
     body = (await people["clinician"].get("/v1/athletes/a/courses")).json()
     assert [course["course"] for course in body["items"]] == ["knee", "other"]
+
+
+@pytest.mark.law("same-bytes")
+async def test_without_the_kept_states_every_route_answers_the_same(people, engine: AsyncEngine):
+    """As after the migration that dropped them: a cache, and nothing but time is lost."""
+    paths = ("/v1/courses/knee", "/v1/athletes/a/courses", "/v1/courses/knee/recommendation", "/v1/recommendations")
+    before = [(await people["clinician"].get(path)).content for path in paths]
+    async with borrowed(engine) as connection, connection.transaction():
+        kept = await connection.fetch("SELECT course, state FROM courses WHERE tenant = $1", MINE)
+        assert len(kept) == 3 and all(row["state"][:1] in MARKS for row in kept), "they lie under the athletes' keys"
+        await connection.execute("UPDATE courses SET state = NULL WHERE tenant = $1", MINE)
+    try:
+        assert [(await people["clinician"].get(path)).content for path in paths] == before
+        unknown = {"protocol": "progressive-return", "reason": "moved"}
+        assert (await people["clinician"].post("/v1/courses/knee/migration", unknown)).status_code == 422, "P2 is no step of it"
+    finally:
+        async with borrowed(engine) as connection:
+            await connection.executemany(
+                "UPDATE courses SET state = $3 WHERE tenant = $1 AND course = $2", [(MINE, row["course"], row["state"]) for row in kept]
+            )
 
 
 async def test_the_recommendation_is_the_decision_in_force_and_answers_304_to_its_etag(people):

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import orjson
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.arrivals import stamp
+from services.decision.audit.again import Difference as Replayed
 from services.decision.audit.replay import Asked, Piece, work
 from services.decision.audit.verify import Share
 from services.decision.audit.whole import verify_database
@@ -306,6 +308,38 @@ async def test_whoever_is_erased_once_more_is_not_called_scrubbed(settings: Sett
     assert await eraser.sweep() == 0 and await rows.fetchval(state, key), "nothing was found, and nothing rewritten"
     await rows.execute("INSERT INTO event_terms VALUES ($1, 's', 'again', $2, '{}')", TENANT, GONE)
     assert await eraser.sweep() == 1 and not await rows.fetchval(state, key)
+
+
+@pytest.mark.timeout(120)
+async def test_what_is_derived_of_an_athlete_lies_under_their_key_and_goes_with_it(
+    run: Run, bus: Bus, settings: Settings, engine: AsyncEngine, eraser: Eraser, rows: Any
+):
+    """A state of a course, and what drafts, shadows and replays found: read in no row even before, so that no backup holds it."""
+    name, course, zone, now = "derived-of", "derived-course", "Antarctica/Troll", datetime.now(UTC)
+    body, words = b'{"summary":"derived words"}', "derived words"
+    found = [Difference("more_permissive", name, course, 1, body, body, words)]
+    again = [replays.Kept(1, TENANT, name, Replayed(course, 1, "decision", ("summary",), body, body))]
+    async with run():
+        await send(bus, settings, TENANT, sent := [started(name, course, timezone=zone), pain(name, course, 1)])
+        await settled(engine, TENANT, sent)
+        async with borrowed(engine) as connection:
+            await past.begin(connection, TENANT, past.Run("derived", "p", "h", "p", "k", "running", None, now, now, None, 1, 0, {}))
+            assert await past.progress(connection, TENANT, "derived", 1, {}, 0, found)
+            await past.keep_shadows(connection, TENANT, "p", "derived", [(one, now) for one in found])
+            await replays.begin(connection, "derived", TENANT, "k", {"athlete": None})
+            before = await replays.read(connection, "derived")
+            assert before is not None and await replays.progress(connection, "derived", before, [(TENANT, name)], (1, 0, 1), again, 1)
+            assert await naming(rows, (zone, words)) == []
+            (kept,) = await past.differences(connection, TENANT, "derived", None, -1, 9)
+            assert (kept.before, kept.after, kept.because) == (body, body, words)
+            (beside,) = await past.shadow_differences(connection, TENANT, "p", "derived", 9)
+            assert (beside.after, beside.because) == (body, words)
+            assert await replays.differences(connection, "derived", 0, 9) == again
+            (standing,) = await reads.courses_of(connection, TENANT, name)
+            assert orjson.loads(standing.state)["timezone"] == zone
+        assert len(await naming(rows, (name,))) >= 8, "whose it is stands beside it"
+        await erased(run, bus, settings, engine, eraser, name)
+        assert await naming(rows, (name, course, zone, words)) == []
 
 
 async def test_what_was_decided_again_while_an_athlete_was_erased_is_not_kept(engine: AsyncEngine, rows: Any):

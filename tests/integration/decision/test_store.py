@@ -54,7 +54,7 @@ def decision(head: Head, seq: int, course: str, athlete: str = "a", body: bytes 
 
 
 def course(head: Head, seq: int, course: str, athlete: str = "a") -> CourseRow:
-    return CourseRow("t", course, athlete, head.partition, "p@1", "open", seq, "hold", "routine", False, NOW, NOW, '{"step":"P1"}')
+    return CourseRow("t", course, athlete, head.partition, "p@1", "open", seq, "hold", "routine", False, NOW, NOW, b'{"step":"P1"}')
 
 
 def moved(head: Head, seq: int, stream_seq: int = 0) -> Writes:
