@@ -30,7 +30,13 @@ STATEMENT_LIMIT_S: Final = 60
 _MIGRATION_LOCK: Final = 0x6D696C65
 
 _CHANGEABLE: Final = text(
-    "SELECT t FROM unnest(:tables) t, unnest(ARRAY['UPDATE', 'DELETE', 'TRUNCATE']) r WHERE has_table_privilege(t, r) ORDER BY t LIMIT 1"
+    "SELECT t FROM unnest(:tables) t WHERE has_table_privilege(t, 'DELETE') OR has_table_privilege(t, 'TRUNCATE')"
+    " OR has_any_column_privilege(t, 'UPDATE') ORDER BY t LIMIT 1"
+).bindparams(bindparam("tables", type_=ARRAY(Text)))
+# The eraser's role replaces columns and removes rows; who may add to history or empty it is another.
+_MORE_THAN_ERASABLE: Final = text(
+    "SELECT t FROM unnest(:tables) t WHERE has_any_column_privilege(t, 'INSERT') OR has_table_privilege(t, 'UPDATE')"
+    " OR has_table_privilege(t, 'TRUNCATE') ORDER BY t LIMIT 1"
 ).bindparams(bindparam("tables", type_=ARRAY(Text)))
 
 
@@ -134,7 +140,21 @@ async def verify(database: AsyncEngine) -> None:
     """Refuse, with `DatabaseRefused`, a database that could lose what it confirmed or whose schema is not ours."""
     try:
         async with database.connect() as conn:
-            await _verify(conn)
+            await _verify(conn, True)
+            await _verify_role(conn, _CHANGEABLE, "MILEPOST_DATABASE_URL may change history")
+    except FAULTS as fault:
+        raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}") from fault
+
+
+async def verify_eraser(database: AsyncEngine, is_current: bool = True) -> None:
+    """The same for the eraser's role, which may change what tells of an athlete; refused is one that may do more.
+
+    `is_current`: whether to refuse data that is older than an erasure too.
+    """
+    try:
+        async with database.connect() as conn:
+            await _verify(conn, is_current)
+            await _verify_role(conn, _MORE_THAN_ERASABLE, "MILEPOST_ERASER_DATABASE_URL may do more than erase")
     except FAULTS as fault:
         raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}") from fault
 
@@ -157,7 +177,7 @@ async def broken_setting(driver: "asyncpg.Connection[asyncpg.Record]") -> Databa
     return None
 
 
-async def _verify(conn: AsyncConnection) -> None:
+async def _verify(conn: AsyncConnection, is_current: bool) -> None:
     if (fault := await broken_setting(cast(Any, (await conn.get_raw_connection()).driver_connection))) is not None:
         raise fault
     known = (await conn.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))).scalar_one()
@@ -166,17 +186,18 @@ async def _verify(conn: AsyncConnection) -> None:
         raise DatabaseRefused(
             f"the schema is at revision {revision or 'none'}, expected {newest_revision()}: run the migrations as the owner role"
         )
-    older = (await conn.execute(_OLDER)).scalar_one()
+    older = (await conn.execute(_OLDER)).scalar_one() if is_current else 0
     if older:
         raise DatabaseRefused(
             f"the data is older than {older} of the erasures that are kept with the keys, as after restoring a backup: "
             "run `milepost erasures reapply`, then start again"
         )
-    table = (await conn.execute(_CHANGEABLE, {"tables": list(APPEND_ONLY)})).scalar_one_or_none()
+
+
+async def _verify_role(conn: AsyncConnection, beyond: Any, what: str) -> None:
+    table = (await conn.execute(beyond, {"tables": list(APPEND_ONLY)})).scalar_one_or_none()
     if table is not None:
-        raise DatabaseRefused(
-            f"the role in MILEPOST_DATABASE_URL may change history (table {table}); use a role that does not own the schema, then migrate"
-        )
+        raise DatabaseRefused(f"the role in {what} (table {table}); use a role that does not own the schema, then migrate")
 
 
 def _why(fault: BaseException) -> str:

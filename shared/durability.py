@@ -32,8 +32,12 @@ class ContractBroken(Exception):
 class Durability:
     """Both servers of one service, held to the contract inside `async with durability.held()`."""
 
-    def __init__(self, engine: AsyncEngine, bus: Bus, every_s: float | None = None) -> None:
+    def __init__(
+        self, engine: AsyncEngine, bus: Bus, every_s: float | None = None, verify: Callable[[AsyncEngine], Awaitable[None]] = db.verify
+    ) -> None:
+        """`verify` raises what the database is refused for; it takes a connection of `engine` beside those that work."""
         self._engine = engine
+        self._verify = verify
         self._bus = bus
         self._every_s = EVERY_S if every_s is None else every_s
         self._database: db.DatabaseRefused | None = None
@@ -109,7 +113,7 @@ class Durability:
 
     async def _look(self) -> None:
         try:
-            await db.verify(self._engine)
+            await self._verify(self._engine)
         except db.DatabaseUnreachable:
             raise
         except db.DatabaseRefused as fault:

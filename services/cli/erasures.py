@@ -23,7 +23,7 @@ from shared.settings import Settings
 
 app = typer.Typer(help="Who was erased, old bytes scrubbed, and erasures done again after a restore.", no_args_is_help=True)
 
-NEEDED = ("eraser_database_url", "eraser_nats_url", "pseudonym_key", "secret_key")
+NEEDED = ("eraser_database_url", "eraser_nats_url", "nats_monitor_url", "pseudonym_key", "secret_key")
 
 
 @app.command("list")
@@ -95,7 +95,7 @@ async def _reapply(settings: Settings, lines: list[Erasure]) -> tuple[int, int]:
         stack.push_async_callback(connection.close, timeout=5)
         for one in lines:
             await erasures.keep(connection, one)
-        eraser = await opened(stack, settings)
+        eraser, _ = await opened(stack, settings, is_current=False)
         known = await erasures.every(connection)
         there = await erasures.in_history(connection)
         missing = [one for one in known if (one.tenant, one.pseudonym) not in there]

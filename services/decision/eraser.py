@@ -1,45 +1,77 @@
-"""The eraser process: carries out what athletes asked for, under credentials that no service has. `python -m services.decision.eraser`."""
+"""The eraser process: carries out what athletes asked for, under credentials that no service has.
 
+`python -m services.decision.eraser [--metrics-port P]`
+"""
+
+import argparse
 import asyncio
 import signal
 import sys
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+from services.decision import measures
 from services.decision.erasing import Eraser
 from shared import db
 from shared.bus import Bus, BusError
+from shared.durability import Durability
 from shared.proof import Keyring
 from shared.settings import Settings, SettingsFault, load, require
 from shared.telemetry import configure_logs
 
 
-async def opened(stack: AsyncExitStack, settings: Settings) -> Eraser:
-    """An eraser with connections of its own, closed with `stack`. Raises `SettingsFault`, `DatabaseRefused` and `BusError`."""
-    require(settings, "eraser_database_url", "eraser_nats_url", "pseudonym_key", "secret_key")
+async def opened(stack: AsyncExitStack, settings: Settings, is_current: bool = True) -> tuple[Eraser, Durability]:
+    """An eraser with connections of its own, closed with `stack`, and what holds its servers to the durability contract while it runs.
+
+    Raises `SettingsFault`, and `DatabaseRefused` and `BusError` on servers that break the contract now. With `is_current` false, data that
+    is older than an erasure is taken too: that is what erasing after a restore is for.
+    """
+    require(settings, "eraser_database_url", "eraser_nats_url", "nats_monitor_url", "pseudonym_key", "secret_key")
     own = settings.model_copy(update={"database_url": settings.eraser_database_url, "nats_url": settings.eraser_nats_url})
-    engine = db.engine(own, pool_size=1)
+    # One connection erases, one looks at the server.
+    engine = db.engine(own, pool_size=2)
     stack.push_async_callback(engine.dispose)
+    await db.verify_eraser(engine, is_current)
     bus = await Bus.connect(own, "milepost-eraser")
     stack.push_async_callback(bus.close)
-    return Eraser(engine, bus, Keyring(settings.secret_key_bytes), settings.pseudonym_key_bytes)
+    await bus.verify()
+    eraser = Eraser(engine, bus, Keyring(settings.secret_key_bytes), settings.pseudonym_key_bytes)
+    return eraser, Durability(engine, bus, verify=db.verify_eraser)
+
+
+@asynccontextmanager
+async def at_work(settings: Settings) -> "AsyncIterator[tuple[asyncio.Task[None], Durability]]":
+    """Erases inside, and the task that does. While a server breaks the contract nobody is erased: it may forget what they are told of."""
+    async with AsyncExitStack() as stack:
+        eraser, durability = await opened(stack, settings)
+        await stack.enter_async_context(durability.held())
+        running = asyncio.create_task(durability.while_kept(eraser.run))
+        try:
+            yield running, durability
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
 
 
 async def serve(settings: Settings) -> None:
     """Until SIGTERM or SIGINT."""
-    async with AsyncExitStack() as stack:
-        eraser = await opened(stack, settings)
-        running = asyncio.create_task(eraser.run())
+    async with at_work(settings) as (running, _):
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, running.cancel)
         with suppress(asyncio.CancelledError):
             await running
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The process. Exit 0 when told to stop, 1 when it cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m services.decision.eraser", description="Erases athletes.")
+    parser.add_argument("--metrics-port", type=int, default=0, help="serve Prometheus metrics there; 0 serves none")
+    options = parser.parse_args(arguments)
     try:
         settings = load()
         configure_logs("eraser", settings.log_level)
+        if options.metrics_port:
+            measures.serve(settings.host, options.metrics_port)
         asyncio.run(serve(settings))
     except (SettingsFault, db.DatabaseRefused, BusError) as fault:
         print(fault, file=sys.stderr)

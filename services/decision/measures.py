@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
+from shared.settings import SettingsFault
 from shared.telemetry import REGISTRY
 
 _FAST: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -52,3 +53,11 @@ UNSCRUBBED: Final = Gauge(
 UNSCRUBBED_AGE: Final = Gauge(
     "milepost_erasures_unscrubbed_age_seconds", "How long ago the first of them was carried out; 0 when there is none", registry=REGISTRY
 )
+
+
+def serve(host: str, port: int) -> None:
+    """Shows everything there, for a process that has no routes. Raises `SettingsFault` when the port cannot be taken."""
+    try:
+        start_http_server(port, host, REGISTRY)
+    except OSError as fault:
+        raise SettingsFault(f"--metrics-port {port}: expected a free port of {host} ({fault.strerror}); name another") from None

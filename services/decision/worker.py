@@ -10,9 +10,9 @@ from contextlib import AsyncExitStack
 
 import structlog
 import uvloop
-from prometheus_client import start_http_server
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from services.decision import measures
 from services.decision.athletes import Athletes
 from services.decision.desk import Desk, SecondOpinion
 from services.decision.engines.durable import PackRefused, SecondEngineMissing
@@ -35,7 +35,7 @@ from shared.bus import Bus, BusError
 from shared.durability import Durability
 from shared.proof import Keyring
 from shared.settings import Settings, SettingsFault, load, require
-from shared.telemetry import REGISTRY, configure_logs
+from shared.telemetry import configure_logs
 
 _log = structlog.get_logger("milepost.decision")
 
@@ -116,13 +116,6 @@ def _collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 200)
 
 
-def _serve_metrics(host: str, port: int) -> None:
-    try:
-        start_http_server(port, host, REGISTRY)
-    except OSError as fault:
-        raise SettingsFault(f"--metrics-port {port}: expected a free port of {host} ({fault.strerror}); name another") from None
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The process. Exit 0 when told to stop, 1 when it cannot start or go on."""
     parser = argparse.ArgumentParser(prog="python -m services.decision.worker", description="Decides what EVENTS brings.")
@@ -136,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not 0 <= lane < settings.lanes:
             raise SettingsFault(f"--lane {lane}: expected 0 to {settings.lanes - 1}, as MILEPOST_LANES is {settings.lanes}")
         if options.metrics_port:
-            _serve_metrics(settings.host, options.metrics_port)
+            measures.serve(settings.host, options.metrics_port)
         _collect_seldom()
         uvloop.run(serve(settings, lane))
     except (SettingsFault, db.DatabaseRefused, BusError, SecondEngineMissing, PackRefused, PacksRefused) as fault:

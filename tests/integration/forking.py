@@ -118,7 +118,7 @@ async def replay(settings: Settings) -> None:
 async def eraser(settings: Settings) -> None:
     """Every erasure that waits."""
     async with AsyncExitStack() as stack:
-        await (await opened(stack, settings)).carry_out()
+        await (await opened(stack, settings))[0].carry_out()
 
 
 async def until_told(work: Awaitable[Any]) -> None:

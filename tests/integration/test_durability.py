@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.app import create_app as decision_app
 from services.decision.engines.reference import ReferenceEngine
+from services.decision.eraser import at_work, opened
 from services.decision.rules.library import PackLibrary
 from services.decision.store.connection import borrowed
 from services.decision.worker import Worker
@@ -24,9 +25,9 @@ from services.embedded import EmbeddedServers
 from services.ingest.app import create_app as ingest_app
 from services.notify.app import create_app as notify_app
 from shared import auth, db
-from shared.bus import EVENTS, Bus
+from shared.bus import EVENTS, Bus, BusRefused
 from shared.durability import Durability
-from shared.settings import Settings
+from shared.settings import Settings, SettingsFault
 from tests.integration.decision.feeding import Agreeing, pain, send, settled, started, until
 
 NUMBER = count(1)
@@ -46,6 +47,7 @@ class Site:
     clients: dict[str, httpx.AsyncClient]
     monitor: "Monitor"
     worker: Durability
+    eraser: Durability
 
     async def refusals(self) -> list[str]:
         """What each service that is not ready says of its servers."""
@@ -84,7 +86,7 @@ class Monitor:
     async def jsz(self, request: web.Request) -> web.Response:
         async with httpx.AsyncClient() as client:
             found = (await client.get(f"{self._upstream}/jsz")).json()
-        found["config"]["sync_always"] = self.sync_always
+        found["config"]["sync_always"] = self.sync_always and not request.path.startswith("/lazy")
         return web.json_response(found)
 
 
@@ -95,8 +97,10 @@ async def site(
     monitor = Monitor(settings.nats_monitor_url)
     app = web.Application()
     app.router.add_get("/jsz", monitor.jsz)
+    app.router.add_get("/lazy/jsz", monitor.jsz)
     async with AsyncExitStack() as stack:
         stack.enter_context(pytest.MonkeyPatch.context()).setattr("shared.durability.EVERY_S", 0.1)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr("services.decision.erasing.LOOK_EVERY_S", 0.05)
         watched = TestServer(app, host="127.0.0.1")
         await watched.start_server()
         stack.push_async_callback(watched.close)
@@ -112,7 +116,8 @@ async def site(
             )
             clients[name] = await stack.enter_async_context(client)
         worker = await stack.enter_async_context(working(own))
-        site = Site(servers, own, owner, engine, bus, owning_bus, clients, monitor, worker)
+        _, eraser = await stack.enter_async_context(at_work(own))
+        site = Site(servers, own, owner, engine, bus, owning_bus, clients, monitor, worker, eraser)
         await until(site.ready)
         await send(bus, own, "guarded", first := [started("a", "guarded")])
         await settled(engine, "guarded", first)
@@ -210,7 +215,8 @@ async def test_a_setting_changed_under_running_services_stops_every_confirmation
     try:
 
         async def all_refuse() -> bool:
-            return site.worker.is_broken and len(found := await site.refusals()) == 3 and all(words in reason for reason in found)
+            alone = site.worker.is_broken and site.eraser.is_broken
+            return alone and len(found := await site.refusals()) == 3 and all(words in reason for reason in found)
 
         await until(all_refuse)
         refused = await site.post()
@@ -236,6 +242,57 @@ async def test_a_setting_changed_under_running_services_stops_every_confirmation
 
 def words_of_database(name: str) -> bool:
     return CHANGES[name][0] not in (stream, syncing) and name != "bus version"
+
+
+@pytest.mark.law("nothing-lost")
+@pytest.mark.parametrize("name", ["sync_always", "synchronous_commit"])
+async def test_nobody_is_erased_on_servers_that_may_forget_it(site: Site, name: str):
+    mend = await CHANGES[name][0](site)
+    said = "SELECT erased_at FROM keys.erasures WHERE pseudonym = :who"
+
+    async def carried_out() -> bool:
+        async with site.owner.connect() as conn:
+            return (await conn.execute(text(said), {"who": name})).scalar_one() is not None
+
+    try:
+
+        async def broken() -> bool:
+            return site.eraser.is_broken
+
+        await until(broken)
+        async with site.owner.begin() as conn:
+            await conn.execute(
+                text(
+                    "INSERT INTO events (partition, seq, tenant, athlete, source, id, type, time, recorded_at, digest, body)"
+                    " VALUES (0, :seq, 'guarded', :who, 'urn:milepost:erasures', :id, 'milepost.athlete.erased', now(), now(), '', '{}')"
+                ),
+                {"seq": 1_000_000 + len(name), "who": name, "id": f"erasure-{name}"},
+            )
+            await conn.execute(
+                text(
+                    "INSERT INTO keys.erasures (tenant, pseudonym, partition, event, requested_at) VALUES ('guarded', :who, 0, '', now())"
+                ),
+                {"who": name},
+            )
+        await asyncio.sleep(0.5)  # Ten looks of the eraser: what must not happen has no condition to wait for.
+        assert not await carried_out()
+    finally:
+        await mend()
+    await until(carried_out)
+
+
+async def test_the_eraser_starts_neither_on_a_lazy_server_nor_with_a_role_that_may_do_more(site: Site):
+    own = site.settings
+    refused = {
+        "sync_interval: always": own.model_copy(update={"nats_monitor_url": f"{own.nats_monitor_url}/lazy"}),
+        "may do more than erase": own.model_copy(update={"eraser_database_url": own.owner_database_url}),
+        "MILEPOST_NATS_MONITOR_URL": own.model_copy(update={"nats_monitor_url": ""}),
+    }
+    services = own.model_copy(update={"eraser_database_url": own.database_url})
+    for words, settings in [*refused.items(), ("may do more than erase", services)]:
+        async with AsyncExitStack() as stack:
+            with pytest.raises((db.DatabaseRefused, BusRefused, SettingsFault), match=words):
+                await opened(stack, settings)
 
 
 @pytest.mark.law("nothing-lost")

@@ -186,7 +186,7 @@ async def _forget_replays(connection: Connection, who: tuple[str, str]) -> None:
         " state = CASE state WHEN 'running' THEN 'failed' ELSE state END,"
         " because = CASE state WHEN 'running' THEN 'the athlete it was asked for was erased' ELSE because END"
         " WHERE asked ->> 'athlete' = $2 AND (tenant = $1 OR tenant IS NULL AND NOT EXISTS"
-        " (SELECT 1 FROM keys.athlete_keys AS k WHERE k.tenant <> $1 AND k.athlete = $2 AND k.wrapped IS NOT NULL))",
+        " (SELECT 1 FROM keys.athlete_keys AS k WHERE k.tenant <> $1 AND k.athlete = $2 AND k.erased_at IS NULL))",
         *who,
         WORD,
     )

@@ -51,7 +51,7 @@ async def rows(settings: Settings) -> AsyncIterator[Any]:
 async def eraser(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Eraser]:
     monkeypatch.setattr("services.decision.erasing.PATIENCE_S", 0.2)
     async with AsyncExitStack() as stack:
-        yield await opened(stack, settings)
+        yield (await opened(stack, settings))[0]
 
 
 class Case:

@@ -55,7 +55,7 @@ async def erasing(settings: Settings, owning: Any) -> AsyncIterator[Callable[[],
     for statement in KEPT:
         await owning.execute(statement)
     async with AsyncExitStack() as stack:
-        eraser = await opened(stack, settings)
+        eraser, _ = await opened(stack, settings)
 
         async def carried_out() -> None:
             async with borrowed(eraser._engine) as connection:

@@ -76,7 +76,7 @@ async def rows(settings: Settings) -> AsyncIterator[Any]:
 @pytest.fixture
 async def eraser(settings: Settings) -> AsyncIterator[Eraser]:
     async with AsyncExitStack() as stack:
-        yield await opened(stack, settings)
+        yield (await opened(stack, settings))[0]
 
 
 def history(name: str, course: str) -> list[dict[str, Any]]:

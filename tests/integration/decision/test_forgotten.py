@@ -45,7 +45,7 @@ async def rows(settings: Settings) -> AsyncIterator[Any]:
 @pytest.fixture
 async def eraser(settings: Settings) -> AsyncIterator[Eraser]:
     async with AsyncExitStack() as stack:
-        yield await opened(stack, settings)
+        yield (await opened(stack, settings))[0]
 
 
 @pytest.fixture(scope="module")
