@@ -118,7 +118,7 @@ async def _work(piece: Piece) -> Outcome:
         async with snapshot(connection):
             gone = await replays.erased(connection, piece.athletes)
             wanted = [key for key in piece.athletes if key not in gone]
-            pasts = await replays.pasts(connection, wanted) if wanted else []
+            pasts = await replays.pasts(connection, wanted) if wanted else iter(())
     finally:
         await connection.close(timeout=5)
     others = {} if piece.pack is None else _other(piece.pack)

@@ -1,7 +1,8 @@
 """What replays read of athletes, and what they keep of themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
@@ -59,17 +60,17 @@ ORDER BY tenant, athlete LIMIT $5
 """
 
 _EVENTS = f"""
-SELECT e.tenant, e.athlete, e.seq, e.body, e.digest, o.status, o.path, o.reason
-FROM unnest($1::text[], $2::text[]) AS wanted(tenant, athlete)
-JOIN events AS e ON e.tenant = wanted.tenant AND e.athlete = wanted.athlete
+SELECT w.n::int, e.seq, e.body, e.digest, o.status, o.path, o.reason
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(tenant, athlete, n)
+JOIN events AS e ON e.tenant = w.tenant AND e.athlete = w.athlete
 JOIN event_outcomes AS o ON o.tenant = e.tenant AND o.source = e.source AND o.id = e.id AND o.seq = e.seq AND o.n <= 0
 WHERE o.n <> {OUTSIDE_THE_FOLD} ORDER BY e.partition, e.seq
 """
 
 _DECISIONS = """
-SELECT d.tenant, c.athlete, d.course, d.seq, d.event_seq, d.body
-FROM unnest($1::text[], $2::text[]) AS wanted(tenant, athlete)
-JOIN courses AS c ON c.tenant = wanted.tenant AND c.athlete = wanted.athlete
+SELECT w.n::int, d.course, d.seq, d.event_seq, d.body
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS w(tenant, athlete, n)
+JOIN courses AS c ON c.tenant = w.tenant AND c.athlete = w.athlete
 JOIN decisions AS d ON d.tenant = c.tenant AND d.course = c.course
 ORDER BY d.tenant, d.course, d.seq
 """
@@ -90,19 +91,29 @@ async def erased(connection: Connection, wanted: Sequence[AthleteKey]) -> set[At
     return set(wanted) - {athlete for athlete, key in (await keys.wrapped(connection, wanted)).items() if key is not None}
 
 
-async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> list[Past]:
-    """The histories of these athletes, in their order; inside `snapshot`, for one of them may be erased meanwhile."""
-    found = {key: Past(*key) for key in wanted}
+async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> Iterator[Past]:
+    """The histories of these athletes, in their order; inside `snapshot`, for one of them may be erased meanwhile.
+
+    All is read at once; each history is opened when it is asked for, so that no more than one lies open.
+    """
     columns = [list(column) for column in zip(*wanted, strict=True)]
     sealed = await envelopes(connection, wanted)
+    events: list[list[Any]] = [[] for _ in wanted]
+    decisions: list[list[Any]] = [[] for _ in wanted]
     for row in await connection.fetch(_EVENTS, *columns):
-        key = (row["tenant"], row["athlete"])
-        became = (row["status"], row["path"], sealed.text(*key, row["reason"]))
-        found[key].events.append(Stored(row["seq"], sealed.body(*key, row["body"]), row["digest"], became))
+        events[row[0] - 1].append(row)
     for row in await connection.fetch(_DECISIONS, *columns):
-        key = (row["tenant"], row["athlete"])
-        found[key].decisions.append(Made(row["course"], row["seq"], row["event_seq"], sealed.body(*key, row["body"])))
-    return list(found.values())
+        decisions[row[0] - 1].append(row)
+    return map(partial(_past, sealed), wanted, events, decisions)
+
+
+def _past(sealed: Envelopes, athlete: AthleteKey, events: Sequence[Any], decisions: Sequence[Any]) -> Past:
+    body, text = partial(sealed.body, *athlete), partial(sealed.text, *athlete)
+    return Past(
+        *athlete,
+        [Stored(seq, body(stored), digest, (status, path, text(reason))) for _, seq, stored, digest, status, path, reason in events],
+        [Made(course, seq, event_seq, body(stored)) for _, course, seq, event_seq, stored in decisions],
+    )
 
 
 async def begin(connection: Connection, id: str, tenant: str | None, actor: str, asked: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from services.decision.store.connection import Database, borrowed
 from services.decision.store.replays import Kept, Replay
 from shared.auth import create_key
 from shared.bus import Bus
+from shared.proof import Envelope
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, event, pain, send, settled, started, until
 
@@ -154,6 +155,28 @@ async def test_a_replay_that_was_cut_off_goes_on_where_it_was(engine: AsyncEngin
         done = await replays.read(connection, id)
     assert done is not None and (done.state, done.done, done.athletes) == ("done", len(ATHLETES), len(ATHLETES))
     assert rounds == [2, 4] and pool.pieces == len(ATHLETES)
+
+
+async def test_histories_come_in_the_order_asked_for_and_lie_open_one_at_a_time(engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch):
+    opened: list[Envelope] = []
+    whole = Envelope.open
+
+    def watched(self: Envelope, stored: bytes) -> bytes:
+        opened.append(self)
+        return whole(self, stored)
+
+    monkeypatch.setattr(Envelope, "open", watched)
+    wanted = [("clinic", athlete) for athlete in ("athlete-4", "athlete-1", "athlete-3")]
+    async with borrowed(engine) as connection:
+        found = await replays.pasts(connection, wanted)
+        rows = await connection.fetch("SELECT athlete, count(*) FROM decisions GROUP BY athlete")
+    assert opened == []
+    made: dict[str, int] = {row["athlete"]: row["count"] for row in rows}
+    for number, (past, key) in enumerate(zip(found, wanted, strict=True), 1):
+        assert (past.tenant, past.athlete) == key
+        assert {orjson.loads(one.body)["subject"] for one in past.events} == {past.athlete}
+        assert [orjson.loads(one.body)["seq"] for one in past.decisions] == list(range(1, made[past.athlete] + 1))
+        assert len({id(envelope) for envelope in opened}) == number
 
 
 async def test_an_erased_athlete_is_counted_and_nothing_fails(engine: AsyncEngine, settings: Settings):
