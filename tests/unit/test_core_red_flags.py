@@ -1,9 +1,12 @@
 """Red flags reach somebody at once, whatever else becomes of the report that bears them."""
 
+from itertools import permutations
+
 import pytest
 
-from services.decision.core.athlete import Athlete
-from tests.property.histories import PACKS, Raw, event, receive_all, report, session, started
+from services.decision.core.athlete import Athlete, CourseMark
+from shared.events import Event, content_digest, parse
+from tests.property.histories import PACKS, Raw, content, event, receive_all, report, session, started
 from tests.unit.test_core_arrivals import at, give, second_course
 
 
@@ -132,3 +135,85 @@ def test_a_start_given_anew_keeps_the_version_that_its_course_was_first_given() 
                 give(athlete, raw)
         content = athlete.content("c1")
         assert (content["protocol"]["id"], content["from_step"]) == ("progressive-return", "W2")
+
+
+TENDON = {"tissue": "tendon", "site": "achilles", "side": "left"}
+
+
+def on_tendon(baseline: float = 5) -> Raw:
+    return started(start_step="W1", injury=TENDON, baseline={"pain_nrs": baseline})
+
+
+def rest(number: int, day: float, pain: float, **more: object) -> Raw:
+    return report(number, "rest", None, at(day), pain_nrs=pain, **more)
+
+
+def corrected(day: float, of: str, data: Raw) -> Raw:
+    return event(90, "event.corrected", at(day), {"corrects": of, "data": data}, course=None)
+
+
+LOW, HIGH = rest(80, 2, 2), rest(81, 3, 4)
+UP: Raw = {"when": "rest", "pain_nrs": 4}
+LIFTING = {
+    "raised": corrected(4, "e80", UP),
+    "of another moment": corrected(4, "e80", {**UP, "when": "daily", "pain_nrs": 2}),
+    "elsewhere": corrected(4, "e80", {**UP, "pain_nrs": 2, "location": "elsewhere"}),
+    "later": event(90, "event.corrected", at(4), {"corrects": "e80", "data": LOW["data"], "time": at(3.5).isoformat()}, course=None),
+    "retracted": event(90, "event.retracted", at(4), {"retracts": "e80", "reason": "a slip"}, course=None),
+}
+
+
+@pytest.mark.law("referral-latches")
+@pytest.mark.law("any-order")
+@pytest.mark.parametrize("meta", LIFTING.values(), ids=LIFTING)
+def test_no_word_about_the_report_before_lifts_the_rise_that_referred(meta: Raw) -> None:
+    before = rest(79, 1, 5)
+    raws = [before, LOW, HIGH, meta]
+    ended = set()
+    for order in permutations(raws):
+        athlete, made = receive_all([on_tendon(), *order])
+        ended.add(str(athlete.content("c1")))
+        assert made[-1].body["referral"] == {"to": "physician", "within_h": 72}
+    assert len(ended) == 1
+    review = event(91, "clearance.recorded", at(5), {"gate": "red_flag_review", "granted": True, "by": {"id": "dr", "role": "clinician"}})
+    assert urgencies(receive_all([on_tendon(), *raws, review])[0])["c1"] != "stop_and_refer", "the review ends it"
+    if "time" not in meta["data"]:
+        since = receive_all([on_tendon(), before, rest(81, 4.5, 4), meta, LOW])[0]
+        assert urgencies(since)["c1"] != "stop_and_refer", "judged by the new word"
+
+
+@pytest.mark.law("referral-latches")
+@pytest.mark.parametrize("injury", [TENDON, {**TENDON, "tissue": "joint"}])
+def test_no_correction_of_the_start_lifts_the_rise_that_referred(injury: Raw) -> None:
+    start = on_tendon(3)
+    meta = corrected(4, start["id"], {**start["data"], "injury": injury, "baseline": {"pain_nrs": 6}})
+    for order in permutations([start, HIGH, meta]):
+        assert urgencies(receive_all(order)[0])["c1"] == "stop_and_refer"
+    assert urgencies(receive_all([start, meta, rest(82, 4.5, 4)])[0])["c1"] != "stop_and_refer"
+
+
+@pytest.mark.law("referral-latches")
+@pytest.mark.law("any-order")
+def test_the_rise_follows_into_a_later_course_whatever_becomes_of_the_report_before() -> None:
+    for meta in LIFTING.values():
+        for order in permutations([LOW, HIGH, meta, third_course(5)]):
+            assert urgencies(receive_all([on_tendon(), *order])[0]) == dict.fromkeys(("c1", "c3"), "stop_and_refer")
+    down = corrected(4, "e80", {"when": "rest", "pain_nrs": 1})
+    for order in permutations([rest(80, 2, 5), HIGH, down, third_course(5)]):
+        assert urgencies(receive_all([on_tendon(), *order])[0]) == dict.fromkeys(("c1", "c3"), "stop_and_refer"), "a rise by the new word"
+
+
+@pytest.mark.law("same-bytes")
+def test_an_athlete_whose_rise_was_corrected_decides_the_same_bytes_when_restored() -> None:
+    raws = [on_tendon(), LOW, LIFTING["raised"], HIGH, third_course(5), rest(83, 3.2, 1), rest(84, 6, 2)]
+    _, whole = receive_all(raws)
+    received: list[tuple[Event, bytes, str]] = []
+    marks: dict[str, CourseMark] = {}
+    made: list[str] = []
+    for raw in raws:
+        athlete = Athlete.restore(PACKS, received, marks)
+        for decision in give(athlete, raw).decisions:
+            marks[decision.course] = CourseMark(decision.seq, decision.body)
+            made.append(content(decision))
+        received.append((parse(raw, internal=True), content_digest(raw), raw["time"]))
+    assert made == [content(decision) for decision in whole]

@@ -20,6 +20,7 @@ from services.decision.core.line import Entry, Line
 from services.decision.core.places import META, MIGRATED, Name, Packs
 from services.decision.core.placing import Placing
 from services.decision.core.protocol import Protocol
+from services.decision.core.rising import Rises
 from services.decision.core.telling import Record
 from services.decision.core.tracing import trace
 from services.decision.core.verdict import Judge
@@ -79,6 +80,7 @@ class Athlete:
         self._spoken_of: dict[Name, None] = {}
         """Events that a parked correction or retraction waits for."""
         self._former = Former(packs)
+        self._rises = Rises()
         self._refers = False
         """Whether a rule of a pack ever referred: only then has a later course, or what was corrected since, to hear of it."""
 
@@ -171,7 +173,7 @@ class Athlete:
             self._lines[course].insert(Entry(key, event, facet))
             touched[course] = None
         self._former.take(self._placing, name)
-        touched.update(self._refer_on())
+        touched.update(self._refer_on(self._rises.take(self._known, self._placing, name)))
         return [self._decide(course, cause, as_at) for course in sorted(touched)]
 
     def _restructure(self, event: Event, as_at: str) -> Receipt:
@@ -235,6 +237,7 @@ class Athlete:
         for course in [course for course in self._lines if course not in lists]:
             del self._lines[course]
         self._former.look(self._known, self._placing, [name for name in names if name not in out])
+        self._rises.look(self._known, self._placing)
         changed: dict[str, None] = {}
         for course in sorted(lists, key=lambda one: self._placing.spans[one].since):
             entries = [*lists[course], *self._referred(course)]
@@ -250,10 +253,12 @@ class Athlete:
                 changed[course] = None
         return changed
 
-    def _refer_on(self) -> dict[str, None]:
-        """Bring the courses up to date with what rules referred on earlier ones, or before a correction; the courses that changed."""
+    def _refer_on(self, anew: bool) -> dict[str, None]:
+        """Bring the courses up to date with what rules referred on earlier ones, or before a correction; the courses that changed. `anew`:
+        what a rise referred before a correction is another.
+        """
         self._refers = self._refers or bool(self._former.worlds) or any(line.course.referred for line in self._lines.values())
-        if not self._refers or (len(self._lines) < 2 and not self._former.worlds):
+        if not anew and (not self._refers or (len(self._lines) < 2 and not self._former.worlds)):
             return {}
         changed: dict[str, None] = {}
         for course in sorted(self._lines, key=lambda one: self._placing.spans[one].since):
@@ -265,8 +270,9 @@ class Athlete:
         return changed
 
     def _referred(self, course: str) -> list[Entry]:
-        """What rules referred on earlier courses, and on this one before a correction or retraction."""
-        return self._former.referred(course, referred_before(course, self._placing.spans, self._lines))
+        """What rules referred on earlier courses, and on this one rules and rises before a correction or retraction."""
+        risen = self._rises.entries.get(course, ())
+        return self._former.referred(course, [*referred_before(course, self._placing.spans, self._lines), *risen])
 
     def _decide(self, course: str, cause: Event, as_at: str) -> Decision:
         line = self._lines[course]

@@ -24,8 +24,12 @@ def entries_of(placing: Placing, name: Name) -> list[Contribution]:
 
 
 def as_latched(found: list[Contribution]) -> list[Contribution]:
-    """Of a report that was corrected or retracted, the flags that it ticked."""
-    return [(course, key, event, "latched" if facet == "whole" else facet) for course, key, event, facet in found]
+    """Of a report that was corrected or retracted, the flags that it raised: no later report is compared with it any more."""
+    return [(course, key, event, _as_latched(facet)) for course, key, event, facet in found]
+
+
+def _as_latched(facet: str) -> str:
+    return "latched" if facet == "whole" else f"followed\n{facet[8:]}" if facet.startswith("carried\n") else facet
 
 
 def as_passed(found: list[Contribution]) -> list[Contribution]:

@@ -5,7 +5,7 @@ the correction was made. Corrections and retractions are taken in the order of t
 on their arrival. Courses under packs without a rule that refers have nothing of this.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from services.decision.core.contributing import Contribution, as_latched, as_passed, contributed, entries_of
@@ -48,7 +48,7 @@ class Former:
     def look(self, known: Mapping[Name, Event], placing: Placing, names: Iterable[Name]) -> None:
         """Finds the worlds anew, holding what the named events contributed in each."""
         referring = [course for course in placing.spans if self._refers(placing, course)]
-        self.worlds = _worlds(known, placing) if referring else []
+        self.worlds = worlds(known, placing) if referring else []
         entries: dict[tuple[str, Name], list[Entry]] = {(course, world.meta): [] for course in referring for world in self.worlds}
         known_names = list(names) if self.worlds else []
         for world in self.worlds:
@@ -92,18 +92,26 @@ class Former:
         return any(self._packs.judge(protocol).referring for protocol in protocols)
 
 
-def _worlds(known: Mapping[Name, Event], placing: Placing) -> list[World]:
+def worlds(known: Mapping[Name, Event], placing: Placing, of_types: Collection[str] = ()) -> list[World]:
+    """The world before each correction and retraction, the earliest first; `of_types`: of events of these types alone, else of all that do
+    not change which course there is.
+    """
+
+    def told(meta: Event) -> bool:
+        kind = known[target_of(meta)].type
+        return kind in of_types if of_types else kind not in STRUCTURE
+
     metas = [known[name] for name, place in placing.places.items() if place.status == "accepted" and known[name].type in META]
-    metas = sorted((meta for meta in metas if known[target_of(meta)].type not in STRUCTURE), key=key_of)
+    metas = sorted(filter(told, metas), key=key_of)
     said = {target_of(meta): _said(placing, known[target_of(meta)], known[target_of(meta)]) for meta in metas}
-    worlds: list[World] = []
+    found: list[World] = []
     for n, meta in enumerate(metas):
         later = dict.fromkeys(target_of(one) for one in metas[n:])
         of = target_of(meta)
-        worlds.append(World((meta.source, meta.id), key_of(meta), of, {name: said[name] for name in later}))
+        found.append(World((meta.source, meta.id), key_of(meta), of, {name: said[name] for name in later}))
         gone = meta.type == META[1] or any(target_of(one) == of and one.type == META[1] for one in metas[:n])
         said[of] = _said(placing, known[of], None if gone else as_corrected(known[of], meta))
-    return worlds
+    return found
 
 
 def _said(placing: Placing, original: Event, now: Event | None) -> list[Contribution]:

@@ -27,8 +27,8 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
 
     `facet` says how much of it counts: `whole`; `flags`, of an ambiguous report only its ticked red flags; `latched`, of a corrected or
     retracted report the referral it opened; `carried`, of a report before this course the red flags that follow the athlete (line by line
-    as `following.py` writes them); `referred`, that a rule of the pack referred at it on an earlier course,
-    or on this one before a correction; `review`, of a clearance
+    as `following.py` writes them), and `followed` the same of a report corrected or retracted since; `referred`, that a rule of the pack
+    referred at it on an earlier course, or that it or a rise did on this one before a correction; `review`, of a clearance
     before this course that it reviews such flags; `withdrawn`, that the start was retracted; `none`, only that its time was reached.
     Behind what is from before the course stand, line by line, the courses that the flag stood on or that the review was of.
     """
@@ -48,9 +48,9 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
             course.referred += ((rule, event),)
         _open(course, (rule,), key_of(event), tuple(stood))
         return
-    elif facet == "carried":
+    elif facet in ("carried", "followed"):
         certain, of, baseline, *stood = on
-        _follow(course, event, (certain, of, baseline), tuple(stood))
+        _follow(course, event, (certain, of, baseline), tuple(stood), facet == "carried")
         return
     taker = _TAKERS.get(event.type)
     if taker is not None and facet != "none" and (facet == "whole" or event.type == "milepost.symptom.reported"):
@@ -139,8 +139,10 @@ def _open(course: Course, flags: tuple[str, ...], key: Key, on: tuple[str, ...] 
     course.flags += tuple(OpenFlag(flag, key, on) for flag in flags if (flag, on) not in standing)
 
 
-def _follow(course: Course, event: Event, told: tuple[str, str, str], on: tuple[str, ...]) -> None:
-    """Red flags from before the course: those certain, and rest or night pain of a tendon or muscle where it was new or rising there."""
+def _follow(course: Course, event: Event, told: tuple[str, str, str], on: tuple[str, ...], stands: bool) -> None:
+    """Red flags from before the course: those certain, and rest or night pain of a tendon or muscle where it was new or rising there.
+    `stands`: later reports are compared with it.
+    """
     certain, of, baseline = told
     key = key_of(event)
     flags = [flag for flag in certain.split(",") if flag]
@@ -152,7 +154,8 @@ def _follow(course: Course, event: Event, told: tuple[str, str, str], on: tuple[
         ticked = tuple({flag: None for r in before for flag in r.data.get("flags", ())})
         raised = raised_flags(report, NEW_OR_RISING_ONLY[0], earlier, float(baseline) if baseline else None, ticked)
         flags += [flag for flag in raised if flag in MOMENT_FLAGS.values()]
-        course.before = {**course.before, of: (*before, report)}
+        if stands:
+            course.before = {**course.before, of: (*before, report)}
     _open(course, tuple(sorted(dict.fromkeys(flags))), key, on)
 
 
