@@ -1,5 +1,6 @@
 """The processes that check and compare packs: one that dies costs one answer, and none outlives its parent."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from time import monotonic, sleep
 import psutil
 import pytest
 
-from services.decision.lifecycle.pool import Pool
+from services.decision.lifecycle.pool import YOUNG, Pool
 
 PARENT = """
 import asyncio, os, time
@@ -38,6 +39,15 @@ async def test_after_a_process_died_under_its_work_the_next_call_has_another() -
         with pytest.raises(BrokenProcessPool):
             await pool.run(die)
         assert await pool.run(os.getpid) not in (first, os.getpid())
+    finally:
+        pool.close()
+
+
+async def test_cycles_are_looked_for_rarely_in_a_process_of_the_pool_and_as_ever_in_its_parent() -> None:
+    before, pool = gc.get_threshold(), Pool(1)
+    try:
+        assert (await pool.run(gc.get_threshold))[0] == YOUNG > before[0]
+        assert gc.get_threshold() == before
     finally:
         pool.close()
 
