@@ -13,6 +13,7 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, make_url, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from shared import tenancy
 from shared.keyed import connection_class
 from shared.settings import Settings
 from shared.tables import APPEND_ONLY
@@ -142,6 +143,7 @@ async def verify(database: AsyncEngine) -> None:
         async with database.connect() as conn:
             await _verify(conn, True)
             await _verify_role(conn, _CHANGEABLE, "MILEPOST_DATABASE_URL may change history")
+            _refuse(await tenancy.fault((await conn.get_raw_connection()).driver_connection))
     except FAULTS as fault:
         raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}") from fault
 
@@ -155,6 +157,7 @@ async def verify_eraser(database: AsyncEngine, is_current: bool = True) -> None:
         async with database.connect() as conn:
             await _verify(conn, is_current)
             await _verify_role(conn, _MORE_THAN_ERASABLE, "MILEPOST_ERASER_DATABASE_URL may do more than erase")
+            _refuse(await tenancy.hidden((await conn.get_raw_connection()).driver_connection))
     except FAULTS as fault:
         raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}") from fault
 
@@ -198,6 +201,11 @@ async def _verify_role(conn: AsyncConnection, beyond: Any, what: str) -> None:
     table = (await conn.execute(beyond, {"tables": list(APPEND_ONLY)})).scalar_one_or_none()
     if table is not None:
         raise DatabaseRefused(f"the role in {what} (table {table}); use a role that does not own the schema, then migrate")
+
+
+def _refuse(said: str | None) -> None:
+    if said is not None:
+        raise DatabaseRefused(said)
 
 
 def _why(fault: BaseException) -> str:

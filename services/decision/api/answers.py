@@ -48,7 +48,7 @@ async def answer_recommendation(request: Request, course: CourseId, principal: C
     """202 once the answer is on disk on the bus; 409 when the decision is no longer in force. It takes effect where what it answers is
     what the course's events recommend at its time.
     """
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         found = await course_of(request, connection, principal.tenant, course)
     decision = orjson.loads(found.decision)
     if decision["id"] != str(form.decision):

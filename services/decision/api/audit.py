@@ -6,7 +6,7 @@ from urllib.parse import unquote
 from fastapi import APIRouter, Depends, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.decision.api.common import CourseId, answer, named, not_found, reading
+from services.decision.api.common import CourseId, answer, named, not_found, packs_now, reading, working
 from services.decision.api.courses import course_of
 from services.decision.api.forgotten import refuse_erased
 from services.decision.api.forms import Shape
@@ -102,7 +102,7 @@ async def key(request: Request, principal: Auditor) -> Response:
 )
 async def checkpoints(request: Request, principal: Auditor) -> Response:
     """Keep them where we cannot reach them: `milepost verify --witness FILE` holds history against them. They say sizes and roots only."""
-    async with reading(request) as connection:
+    async with working(request) as connection:
         found = await trees.latest(connection)
     return answer({"items": [one._asdict() for one in found]})
 
@@ -122,7 +122,7 @@ async def consistent(
     second: Annotated[int | None, Query(ge=0, le=2**62, description="Default: the latest checkpoint's size")] = None,
 ) -> Response:
     """RFC 6962, 2.1.2. 404 when the tree has no such size."""
-    async with reading(request) as connection:
+    async with working(request) as connection:
         if second is None:
             point = await trees.signed(connection, tree, partition)
             second = 0 if point is None else point.size
@@ -143,7 +143,7 @@ async def reconciliation(request: Request, principal: Auditor) -> Response:
     """The latest windows of reception of the whole installation: distinct contents on the bus, those of them in history, those that were
     missing and put on the bus again, and whether the digests were alike.
     """
-    async with reading(request) as connection:
+    async with working(request) as connection:
         place = await reconciliations.place(connection)
         found = await reconciliations.compared(connection, WINDOWS)
     names = ("bus", "history", "missing", "alike")
@@ -159,7 +159,7 @@ async def reconciliation(request: Request, principal: Auditor) -> Response:
 async def proven_event(request: Request, source: str, id: str, principal: Auditor) -> Response:
     """`source` and `id` are percent-encoded each as one segment. Signs the partition's tree when no checkpoint has the event yet."""
     source, id = (named(part, "event") for part in _parts(request, source, id))
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         found = await reads.event(connection, principal.tenant, source, id)
         if found is None:
             raise not_found("event")
@@ -169,7 +169,7 @@ async def proven_event(request: Request, source: str, id: str, principal: Audito
         (leaf,) = await leaves_of(connection, opened, principal.tenant, found.athlete, place, [found.seq])
     try:
         point = await proofs.signed_up_to(_engine(request), ring, place, found.seq)
-        async with reading(request) as connection:
+        async with working(request) as connection:
             await proofs.include(connection, [leaf], point)
         return answer({"checkpoint": point.note, "leaf": leaf, "hash": checked(leaf).hex()})
     except ProofFault as fault:
@@ -191,11 +191,10 @@ async def dossier(
     """Events, what became of them, decisions with their reasons, the packs' texts, proofs and deliveries. Check it anywhere with
     `milepost verify FILE`.
     """
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant, packs=True) as connection:
         found = await course_of(request, connection, principal.tenant, course)
-        await request.app.state.packs.refresh(connection)
     try:
-        made = await dossiers.make(_engine(request), _ring(request), request.app.state.packs, principal.tenant, found)
+        made = await dossiers.make(_engine(request), _ring(request), packs_now(request), principal.tenant, found)
     except ProofFault as fault:
         raise _broken(fault) from fault
     if format == "html":

@@ -11,11 +11,12 @@ from fastapi import Depends, Path, Query, Request, Response
 
 from services.decision.cursors import Cursors
 from services.decision.packs import Published
-from services.decision.store.connection import Connection, borrowed
+from services.decision.store.connection import Connection, borrowed, snapshot
 from shared import db
 from shared.auth import Principal, requires
 from shared.events.forms import INSTANT_FORM, instant
 from shared.problems import Problem
+from shared.tenancy import see_only
 
 PAGE: Final = 50
 PAGE_LIMIT: Final = 200
@@ -40,20 +41,45 @@ _T = TypeVar("_T")
 
 
 @asynccontextmanager
-async def reading(request: Request) -> AsyncIterator[Connection]:
-    """A connection to read by. Answers 503 when the database does not."""
+async def reading(request: Request, tenant: str, packs: bool = False) -> AsyncIterator[Connection]:
+    """A connection that reads this tenant's rows and no others, whatever is asked, as they stood when the block began.
+
+    `packs`: `packs_now` will be asked for; they are every tenant's, and so taken in before. Answers 503 when the database does not.
+    """
+    async with _answering(), borrowed(request.app.state.engine) as connection, snapshot(connection):
+        if packs:
+            await refreshed(request, connection)
+        await see_only(connection, tenant)
+        yield connection
+
+
+@asynccontextmanager
+async def working(request: Request) -> AsyncIterator[Connection]:
+    """A connection as the services' own role, for what a route writes and for what belongs to no tenant. Answers 503 as `reading`."""
+    async with _answering(), borrowed(request.app.state.engine) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[None]:
     try:
-        async with borrowed(request.app.state.engine) as connection:
-            yield connection
+        yield
     except db.FAULTS as fault:
         detail = "history cannot be read now because the database does not answer; repeat the request after the time in Retry-After"
         raise Problem(503, "Not available", detail, "not-available", headers={"Retry-After": "2"}) from fault
 
 
-async def packs_now(request: Request, connection: Connection) -> Published:
-    """The packs, with everything that was published until now."""
+async def refreshed(request: Request, connection: Connection) -> Published:
+    """The packs, with everything that was published until now; `connection` is not a tenant's."""
     packs: Published = request.app.state.packs
     await packs.refresh(connection)
+    request.state.packs = packs
+    return packs
+
+
+def packs_now(request: Request) -> Published:
+    """The packs as this request took them in."""
+    packs: Published = request.state.packs
     return packs
 
 

@@ -49,7 +49,7 @@ ANSWERED = "milepost.recommendation.answered"
 async def athletes_courses(request: Request, athlete: AthleteId, principal: DecisionsReader, moment: Moment) -> Response:
     """All courses, by id. Empty when nothing but other events is known of the athlete."""
     athlete = named(athlete, "athlete")
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant, packs=True) as connection:
         await refuse_erased(request, connection, principal.tenant, athlete)
         if not moment.is_now:
             then = await moments.courses_of(connection, principal.tenant, athlete, moment)
@@ -72,7 +72,7 @@ async def athletes_courses(request: Request, athlete: AthleteId, principal: Deci
 )
 async def one_course(request: Request, course: CourseId, principal: DecisionsReader, moment: Moment) -> Response:
     """The facts are what the course's protocol reads, as they stand after everything that history holds, or held at another moment."""
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant, packs=True) as connection:
         if not moment.is_now:
             then = await course_then(request, connection, principal.tenant, course, moment)
             found, athlete = await stated(request, connection, principal.tenant, *then)
@@ -101,7 +101,7 @@ async def decisions(
     true_until, known_until = moment_of(as_of, "as_of"), moment_of(as_at, "as_at")
     listing = f"decisions {course} {as_of} {as_at}"
     after = place_of(request, principal, listing, cursor) or [0]
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         await course_of(request, connection, principal.tenant, course)
         rows = await reads.decisions(connection, principal.tenant, course, true_until, known_until, after[0], limit + 1)
     return page(request, principal, listing, rows, limit, lambda row: orjson.Fragment(row.body), lambda row: [row.seq])
@@ -121,7 +121,7 @@ async def timeline(
     """
     listing = f"timeline {course} {moment}"
     after = place_of(request, principal, listing, cursor) or [0]
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         found = await course_of(request, connection, principal.tenant, course)
         events = await reads.timeline(connection, principal.tenant, found.athlete, course, after[0], limit + 1, moment)
         shown_events = events[:limit]
@@ -157,14 +157,15 @@ async def course_of(request: Request, connection: Connection, tenant: str, cours
 
 
 async def folded(request: Request, connection: Connection, tenant: str, athlete: str) -> Athlete:
-    """The athlete as history makes them, folded in a thread: a long history would hold up other requests."""
-    packs = await packs_now(request, connection)
+    """The athlete as history makes them, folded in a thread: a long history would hold up other requests. Inside `reading` with packs."""
+    packs = packs_now(request)
     history = await reads.history(connection, tenant, athlete)
     return await asyncio.to_thread(restored, packs.of(tenant), history)
 
 
 async def standing(request: Request, connection: Connection, tenant: str, course: CourseRead) -> CourseRead:
-    """The course with its state, folded where none is kept: nothing was decided since a migration dropped it."""
+    """The course with its state, folded where none is kept: nothing was decided since a migration dropped it. Inside `reading`
+    with packs."""
     if course.state != reads.UNFOLDED:
         return course
     athlete = await folded(request, connection, tenant, course.athlete)

@@ -69,7 +69,7 @@ async def ask(request: Request, athlete: AthleteId, principal: MayErase, form: E
     """
     tenant, athlete = principal.tenant, named(athlete, "athlete")
     name = pseudonym_of(request, tenant, athlete)
-    async with reading(request) as connection:
+    async with reading(request, tenant) as connection:
         found = await erasures.of(connection, tenant, name)
         nobody = found is None and await _is_nobody(connection, tenant, athlete)
         known = await exports.is_known(connection, tenant, athlete)
@@ -95,7 +95,7 @@ async def ask(request: Request, athlete: AthleteId, principal: MayErase, form: E
 async def state(request: Request, athlete: AthleteId, principal: MayErase) -> Response:
     """`requested` as soon as the request was taken, unless later events stand behind it: then once history has it, which takes moments."""
     tenant, athlete = principal.tenant, named(athlete, "athlete")
-    async with reading(request) as connection:
+    async with reading(request, tenant) as connection:
         found = await erasures.of(connection, tenant, pseudonym_of(request, tenant, athlete))
         nobody = found is None and await _is_nobody(connection, tenant, athlete)
         known = await exports.is_known(connection, tenant, athlete)

@@ -29,7 +29,7 @@ PREFIX = "/v1/events/"
 async def event(request: Request, source: str, id: str, principal: EventsReader, moment: Moment) -> Response:
     """`source` and `id` are percent-encoded each as one segment. 404 while the worker has not stored the event yet."""
     source, id = (named(part, "event") for part in _parts(request, source, id))
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         found = await reads.event(connection, principal.tenant, source, id)
         if found is not None and not moment.is_now:
             became = await moments.outcome(connection, principal.tenant, source, id, moment)

@@ -44,7 +44,7 @@ async def one_decision(
     explain: Explain = None,
 ) -> Response:
     """As stored. Trace and words are of the moment it was made: folded again from the events known then."""
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant, packs=trace is not None or explain is not None) as connection:
         found = await course_of(request, connection, principal.tenant, course)
         made = await past.decision(connection, principal.tenant, found.course, seq)
         if made is None:
@@ -65,7 +65,7 @@ async def explained(
     record: dict[str, Any] = orjson.loads(made.body)
     if trace is None and explain is None:
         return record
-    packs = await packs_now(request, connection)
+    packs = packs_now(request)
     again: Recomputed | None = None
     if trace is not None or explain == "clinician":
         history = await past.history_at(connection, tenant, course.athlete, course.course, made)

@@ -95,8 +95,8 @@ async def export(
 
 
 async def _pieces(request: Request, under_way: asyncio.Semaphore, tenant: str, athlete: str, tables: bool) -> AsyncGenerator[bytes, None]:
-    async with under_way, reading(request) as connection:
-        library, key = await packs_now(request, connection), request.app.state.settings.pseudonym_key_bytes
+    async with under_way, reading(request, tenant, packs=True) as connection:
+        library, key = packs_now(request), request.app.state.settings.pseudonym_key_bytes
         async with aclosing(gather(connection, library, key, tenant, athlete)) as records:
             written = as_csv(records) if tables else as_json(records, tenant, athlete)
             async with aclosing(written) as pieces:

@@ -44,9 +44,9 @@ async def migrate(request: Request, course: CourseId, principal: Clinician, form
     """202 once it is on disk on the bus. From that moment on the other protocol decides; sessions before it speak for no step of it. A
     course that nobody migrates stays on its version.
     """
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant, packs=True) as connection:
         found = await standing(request, connection, principal.tenant, await course_of(request, connection, principal.tenant, course))
-        packs = (await packs_now(request, connection)).of(principal.tenant)
+        packs = packs_now(request).of(principal.tenant)
     decision, state = orjson.loads(found.decision), orjson.loads(found.state)
     target = packs.resolve(form.protocol)
     if target is None:

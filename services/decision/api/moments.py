@@ -39,8 +39,8 @@ async def course_then(request: Request, connection: Connection, tenant: str, cou
 
 
 async def athlete_then(request: Request, connection: Connection, tenant: str, course: CourseRead, made: DecisionRead) -> Athlete:
-    """The athlete as folded when this decision was made."""
-    packs = await packs_now(request, connection)
+    """The athlete as folded when this decision was made; inside `reading` with packs."""
+    packs = packs_now(request)
     history = await past.history_at(connection, tenant, course.athlete, course.course, made)
     return await asyncio.to_thread(restored, packs.of(tenant), history)
 
@@ -55,8 +55,10 @@ async def stated(
 
 
 async def would_have_been(request: Request, connection: Connection, tenant: str, course: CourseRead, moment: When) -> dict[str, Any]:
-    """What would have been decided at `as_of`, had all been known that was known by `as_at`. Computed, so without number and hash."""
-    packs = await packs_now(request, connection)
+    """What would have been decided at `as_of`, had all been known that was known by `as_at`. Computed, so without number and
+    hash; inside `reading` with packs.
+    """
+    packs = packs_now(request)
     async with snapshot(connection):
         (found,) = await replays.pasts(connection, [(tenant, course.athlete)])
         if moment.as_at is not None:

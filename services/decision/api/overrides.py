@@ -33,7 +33,7 @@ async def overrides(
     """An answer overrides when it declines or modifies. `by_rule` counts, for each rule that spoke in the decision answered, how its
     recommendations were answered; `by_reason` counts the reasons as they were given, upper and lower case alike."""
     begin, end = moment_of(since, "since"), moment_of(until, "until")
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         known = await rows.answers(connection, principal.tenant, begin, end)
         found = await without_erased(request, connection, principal.tenant, known, lambda one: one.athlete)
     total: Counter[str] = Counter()

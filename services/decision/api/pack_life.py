@@ -10,7 +10,7 @@ from typing import TypeVar
 from fastapi import APIRouter, Request, Response
 
 from services.decision.api import pack_forms as forms
-from services.decision.api.common import ClinicalLead, ProtocolsReader, ProtocolsWriter, answer, named, not_found, reading
+from services.decision.api.common import ClinicalLead, ProtocolsReader, ProtocolsWriter, answer, named, not_found, reading, working
 from services.decision.lifecycle import store
 from services.decision.lifecycle.office import NoSuchPack, NotPermitted, Office, Who
 from services.decision.lifecycle.states import Pack
@@ -58,7 +58,7 @@ def answered(id: str, pack: Pack, status: int = 200) -> Response:
 @router.post("/v1/protocols", summary="Draft a pack", status_code=201, response_model=forms.PackLife, responses=_REFUSALS)
 async def draft(request: Request, principal: ProtocolsWriter, form: forms.DraftForm) -> Response:
     """The draft at hand of the pack that the text names. It takes the place of the draft before, and with it of every approval."""
-    async with reading(request) as connection:
+    async with working(request) as connection:
         id, pack = await done(office(request).draft(connection, principal.tenant, who(principal), form.source.encode(), form.cases))
     return answered(id, pack, 201)
 
@@ -71,7 +71,7 @@ async def draft(request: Request, principal: ProtocolsWriter, form: forms.DraftF
 )
 async def life(request: Request, id: str, principal: ProtocolsReader) -> Response:
     """The draft at hand, its checks, its review, what is live, and everything that was published."""
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         pack = await done(office(request).life(connection, principal.tenant, named(id, "protocol")))
     return answered(id, pack)
 
@@ -83,7 +83,7 @@ async def life(request: Request, id: str, principal: ProtocolsReader) -> Respons
     responses=problem_responses(401, 403, 404, 503),
 )
 async def history(request: Request, id: str, principal: ProtocolsReader) -> Response:
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         found = await store.events_of(connection, principal.tenant, named(id, "protocol"))
     if not found:
         raise not_found("protocol")
@@ -97,7 +97,7 @@ async def history(request: Request, id: str, principal: ProtocolsReader) -> Resp
     responses=problem_responses(401, 403, 404, 422, 503),
 )
 async def source(request: Request, id: str, principal: ProtocolsReader, hash: forms.Hash) -> Response:
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         found = await store.source_of(connection, principal.tenant, named(id, "protocol"), hash)
     if found is None:
         raise not_found("content of this protocol")
@@ -107,7 +107,7 @@ async def source(request: Request, id: str, principal: ProtocolsReader, hash: fo
 @router.post("/v1/protocols/{id}/check", summary="Check the draft", response_model=forms.PackLife, responses=_REFUSALS)
 async def check(request: Request, id: str, principal: ProtocolsWriter, form: forms.HashForm) -> Response:
     """Everything that is looked at before anything is published, the engines' limits among it; `revision.check` says what was found."""
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).check(connection, principal.tenant, named(id, "protocol"), who(principal), form.hash))
     return answered(id, pack)
 
@@ -115,7 +115,7 @@ async def check(request: Request, id: str, principal: ProtocolsWriter, form: for
 @router.post("/v1/protocols/{id}/submit", summary="Submit the draft for review", response_model=forms.PackLife, responses=_REFUSALS)
 async def submit(request: Request, id: str, principal: ProtocolsWriter, form: forms.HashForm) -> Response:
     """`revision.regions` then says where it decides otherwise than what is live, and which of them are more permissive."""
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).submit(connection, principal.tenant, named(id, "protocol"), who(principal), form.hash))
     return answered(id, pack)
 
@@ -124,7 +124,7 @@ async def submit(request: Request, id: str, principal: ProtocolsWriter, form: fo
 async def approve(request: Request, id: str, principal: ClinicalLead, form: forms.ApprovalForm) -> Response:
     """By somebody who wrote none of it, with every more permissive region acknowledged; where there is one, two have to."""
     id = named(id, "protocol")
-    async with reading(request) as connection:
+    async with working(request) as connection:
         work = office(request).approve(connection, principal.tenant, id, who(principal), form.hash, form.acknowledged)
         pack = await done(work)
     return answered(id, pack)
@@ -134,7 +134,7 @@ async def approve(request: Request, id: str, principal: ClinicalLead, form: form
 async def decline(request: Request, id: str, principal: ClinicalLead, form: forms.ReasonForm) -> Response:
     """Nothing goes on with this content; a change of it may be drafted."""
     id, body = named(id, "protocol"), {"reason": form.reason}
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).note(connection, principal.tenant, id, who(principal), "declined", form.hash, body))
     return answered(id, pack)
 
@@ -145,7 +145,7 @@ async def publish(request: Request, id: str, principal: ClinicalLead, form: form
     Courses that stand on another version stay there.
     """
     id = named(id, "protocol")
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).publish(connection, principal.tenant, id, who(principal), form.hash, form.at))
     return answered(id, pack)
 
@@ -153,7 +153,7 @@ async def publish(request: Request, id: str, principal: ClinicalLead, form: form
 @router.post("/v1/protocols/{id}/unschedule", summary="Call a planned publication off", response_model=forms.PackLife, responses=_REFUSALS)
 async def unschedule(request: Request, id: str, principal: ClinicalLead, form: forms.HashForm) -> Response:
     id = named(id, "protocol")
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).note(connection, principal.tenant, id, who(principal), "unscheduled", form.hash))
     return answered(id, pack)
 
@@ -162,7 +162,7 @@ async def unschedule(request: Request, id: str, principal: ClinicalLead, form: f
 async def rollback(request: Request, id: str, principal: ClinicalLead, form: forms.RollbackForm) -> Response:
     """What was live is retired. Somebody else looks at it afterwards (`/rollback/review`)."""
     id = named(id, "protocol")
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).roll_back(connection, principal.tenant, id, who(principal), form.to, form.reason))
     return answered(id, pack)
 
@@ -173,7 +173,7 @@ async def rollback(request: Request, id: str, principal: ClinicalLead, form: for
 async def review_rollback(request: Request, id: str, principal: ClinicalLead, form: forms.HashForm) -> Response:
     """By somebody else than who rolled back; `hash` is what came back."""
     id = named(id, "protocol")
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).note(connection, principal.tenant, id, who(principal), "rollback_reviewed", form.hash))
     return answered(id, pack)
 
@@ -182,6 +182,6 @@ async def review_rollback(request: Request, id: str, principal: ClinicalLead, fo
 async def retire(request: Request, id: str, principal: ClinicalLead, form: forms.ReasonForm) -> Response:
     """No new course follows it; courses that stand on it stay. Where it was live, the shipped pack of that id is again, if there is one."""
     id, body = named(id, "protocol"), {"reason": form.reason}
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).note(connection, principal.tenant, id, who(principal), "retired", form.hash, body))
     return answered(id, pack)

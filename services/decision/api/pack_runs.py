@@ -25,6 +25,7 @@ from services.decision.api.common import (
     page,
     place_of,
     reading,
+    working,
 )
 from services.decision.api.forgotten import page_without_erased, without_erased
 from services.decision.api.pack_life import answered, done, office, who
@@ -60,10 +61,10 @@ async def test(request: Request, id: str, principal: ProtocolsWriter, form: form
     """
     trials: Trials = request.app.state.trials
     id = named(id, "protocol")
-    async with reading(request) as connection:
+    async with working(request) as connection:
         run = await done(trials.start(connection, principal.tenant, id, who(principal), form.hash))
     await trials.wait(run.id, WAIT_S)
-    async with reading(request) as connection:
+    async with working(request) as connection:
         shown = _tests(await _run(connection, principal.tenant, id, run.id, "test"))
         life = await done(office(request).life(connection, principal.tenant, id))
     if shown["state"] == "failed":
@@ -79,14 +80,14 @@ async def test(request: Request, id: str, principal: ProtocolsWriter, form: form
     responses=problem_responses(401, 403, 404, 503),
 )
 async def tests(request: Request, id: str, run: str, principal: ProtocolsReader) -> Response:
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         return answer(_tests(await _run(connection, principal.tenant, id, run, "test")))
 
 
 @router.post("/v1/protocols/{id}/tests/{run}/cancel", summary="Stop the tests", response_model=forms.TestsForm, responses=_REFUSALS)
 async def cancel_tests(request: Request, id: str, run: str, principal: ProtocolsWriter) -> Response:
     """The draft stays as it was. Tests that have ended stay as they are."""
-    async with reading(request) as connection:
+    async with working(request) as connection:
         await _run(connection, principal.tenant, id, run, "test")
         await past.end(connection, principal.tenant, run, "cancelled", f"cancelled by key {principal.key_id}")
         return answer(_tests(await _run(connection, principal.tenant, id, run, "test")))
@@ -105,7 +106,7 @@ async def start(request: Request, id: str, principal: ProtocolsWriter, form: for
     """
     runs: Backtests = request.app.state.backtests
     id = named(id, "protocol")
-    async with reading(request) as connection:
+    async with working(request) as connection:
         run = await done(runs.start(connection, principal.tenant, id, who(principal), form.hash, form.over))
     return Response(orjson.dumps(_shown(run)), 202, media_type=JSON)
 
@@ -117,7 +118,7 @@ async def start(request: Request, id: str, principal: ProtocolsWriter, form: for
     responses=problem_responses(401, 403, 404, 503),
 )
 async def runs(request: Request, id: str, principal: ProtocolsReader) -> Response:
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         await done(office(request).life(connection, principal.tenant, named(id, "protocol")))
         found = await past.runs(connection, principal.tenant, id)
     return answer({"items": [_shown(run, whole=False) for run in found]})
@@ -130,14 +131,14 @@ async def runs(request: Request, id: str, principal: ProtocolsReader) -> Respons
     responses=problem_responses(401, 403, 404, 503),
 )
 async def one_run(request: Request, id: str, backtest: str, principal: ProtocolsReader) -> Response:
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         return answer(_shown(await _run(connection, principal.tenant, id, backtest)))
 
 
 @router.post("/v1/protocols/{id}/backtests/{backtest}/cancel", summary="Stop a run", response_model=forms.BacktestForm, responses=_REFUSALS)
 async def cancel(request: Request, id: str, backtest: str, principal: ProtocolsWriter) -> Response:
     """What it found until now stays. A run that has ended stays as it is."""
-    async with reading(request) as connection:
+    async with working(request) as connection:
         await _run(connection, principal.tenant, id, backtest)
         await past.end(connection, principal.tenant, backtest, "cancelled", f"cancelled by key {principal.key_id}")
         return answer(_shown(await _run(connection, principal.tenant, id, backtest)))
@@ -162,7 +163,7 @@ async def differences(
     """Who and when, both decisions with their whole explanation, and what differs."""
     listing = f"differences {id} {backtest} {direction}"
     after = place_of(request, principal, listing, cursor) or [0]
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         await _run(connection, principal.tenant, id, backtest)
         tenant, count = principal.tenant, limit + 1
 
@@ -177,7 +178,7 @@ async def differences(
 async def shadow(request: Request, id: str, principal: ClinicalLead, form: forms.HashForm) -> Response:
     """From now on beside what is live: the same facts at the same moments, kept apart, told to nobody."""
     id = named(id, "protocol")
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).shadow(connection, principal.tenant, id, who(principal), form.hash))
     return answered(id, pack)
 
@@ -186,7 +187,7 @@ async def shadow(request: Request, id: str, principal: ClinicalLead, form: forms
 async def end_shadow(request: Request, id: str, principal: ClinicalLead, form: forms.HashForm) -> Response:
     """It stays approved; what it would have decided stays to be read."""
     id = named(id, "protocol")
-    async with reading(request) as connection:
+    async with working(request) as connection:
         pack = await done(office(request).note(connection, principal.tenant, id, who(principal), "shadow_ended", form.hash))
     return answered(id, pack)
 
@@ -202,7 +203,7 @@ async def shadow_report(
     request: Request, id: str, principal: DecisionsReader, hash: forms.Hash | None = None, limit: Limit = PAGE
 ) -> Response:
     """Counts by direction, and the latest decisions that differ or that it could not follow. `hash`: of an earlier shadow."""
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         life = await done(office(request).life(connection, principal.tenant, named(id, "protocol")))
         wanted = hash or (None if life.revision is None else life.revision.hash)
         counts = {} if wanted is None else await past.shadow_counts(connection, principal.tenant, id, wanted)

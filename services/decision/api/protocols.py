@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from services.decision.api import forms
-from services.decision.api.common import ProtocolsReader, answer, not_found, packs_now, reading
+from services.decision.api.common import ProtocolsReader, answer, not_found, refreshed, working
 from services.decision.core.protocol import Protocol
 from shared.problems import problem_responses
 
@@ -21,16 +21,16 @@ router = APIRouter(tags=["protocols"])
     responses=problem_responses(401, 403, 503),
 )
 async def protocols(request: Request, principal: ProtocolsReader) -> Response:
-    async with reading(request) as connection:
-        packs = await packs_now(request, connection)
+    async with working(request) as connection:
+        packs = await refreshed(request, connection)
     mine = packs.of(principal.tenant)
-    working = [
+    prepared = [
         {"id": pack, "version": life.revision.version, "hash": life.revision.hash, "state": life.revision.state}
         for (tenant, pack), life in sorted(packs.lives.items())
         if tenant == principal.tenant and life.revision is not None and life.revision.state != "live"
     ]
     live = [pack for name in mine.names() if (pack := mine.resolve(name)) is not None]
-    return answer({"items": [_brief(pack, packs.shipped.by_hash) for pack in live], "in_preparation": working})
+    return answer({"items": [_brief(pack, packs.shipped.by_hash) for pack in live], "in_preparation": prepared})
 
 
 @router.get(
@@ -41,8 +41,8 @@ async def protocols(request: Request, principal: ProtocolsReader) -> Response:
 )
 async def protocol(request: Request, id: str, principal: ProtocolsReader) -> Response:
     """`id`, or `id@version`; without a version, the one that new courses get."""
-    async with reading(request) as connection:
-        packs = await packs_now(request, connection)
+    async with working(request) as connection:
+        packs = await refreshed(request, connection)
     found = packs.of(principal.tenant).resolve(id)
     if found is None:
         raise not_found("protocol")

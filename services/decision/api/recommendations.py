@@ -70,7 +70,8 @@ async def recommendation(
     With `as_of` or `as_at`, the decision that was in force then, byte for byte; with `view=corrected`, what would have been decided had all
     been known.
     """
-    async with reading(request) as connection:
+    folds = view == "corrected" or trace is not None or explain is not None
+    async with reading(request, principal.tenant, packs=folds) as connection:
         if (not moment.is_now or view == "corrected") and not _reads_decisions(principal):
             raise Problem(403, "Scope missing", "this key reads what is in force now: it lacks the scope decisions:read", "scope-missing")
         if view == "corrected":
@@ -90,7 +91,7 @@ async def recommendation(
             if release != advice.AFTER_CLINICIAN:
                 detail = f"coaches of this tenant are told by the policy {release}, for which there are no words: ask without explain"
                 raise Problem(403, "Not told in words", detail, "role-refused")
-            packs = await packs_now(request, connection)
+            packs = packs_now(request)
             record = orjson.loads(found.decision)
             told = in_words(record, "coach", packs.by_hash.get(record["protocol"]["hash"]), None)
             return answer({**_released(request, found, release), "explanation": told})
@@ -111,7 +112,7 @@ async def athletes_recommendation(request: Request, athlete: AthleteId, principa
     """404 when the athlete has no open course."""
     if not moment.is_now and not _reads_decisions(principal):
         raise Problem(403, "Scope missing", "this key reads what is in force now: it lacks the scope decisions:read", "scope-missing")
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         athlete = named(athlete, "athlete")
         await refuse_erased(request, connection, principal.tenant, athlete)
         if moment.is_now:
@@ -149,7 +150,7 @@ async def worklist(
     listing = f"worklist {urgency} {unanswered} {moment}"
     place = place_of(request, principal, listing, cursor)
     after = None if place is None else (int(place[0]), instant_of(place[1]), str(place[2]))
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         tenant, count = principal.tenant, limit + 1
 
         async def behind(after: tuple[int, datetime, str] | None) -> list[CourseRead]:

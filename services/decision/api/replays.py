@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.decision.api.audit import Auditor
-from services.decision.api.common import JSON, PAGE, Cursor, Limit, answer, moment_of, named, not_found, place_of, reading
+from services.decision.api.common import JSON, PAGE, Cursor, Limit, answer, moment_of, named, not_found, place_of, reading, working
 from services.decision.api.forgotten import is_erased, page_without_erased, refuse_erased
 from services.decision.api.forms import Shape
 from services.decision.arrivals import stamp
@@ -76,7 +76,7 @@ async def start(request: Request, principal: Auditor, form: ReplayAsked) -> Resp
     """
     for name in ("since", "until"):
         moment_of(getattr(form, name), name)
-    async with reading(request) as connection:
+    async with working(request) as connection:
         hash = None if form.protocol is None else await _hash(request, connection, principal.tenant, form.protocol)
         asked = Asked(form.athlete, form.since, form.until, form.view, form.protocol, hash)
         if form.athlete is not None:
@@ -108,7 +108,7 @@ async def read(
     """Differences in the order found, each with both records side by side; at most 10,000 are kept, all are counted."""
     listing = f"replay {replay}"
     after = place_of(request, principal, listing, cursor) or [0]
-    async with reading(request) as connection:
+    async with reading(request, principal.tenant) as connection:
         found = await replays.read(connection, replay) if "\0" not in replay else None
         if found is None or found.tenant != principal.tenant:
             raise not_found("replay")

@@ -13,7 +13,7 @@ from services.decision.lifecycle import store as packs
 from services.decision.notary import signed_at
 from services.decision.packs import Published
 from services.decision.store.bodies import envelopes
-from services.decision.store.connection import Connection, borrowed
+from services.decision.store.connection import Connection, borrowed, bound
 from services.decision.store.reads import CourseRead
 from shared.events import canonical
 from shared.placing import partition
@@ -38,12 +38,13 @@ async def make(engine: AsyncEngine, ring: Keyring, library: Published, tenant: s
     courses are there by their commitments only. Raises `ProofFault` for a history that is not what was signed.
     """
     place = partition(tenant, course.athlete)
-    async with borrowed(engine) as connection:
+    async with bound(engine, tenant) as connection:
         key = await proofs.key_of(connection, ring, tenant, course.athlete)
         leaves = await leaves_of(connection, key, tenant, course.athlete, place, courses={course.course})
     point = await proofs.signed_up_to(engine, ring, place, leaves[-1]["seq"])
     async with borrowed(engine) as connection:
         await proofs.include(connection, leaves, point)
+    async with bound(engine, tenant) as connection:
         named = await _named(connection, tenant, course.athlete)
         body: Record = {
             "milepost_dossier": FORM,

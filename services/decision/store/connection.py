@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.keyed import connection_class
 from shared.settings import Settings
+from shared.tenancy import see_only
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -38,6 +39,14 @@ async def snapshot(connection: Connection) -> AsyncIterator[None]:
     """What is read inside stands as it was at the first statement: rows and the keys that open them belong together, whoever is erased."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         yield
+
+
+@asynccontextmanager
+async def bound(engine: AsyncEngine, tenant: str) -> AsyncIterator[Connection]:
+    """A connection for the length of the block to which other tenants' rows do not exist, and the tenant's stand as in `snapshot`."""
+    async with borrowed(engine) as connection, snapshot(connection):
+        await see_only(connection, tenant)
+        yield connection
 
 
 class Database(NamedTuple):

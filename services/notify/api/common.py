@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from sqlalchemy.exc import SQLAlchemyError
 
 from services.notify.store import endpoints as rows
-from services.notify.store.connection import Connection, transaction
+from services.notify.store.connection import Connection, bound, transaction
 from services.notify.store.endpoints import Endpoint
 from shared.auth import Principal, requires
 from shared.events.forms import INSTANT_FORM, instant
@@ -51,10 +51,22 @@ Clinician = Annotated[Principal, Depends(_clinician)]
 
 @asynccontextmanager
 async def stored(request: Request) -> AsyncIterator[Connection]:
-    """One transaction. Answers 503 when the database does not."""
+    """One transaction, to write. Answers 503 when the database does not."""
+    async with _answering(), transaction(request.app.state.engine) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def shown_to(request: Request, tenant: str) -> AsyncIterator[Connection]:
+    """What this tenant may see, and no row of another, whatever is asked. Answers 503 when the database does not."""
+    async with _answering(), bound(request.app.state.engine, tenant) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def _answering() -> AsyncIterator[None]:
     try:
-        async with transaction(request.app.state.engine) as connection:
-            yield connection
+        yield
     except STORE_FAULTS as fault:
         detail = "the database does not answer; repeat the request after the time in Retry-After"
         raise Problem(503, "Not available", detail, "not-available", headers={"Retry-After": "2"}) from fault

@@ -18,6 +18,7 @@ from services.notify.api.common import (
     not_found,
     place_of,
     sendable,
+    shown_to,
     stored,
     utc_now,
 )
@@ -61,7 +62,7 @@ async def deliveries(
     begin = None if since is None else moment_of(since, "query.since")
     if course is not None and "\0" in course:
         raise not_found("course")
-    async with stored(request) as connection:
+    async with shown_to(request, principal.tenant) as connection:
         found = await endpoint_of(connection, principal, endpoint)
         page = await rows.deliveries(connection, principal.tenant, found.id, limit + 1, before, state, type, course, begin)
     items, more = page[:limit], len(page) > limit

@@ -6,7 +6,20 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from services.notify.api.asked import check_quiet_hours, check_types, checked_url, invalid, made_keys, needs_no_proof, schemes_of
-from services.notify.api.common import Clinician, Reader, Writer, endpoint_of, fresh, moment_of, named, not_found, sendable, stored, utc_now
+from services.notify.api.common import (
+    Clinician,
+    Reader,
+    Writer,
+    endpoint_of,
+    fresh,
+    moment_of,
+    named,
+    not_found,
+    sendable,
+    shown_to,
+    stored,
+    utc_now,
+)
 from services.notify.api.forms import (
     Asked,
     ChangedEndpoint,
@@ -84,7 +97,7 @@ async def create(request: Request, response: Response, principal: Writer, asked:
 @router.get("/v1/endpoints", summary="The tenant's endpoints", response_model=EndpointList, responses=problem_responses(401, 403, 503))
 async def listed(request: Request, principal: Reader) -> dict[str, Any]:
     """Oldest first; at most 100, so there are no pages."""
-    async with stored(request) as connection:
+    async with shown_to(request, principal.tenant) as connection:
         return {"items": [shown(endpoint) for endpoint in await rows.listed(connection, principal.tenant)]}
 
 
@@ -92,7 +105,7 @@ async def listed(request: Request, principal: Reader) -> dict[str, Any]:
     "/v1/endpoints/{endpoint}", summary="One endpoint", response_model=EndpointForm, responses=problem_responses(401, 403, 404, 503)
 )
 async def one(request: Request, principal: Reader, endpoint: str) -> dict[str, Any]:
-    async with stored(request) as connection:
+    async with shown_to(request, principal.tenant) as connection:
         return shown(await endpoint_of(connection, principal, endpoint))
 
 

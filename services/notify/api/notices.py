@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from services.notify.api.common import PAGE, PAGE_LIMIT, Reader, cursor_of, not_found, place_of, stored
+from services.notify.api.common import PAGE, PAGE_LIMIT, Reader, cursor_of, not_found, place_of, shown_to
 from services.notify.api.forms import NoticePage
 from services.notify.store import notices as rows
 from shared.problems import problem_responses
@@ -31,7 +31,7 @@ async def notices(
     before = place_of(cursor)
     if course is not None and "\0" in course:
         raise not_found("course")
-    async with stored(request) as connection:
+    async with shown_to(request, principal.tenant) as connection:
         page = await rows.listed(connection, principal.tenant, limit + 1, before, type, course, unsubscribed)
     items, more = page[:limit], len(page) > limit
     shown = [

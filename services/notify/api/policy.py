@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from services.notify.api.common import Reader, Writer, stored, utc_now
+from services.notify.api.common import Reader, Writer, shown_to, stored, utc_now
 from services.notify.api.forms import NewPolicy, PolicyForm
 from services.notify.policy import Policy
 from services.notify.recall import put_in_force
@@ -24,7 +24,7 @@ def _administrator(principal: Writer) -> Principal:
 
 @router.get("/v1/notice-policy", summary="The policy in force", response_model=PolicyForm, responses=problem_responses(401, 403, 503))
 async def policy(request: Request, principal: Reader) -> dict[str, Any]:
-    async with stored(request) as connection:
+    async with shown_to(request, principal.tenant) as connection:
         return (await policies.of(connection, [principal.tenant]))[principal.tenant]._asdict()
 
 

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import StreamingResponse
 
 from services.notify import measures
-from services.notify.api.common import STORE_FAULTS, named, stored, utc_now
+from services.notify.api.common import STORE_FAULTS, named, shown_to, utc_now
 from services.notify.notices import ALWAYS_TYPES
 from services.notify.payloads import rendered
 from services.notify.release import Reader, Told, judged
 from services.notify.store import notices, policies
-from services.notify.store.connection import reading
+from services.notify.store.connection import bound
 from services.notify.store.notices import Said
 from services.notify.watch import Watch
 from shared.auth import KeyRefused, Principal, find_principal, requires
@@ -45,8 +45,8 @@ async def stream(
     if measures.STREAMS._value.get() >= MOST_STREAMS:
         detail = f"{MOST_STREAMS} streams are open already; try again after the time in Retry-After"
         raise Problem(503, "Not available", detail, "not-available", headers={"Retry-After": "30"})
-    async with stored(request) as connection:
-        start = await notices.latest(connection)
+    async with shown_to(request, principal.tenant) as connection:
+        start = await notices.latest_of(connection, principal.tenant)
         if last_event_id:
             found = await notices.position_of(connection, principal.tenant, _id(last_event_id))
             if found is None:
@@ -66,7 +66,7 @@ async def _events(request: Request, principal: Principal, position: int) -> Asyn
         async with watch.listening() as news:
             while True:
                 news.clear()
-                async with reading(request.app.state.engine) as connection:
+                async with bound(request.app.state.engine, principal.tenant) as connection:
                     policy = (await policies.of(connection, [principal.tenant]))[principal.tenant]
                     said = await notices.after(connection, principal.tenant, position, TOGETHER)
                 reader = Reader(principal.role, release=policy.coach_release)

@@ -9,6 +9,7 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from shared.crash import point
+from shared.tenancy import see_only
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -56,6 +57,14 @@ async def _committed(driver: Connection, points: int | None) -> AsyncIterator[No
 def _pass(points: int | None, number: int) -> None:
     if points is not None:
         point(points + number)
+
+
+@asynccontextmanager
+async def bound(engine: AsyncEngine, tenant: str) -> AsyncIterator[Connection]:
+    """A connection for the length of the block to which other tenants' rows do not exist; the tenant's stand as when it began."""
+    async with reading(engine) as driver, driver.transaction(isolation="repeatable_read", readonly=True):
+        await see_only(driver, tenant)
+        yield driver
 
 
 class Own:

@@ -32,6 +32,11 @@ async def latest(connection: Connection) -> int:
     return int(await connection.fetchval("SELECT coalesce(max(position), 0) FROM notices"))
 
 
+async def latest_of(connection: Connection, tenant: str) -> int:
+    """The greatest position of a notice of the tenant; 0 when there is none."""
+    return int(await connection.fetchval("SELECT coalesce(max(position), 0) FROM notices WHERE tenant = $1", tenant))
+
+
 async def position_of(connection: Connection, tenant: str, notice: str) -> int | None:
     """Where a notice of the tenant stands, or None when there is none by this id."""
     found: int | None = await connection.fetchval("SELECT position FROM notices WHERE tenant = $1 AND id = $2", tenant, notice)
