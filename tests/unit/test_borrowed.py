@@ -8,7 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for folder in ("services", "shared", "migrations", "tests") for path in (ROOT / folder).rglob("*.py"))
-LENDING = {"borrowed", "reading", "transaction", "connected", "connect", "begin", "acquire", "owned"}
+LENDING = {
+    *("borrowed", "bound", "reading", "working", "stored", "shown_to", "transaction", "connected", "connect", "begin", "acquire", "owned")
+}
 """What lends a connection to `async with … as name`."""
 
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
