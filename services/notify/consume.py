@@ -118,7 +118,7 @@ class Consumer:
         async with self._store.reading() as connection:
             told = await progress.read_to(connection)
             begin = confirmed if told is None else min(confirmed, told)
-            await progress.note(connection, begin, ())
+            await progress.note(connection, begin, (), begins=True)
         return begin
 
 

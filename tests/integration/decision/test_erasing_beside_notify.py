@@ -23,6 +23,7 @@ from services.decision.store.connection import borrowed
 from services.embedded import EmbeddedServers
 from services.notify.consume import Consumer
 from services.notify.messages import read
+from services.notify.store import progress
 from shared import locks
 from shared.bus import DECISIONS, Bus, event_subject
 from shared.placing import partition, pseudonym
@@ -207,6 +208,51 @@ async def test_what_was_read_before_an_erasure_and_is_told_after_it_is_passed_ov
     await consumer.tell([read(one.data, one.subject) for one in held], held[-1].stream_seq)
     await consumer.close()
     assert await case.told(case.goes) == [] and await case.all_told()
+
+
+@pytest.mark.law("nothing-lost")
+async def test_an_erasure_that_comes_once_notify_looked_who_is_erased_waits_and_removes_what_it_writes(
+    settings: Settings, engine: AsyncEngine, bus: Bus, case: Case, eraser: Eraser, rows: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """It looks behind its lock: else an erasure could pass between looking and writing."""
+    holding = await bus.pull_consumer(DECISIONS, "holding", [f"dec.*.{case.key}", f"dec.*.{case.key_of_stays}"], 1, 256)
+    held = await holding.fetch(256, 2.0)
+    await holding.close()
+    await bus.delete_consumer(DECISIONS, "holding")
+    looked, erasing = progress.note, list["asyncio.Task[int]"]()
+    waiting = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE relation = 'course_notices'::regclass AND NOT granted)"
+
+    async def note(*asked: Any) -> set[tuple[str, str]]:
+        gone = await looked(*asked)
+        erasing.append(asyncio.create_task(eraser.carry_out()))
+
+        async def carried_out_or_waiting() -> bool:
+            return erasing[0].done() or bool(await rows.fetchval(waiting))
+
+        await until(carried_out_or_waiting)
+        return gone
+
+    monkeypatch.setattr(progress, "note", note)
+    consumer = Consumer(engine, bus, settings, lambda: datetime.now(UTC), lambda _: None, lambda: None)
+    await consumer.tell([read(one.data, one.subject) for one in held], held[-1].stream_seq)
+    await consumer.close()
+    assert await erasing[0] == 1 and await case.state() == "erased"
+    assert await case.told(case.goes) == [] and await case.all_told()
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_notify_that_lost_the_lead_takes_nothing_back_of_how_far_everything_is_told(
+    settings: Settings, engine: AsyncEngine, bus: Bus
+):
+    """An erasure would wait until something more is told, if ever."""
+    consumer = Consumer(engine, bus, settings, lambda: datetime.now(UTC), lambda _: None, lambda: None)
+    async with borrowed(engine) as connection:
+        await progress.note(connection, 2_000, ())
+        await consumer.tell([], 1_000)
+        assert await progress.read_to(connection) == 2_000
+        await progress.note(connection, 0, (), begins=True)
+        assert await progress.read_to(connection) == 0
+    await consumer.close()
 
 
 async def test_where_nobody_ever_tells_nobody_is_waited_for(case: Case, eraser: Eraser, bus: Bus):
