@@ -43,6 +43,11 @@ _FIELDS = sorted(
 """Of a record, in the order in which they are written."""
 _PLACE = {name: place for place, name in enumerate(_FIELDS)}
 _HASH = _PLACE["hash"]
+_OWN = [
+    (name, _PLACE[name], f'"{name}":'.encode())
+    for name in ("as_at", "as_of", "id", "report_due", "seq", "subject", "superseded_because", "supersedes")
+]
+"""What each decision has of its own: its place among the fields, and what is written before the value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +238,8 @@ def record(
     pieces = settled.pieces.copy()
     for place, piece in telling.pieces:
         pieces[place] = piece
-    for name, value in own.items():
-        pieces[_PLACE[name]] = _piece(name, value)
+    for name, place, begun in _OWN:
+        pieces[place] = begun + canonical_record(own[name])
     body["hash"], encoded = _hashed(b",".join(pieces[:_HASH]), b",".join(pieces[_HASH + 1 :]))
     if settled.state is None:
         settled.state = state(course)

@@ -91,32 +91,36 @@ def _alike(one: Sequence[Session], other: Sequence[Session]) -> bool:
 def _read(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence[Tri], telling: Telling) -> list[Evidence]:
     """The conditions of a rule whose verdict is one of `wanted`; of an `AnyOf` every branch that shares its verdict."""
     values, facts, kept = verdict.question.values, verdict.facts, telling.evidence
-    said = each(rule.when, values)
+    said, points = each(rule.when, values), judge.outlines[rule.id]
     found: list[Evidence] = []
-    for n, point in enumerate(judge.outlines[rule.id]):
-        tri = said[point.entry]
-        if tri in wanted and (not point.alternative or holds(point.condition, values) is tri):
-            fact = facts[point.condition.slot]
+    for n, (entry, alternative, condition, _) in enumerate(points):
+        tri = said[entry]
+        if tri in wanted and (not alternative or holds(condition, values) is tri):
+            fact = facts[condition.slot]
             known = kept.get((rule.id, n))
             if known is None or known[0] is not fact or known[1] is not tri:
-                known = kept[rule.id, n] = (fact, tri, as_told(evidence(point, fact, tri)))
+                known = kept[rule.id, n] = (fact, tri, as_told(evidence(points[n], fact, tri)))
             found.append(known[2])
     return found
 
 
 def as_told(record: Record) -> Evidence:
     """The evidence as it is written and said."""
-    kind, verdict = CATALOGUE[record["fact"]], record["verdict"]
-    said = sentence(kind, record) if verdict == "not_met" else unknown_sentence(kind, record["why"]) if verdict == "unknown" else ""
-    return Evidence(record, canonical_record(record), said)
+    fact, verdict = record["fact"], record["verdict"]
+    said = ""
+    if verdict == "unknown":
+        said = unknown_sentence(fact, record["why"])
+    elif verdict == "not_met":
+        said = sentence(CATALOGUE[fact], record)
+    return Evidence(fact, verdict, record, canonical_record(record), said)
 
 
 def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence[Tri], telling: Telling) -> Told:
     found = _read(judge, verdict, rule, wanted, telling)
-    if rule.kind == "advance" and any(one.record["fact"] == CLEAN_SHORT and one.record["verdict"] == "not_met" for one in found):
-        known = [one.record["fact"] for one in found if one.record["verdict"] == "unknown"]
+    if rule.kind == "advance" and any([one.fact == CLEAN_SHORT and one.verdict == "not_met" for one in found]):
+        known = [one.fact for one in found if one.verdict == "unknown"]
         for one in unclean(judge, verdict):
-            if one.record["fact"] not in known and all(one.record != other.record for other in found):
+            if one.fact not in known and one.encoded not in [other.encoded for other in found if other.fact == one.fact]:
                 found.append(one)
         found.sort(key=_by_condition)
     reason = headed(rule, tri, [one.record for one in found])
@@ -125,15 +129,15 @@ def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence
     protects, open_still = outcome in ("hold", "regress", "refer"), outcome in ("not_met", "unknown")
     short: tuple[tuple[str, str], ...] = ()
     if open_still:
-        asked = [one for one in found if not _for_whom(one.record["fact"])] or found
-        short = tuple([(one.record["fact"], one.said) for one in asked if one.record["verdict"] == "not_met"])
+        asked = [one for one in found if not _for_whom(one.fact)] or found
+        short = tuple([(one.fact, one.said) for one in asked if one.verdict == "not_met"])
     return Told(
         reason,
         b"".join((before, b",".join([one.encoded for one in found]), behind)),
         rule.text if protects else None,
-        tuple([one.record["fact"] for one in found if one.record["verdict"] == "met"]) if protects else (),
+        tuple([one.fact for one in found if one.verdict == "met"]) if protects else (),
         short,
-        tuple([one.said for one in found if one.record["verdict"] == "unknown"]),
+        tuple([one.said for one in found if one.verdict == "unknown"]),
     )
 
 

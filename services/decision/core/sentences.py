@@ -1,7 +1,9 @@
 """What a condition found, in a sentence."""
 
+from functools import lru_cache
 from typing import Any
 
+from services.decision.core.facts.registry import CATALOGUE
 from services.decision.core.facts.words import capital
 from services.decision.core.protocol import FactType
 from services.decision.core.telling import Record
@@ -54,6 +56,7 @@ def needed(op: str, threshold: Any, unit: str) -> str:
     return f"anything but {listed}" if op == "not in" else listed
 
 
-def unknown_sentence(kind: FactType, why: str) -> str:
+@lru_cache(maxsize=4096)
+def unknown_sentence(fact: str, why: str) -> str:
     """Why a fact is not known. A reason that is a sentence of its own begins with a capital; the others complete what is asked for."""
-    return why if why[:1].isupper() else f"{capital(kind.ask)} {why}"
+    return why if why[:1].isupper() else f"{capital(CATALOGUE[fact].ask)} {why}"

@@ -34,6 +34,8 @@ class Fact(NamedTuple):
 class Evidence(NamedTuple):
     """One condition with what it found."""
 
+    fact: str
+    verdict: str
     record: dict[str, Any]
     encoded: bytes
     """The record as it is written."""
