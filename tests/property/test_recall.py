@@ -10,8 +10,7 @@ from services.decision.core.course import Course
 from services.decision.core.decision import content
 from services.decision.core.facts.registry import View
 from services.decision.core.line import Line
-from services.decision.core.noting import Noted
-from services.decision.core.recall import BITS, LOUD
+from services.decision.core.recall import LOUD, NotedCourse
 from services.decision.core.sessions import Session
 from services.decision.core.verdict import NOT_READ
 from shared.events import content_digest, parse
@@ -59,7 +58,7 @@ def test_what_is_settled_rests_on_no_field_that_reports_change(raws: list[Raw]) 
     for raw in raws:
         athlete.receive(parse(raw, internal=True), content_digest(raw))
         for line in athlete._lines.values():
-            noted, verdict = Noted(Course, BITS, line.course), line.verdict
+            noted, verdict = NotedCourse(line.course), line.verdict
             view = replace(verdict.view, course=cast(Course, noted), session=None)
             settled = line.judge._settled(view, verdict.question, verdict.facts, verdict.scope)
             assert settled.standing == verdict.standing

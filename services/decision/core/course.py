@@ -5,6 +5,7 @@ The state is bounded: what lies further back than any rule looks is dropped, so 
 
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from services.decision.core.days import Key, local_date
@@ -127,11 +128,8 @@ class Course:
     last_key: Key | None = None
 
     def copy(self) -> "Course":
-        """A copy that folding on does not change. Field by field: twice per event, and `replace` takes three times as long."""
-        twin = object.__new__(Course)
-        for name in FIELDS:
-            setattr(twin, name, getattr(self, name))
-        return twin
+        """A copy that folding on does not change. Made once or twice an event, and `replace` takes several times as long."""
+        return Course(*_values(self))
 
     def day(self, instant: datetime) -> date:
         return local_date(instant, self.zone)
@@ -178,6 +176,7 @@ class Course:
 
 
 FIELDS = tuple(one.name for one in fields(Course))
+_values = attrgetter(*FIELDS)
 
 
 def begin(event: Event, protocol: Protocol) -> Course:

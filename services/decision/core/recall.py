@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 from services.decision.core.course import FIELDS, Course
 from services.decision.core.days import later
 from services.decision.core.facts.registry import NO_SESSION, View, of_session
-from services.decision.core.noting import Noted
+from services.decision.core.noting import Noted, noted
 from services.decision.core.protocol import Rule
 from services.decision.core.question import Question
 from services.decision.core.sessions import Fact
@@ -26,6 +26,8 @@ _TODAY, _EARLIEST = -2, -1
 BITS: Final = {name: 1 << n for n, name in enumerate((*FIELDS, *_OF_VIEW))}
 _EACH: Final = tuple(BITS.values())
 _SESSION: Final = BITS["session"]
+_OF_TODAY: Final = BITS["today"]
+_OF_EARLIEST: Final = BITS["earliest"]
 _NEVER_FOUND: Final = 1 << len(_EACH)
 _ALWAYS: Final = _NEVER_FOUND << 1
 _RESTLESS: Final = BITS["as_of"] | BITS["last_key"] | BITS["sessions"]
@@ -40,6 +42,9 @@ _fields: Final = attrgetter(*FIELDS)
 
 Reading = tuple[Callable[[View], Fact], Callable[[Any], int]]
 """How a slot's fact is found, and how its value is written for the engines."""
+
+
+NotedCourse: Final = noted(Course, {name: BITS[name] for name in FIELDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +81,24 @@ class _NotedView:
     def days_ago(self, days: int) -> Any:
         return later(self.today, -days)
 
-    def __getattr__(self, name: str) -> Any:
-        self.course.read |= BITS[name]
-        return getattr(self._view, name)
+    @property
+    def as_of(self) -> Any:
+        return self.course.as_of  # type: ignore[attr-defined]
+
+    @property
+    def session(self) -> Any:
+        self.course.read |= _SESSION
+        return self._view.session  # type: ignore[union-attr]
+
+    @property
+    def today(self) -> Any:
+        self.course.read |= _OF_TODAY
+        return self._view.today  # type: ignore[union-attr]
+
+    @property
+    def earliest(self) -> Any:
+        self.course.read |= _OF_EARLIEST
+        return self._view.earliest  # type: ignore[union-attr]
 
 
 class Recall:
@@ -115,7 +135,7 @@ class Recall:
         self._scope: Scope | None = None
         self._rests: list[int] = []
         self._before: tuple[Any, ...] = (None,) * len(_EACH)
-        self._noted = Noted(Course, BITS)
+        self._noted = NotedCourse()
         self._seen = _NotedView(self._noted)
 
     def look(self, view: View, scope: Scope, unread: Sequence[Fact], readings: Sequence[Reading]) -> None:

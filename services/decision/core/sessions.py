@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from services.decision.core.days import Key
-from services.decision.core.noting import Noted
+from services.decision.core.noting import noted
 from services.decision.core.trivalent import Tri, Unknown
 
 Data = Mapping[str, Any]
@@ -133,7 +133,7 @@ MOMENTS = {when: 1 << (len(FIELDS) + n) for n, when in enumerate(WHENS)}
 EVERY_MOMENT = sum(MOMENTS.values())
 
 
-class NotedSession(Noted):
+class NotedSession(noted(Session, BITS)):  # type: ignore[misc]
     """A session that notes which fields, and reports of which moments, are read."""
 
     __slots__ = ()

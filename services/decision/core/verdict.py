@@ -71,7 +71,10 @@ class Judge:
         self.referring = frozenset(rule.id for rule in protocol.rules if rule.kind == "refer" and not self._reads_open_referral(rule))
         """The rules that open a referral where they are met; one that reads an open referral rests on what latches already."""
         self._scopes: dict[tuple[str, str], Scope] = {}
-        self._clean_slots = sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
+        self._clean = [
+            (slot, protocol.slots[slot].fact, partial(encode, protocol.facts[protocol.slots[slot].fact]))
+            for slot in sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
+        ]
         self._breaks = sorted(
             condition.encoded
             for rule in protocol.rules
@@ -119,17 +122,18 @@ class Judge:
 
     def session_facts(self, session: Session) -> dict[int, Fact]:
         """The facts that `clean` reads, by slot."""
-        return {slot: of_session(self.protocol.slots[slot].fact, session) for slot in self._clean_slots}
+        return {slot: of_session(name, session) for slot, name, _ in self._clean}
 
     def session_values(self, session: Session) -> list[int | None]:
         """The same, as the engines want them; other slots are None."""
         if session.values:
             return session.values
-        values = session.values
+        values, memo = session.values, session.memo
         values.extend([None] * len(self.protocol.slots))
-        for slot, fact in self.session_facts(session).items():
-            if not isinstance(fact.value, Unknown):
-                values[slot] = encode(self.protocol.facts[self.protocol.slots[slot].fact], fact.value)
+        for slot, name, as_read in self._clean:
+            value = (memo.get(name) or of_session(name, session)).value
+            if not isinstance(value, Unknown):
+                values[slot] = as_read(value)
         return values
 
     def decide(self, course: Course, recall: Recall | None = None) -> Verdict:

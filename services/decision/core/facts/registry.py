@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 from services.decision.core.course import Course
 from services.decision.core.days import later
 from services.decision.core.protocol import FactType
-from services.decision.core.sessions import BITS, Fact, NotedSession, Session
+from services.decision.core.sessions import Fact, NotedSession, Session
 from services.decision.core.trivalent import Unknown
 from services.decision.core.units import NO_UNIT, UNITS
 
@@ -124,7 +124,7 @@ def finder_of(name: str) -> Finder:
 def of_session(name: str, session: Session) -> Fact:
     found = session.memo.get(name)
     if found is None:
-        noted = NotedSession(Session, BITS, session)
+        noted = NotedSession(session)
         found = session.memo[name] = _SESSION_FINDERS[name](cast(Session, noted))
         session.rests[name] = noted.read
     return found
