@@ -90,18 +90,22 @@ def _alike(one: Sequence[Session], other: Sequence[Session]) -> bool:
 
 def _read(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence[Tri], telling: Telling) -> list[Evidence]:
     """The conditions of a rule whose verdict is one of `wanted`; of an `AnyOf` every branch that shares its verdict."""
-    values, facts, kept = verdict.question.values, verdict.facts, telling.evidence
+    values, facts = verdict.question.values, verdict.facts
     said, points = each(rule.when, values), judge.outlines[rule.id]
     found: list[Evidence] = []
     for n, (entry, alternative, condition, _) in enumerate(points):
         tri = said[entry]
         if tri in wanted and (not alternative or holds(condition, values) is tri):
-            fact = facts[condition.slot]
-            known = kept.get((rule.id, n))
-            if known is None or known[0] is not fact or known[1] is not tri:
-                known = kept[rule.id, n] = (fact, tri, as_told(evidence(points[n], fact, tri)))
-            found.append(known[2])
+            found.append(_kept(telling, (rule.id, n), points[n], facts[condition.slot], tri))
     return found
+
+
+def _kept(telling: Telling, name: tuple[str, int], point: Point, fact: Fact, tri: Tri) -> Evidence:
+    """The evidence as it was told last, where it is of the same fact."""
+    known = telling.evidence.get(name)
+    if known is None or known[0] is not fact or known[1] is not tri:
+        known = telling.evidence[name] = (fact, tri, as_told(evidence(point, fact, tri)))
+    return known[2]
 
 
 def as_told(record: Record) -> Evidence:
@@ -117,9 +121,9 @@ def as_told(record: Record) -> Evidence:
 
 def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence[Tri], telling: Telling) -> Told:
     found = _read(judge, verdict, rule, wanted, telling)
-    if rule.kind == "advance" and any([one.fact == CLEAN_SHORT and one.verdict == "not_met" for one in found]):
+    if rule.kind == "advance" and CLEAN_SHORT in [one.fact for one in found if one.verdict == "not_met"]:
         known = [one.fact for one in found if one.verdict == "unknown"]
-        for one in unclean(judge, verdict):
+        for one in unclean(judge, verdict, telling):
             if one.fact not in known and one.encoded not in [other.encoded for other in found if other.fact == one.fact]:
                 found.append(one)
         found.sort(key=_by_condition)
@@ -180,12 +184,12 @@ def headed(rule: Rule, tri: Tri, found: list[Record]) -> Record:
     }
 
 
-def unclean(judge: Judge, verdict: Verdict) -> list[Evidence]:
+def unclean(judge: Judge, verdict: Verdict, telling: Telling) -> list[Evidence]:
     """What the last sessions at the step lacked to count, where sessions are still missing."""
-    return [one for session in verdict.view.course.at_step[-SESSIONS_TOLD:] for one in lacks(judge, session)]
+    return [one for session in verdict.view.course.at_step[-SESSIONS_TOLD:] for one in lacks(judge, session, telling)]
 
 
-def lacks(judge: Judge, session: Session) -> list[Evidence]:
+def lacks(judge: Judge, session: Session, telling: Telling) -> list[Evidence]:
     """What a session lacks to count. Found once, for a session is told of in many decisions."""
     found: list[Evidence] = session.lacks
     if not found:
@@ -193,10 +197,10 @@ def lacks(judge: Judge, session: Session) -> list[Evidence]:
             found.append(as_told(_prescribed(session)))
         if session.clean is not Tri.MET:
             facts, values = judge.session_facts(session), judge.session_values(session)
-            for point in judge.clean_outline:
+            for n, point in enumerate(judge.clean_outline):
                 tri = holds(point.condition, values)
                 if tri is not Tri.MET:
-                    found.append(as_told(evidence(point, facts[point.condition.slot], tri)))
+                    found.append(_kept(telling, (session.id, ~n), point, facts[point.condition.slot], tri))
     return found
 
 

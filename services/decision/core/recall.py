@@ -6,6 +6,7 @@ each field it read still holds the very same object, it would read the same fiel
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any, Final, cast
@@ -16,6 +17,7 @@ from services.decision.core.facts.registry import NO_SESSION, View, of_session
 from services.decision.core.noting import Noted, noted
 from services.decision.core.protocol import Rule
 from services.decision.core.question import Question
+from services.decision.core.recovery import base_rest, next_step, not_before
 from services.decision.core.sessions import Fact
 from services.decision.core.settled import Settled
 from services.decision.core.telling import Telling
@@ -107,6 +109,7 @@ class Recall:
     __slots__ = (
         "_before",
         "_facts",
+        "_first",
         "_noted",
         "_rests",
         "_scope",
@@ -135,8 +138,16 @@ class Recall:
         self._scope: Scope | None = None
         self._rests: list[int] = []
         self._before: tuple[Any, ...] = (None,) * len(_EACH)
+        self._first: tuple[tuple[Any, ...], date | None] = ((), None)
         self._noted = NotedCourse()
         self._seen = _NotedView(self._noted)
+
+    def first(self, course: Course) -> date | None:
+        """The earliest date of the next session by rest and frequency alone."""
+        on = (course.ran, course.step, course.limits, course.protocol)
+        if len(self._first[0]) != len(on) or any(map(is_not, self._first[0], on)):
+            self._first = (on, not_before(course, next_step(course), base_rest(course, course.step, next_step(course))))
+        return self._first[1]
 
     def look(self, view: View, scope: Scope, unread: Sequence[Fact], readings: Sequence[Reading]) -> None:
         """Brings facts and values up to date for the slots that `scope` reads; the others are as in `unread`, their values None."""

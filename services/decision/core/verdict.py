@@ -140,7 +140,7 @@ class Judge:
         """A pure function of the course: the same course, the same verdict. `recall` of the same course under this protocol saves time."""
         recall = Recall() if recall is None else recall
         today = course.day(course.as_of)
-        first = not_before(course, next_step(course), base_rest(course, course.step, next_step(course)))
+        first = recall.first(course)
         view = View(course, course.as_of, today, course.last_session, today if first is None else max(first, today))
         scope = self._scope(course.step, course.tissue)
         recall.look(view, scope, self._unread, self._readings)
