@@ -43,11 +43,8 @@ _FIELDS = sorted(
 """Of a record, in the order in which they are written."""
 _PLACE = {name: place for place, name in enumerate(_FIELDS)}
 _HASH = _PLACE["hash"]
-_OWN = [
-    (name, _PLACE[name], f'"{name}":'.encode())
-    for name in ("as_at", "as_of", "id", "report_due", "seq", "subject", "superseded_because", "supersedes")
-]
-"""What each decision has of its own: its place among the fields, and what is written before the value."""
+_BEGUN = {name: f'"{name}":'.encode() for name in _FIELDS}
+"""What is written before a field's value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +130,7 @@ def _report_due(due: Sequence[tuple[str, str, datetime]]) -> list[str]:
 
 def _piece(name: str, value: object) -> bytes:
     """A field of the record as it is written."""
-    return b"".join((b'"', name.encode(), b'":', canonical_record(value)))
+    return _BEGUN[name] + canonical_record(value)
 
 
 @lru_cache(maxsize=1024)
@@ -238,8 +235,8 @@ def record(
     pieces = settled.pieces.copy()
     for place, piece in telling.pieces:
         pieces[place] = piece
-    for name, place, begun in _OWN:
-        pieces[place] = begun + canonical_record(own[name])
+    for name, value in own.items():
+        pieces[_PLACE[name]] = _BEGUN[name] + canonical_record(value)
     body["hash"], encoded = _hashed(b",".join(pieces[:_HASH]), b",".join(pieces[_HASH + 1 :]))
     if settled.state is None:
         settled.state = state(course)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from operator import is_
+from operator import attrgetter, is_
 from typing import Any
 
 from services.decision.core.conditions import each, holds
@@ -116,7 +116,7 @@ def as_told(record: Record) -> Evidence:
         said = unknown_sentence(fact, record["why"])
     elif verdict == "not_met":
         said = sentence(CATALOGUE[fact], record)
-    return Evidence(fact, verdict, record, canonical_record(record), said)
+    return Evidence(fact, verdict, (*order(record), record["events"]), record, canonical_record(record), said)
 
 
 def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence[Tri], telling: Telling) -> Told:
@@ -126,10 +126,10 @@ def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence
         for one in unclean(judge, verdict, telling):
             if one.fact not in known and one.encoded not in [other.encoded for other in found if other.fact == one.fact]:
                 found.append(one)
-        found.sort(key=_by_condition)
-    reason = headed(rule, tri, [one.record for one in found])
-    before, behind = _head(judge, rule, tri)
-    outcome = reason["outcome"]
+        found.sort(key=attrgetter("order"))
+    head, before, behind = _head(judge, rule, tri)
+    reason = {**head, "evidence": [one.record for one in found]}
+    outcome = head["outcome"]
     protects, open_still = outcome in ("hold", "regress", "refer"), outcome in ("not_met", "unknown")
     short: tuple[tuple[str, str], ...] = ()
     if open_still:
@@ -145,17 +145,13 @@ def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence
     )
 
 
-def _by_condition(one: Evidence) -> tuple[str, str, str, list[str]]:
-    return (*order(one.record), one.record["events"])
-
-
-def _head(judge: Judge, rule: Rule, tri: Tri) -> tuple[bytes, bytes]:
-    """What is written of a reason before its evidence and behind it."""
-    outcome = rule.kind if tri is Tri.MET else tri.word
-    head = judge.heads.get((rule.id, outcome))
+def _head(judge: Judge, rule: Rule, tri: Tri) -> tuple[Record, bytes, bytes]:
+    """A reason without its evidence, and what is written of it before the evidence and behind."""
+    head = judge.heads.get((rule.id, tri))
     if head is None:
-        before, _, behind = canonical_record(headed(rule, tri, [])).partition(_NO_EVIDENCE)
-        head = judge.heads[rule.id, outcome] = (before + _NO_EVIDENCE[:-1], b"]" + behind)
+        reason = headed(rule, tri, [])
+        before, _, behind = canonical_record(reason).partition(_NO_EVIDENCE)
+        head = judge.heads[rule.id, tri] = (reason, before + _NO_EVIDENCE[:-1], b"]" + behind)
     return head
 
 

@@ -36,6 +36,8 @@ class Evidence(NamedTuple):
 
     fact: str
     verdict: str
+    order: tuple[str, str, str, list[str]]
+    """How evidence is sorted: by fact, comparison, threshold and events."""
     record: dict[str, Any]
     encoded: bytes
     """The record as it is written."""

@@ -37,7 +37,9 @@ class Telling:
     """Places in the scope of the rules that read a fact that has changed since they were told."""
     of_rule: dict[str, Told] = field(default_factory=dict)
     evidence: dict[tuple[str, int], tuple[Fact, Tri, Evidence]] = field(default_factory=dict)
-    """(rule, number of the condition), or of what a session lacks to be clean (session, inverse of it), to the evidence with what it was made of."""
+    """(rule, number of the condition) to the evidence with what it was made of; of what a session lacks to be clean its id,
+    and a number from -1 down.
+    """
     told: list[Told] = field(default_factory=list)
     """By the ids of the rules. Another list whenever any of it is told anew."""
     advancing: bool | None = None

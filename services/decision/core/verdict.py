@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
 from operator import itemgetter
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from services.decision.core.conditions import flat, together
 from services.decision.core.course import Course
@@ -82,8 +82,8 @@ class Judge:
             for condition in flat(rule.when)
             if isinstance(condition.encoded, int)
         )
-        self.heads: dict[tuple[str, str], tuple[bytes, bytes]] = {}
-        """(rule, outcome) to what is written of it before and behind its evidence."""
+        self.heads: dict[tuple[str, Tri], tuple[dict[str, Any], bytes, bytes]] = {}
+        """(rule, verdict) to the reason without its evidence, and what is written of it before the evidence and behind."""
         self._readings = [(reading(slot), partial(encode, protocol.facts[slot.fact])) for slot in protocol.slots]
         self._unread = [NOT_READ] * len(protocol.slots)
 
