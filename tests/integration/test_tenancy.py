@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from migrations import walls
 from services.decision.store.connection import borrowed, bound as decision_bound
 from services.notify.store.connection import bound as notify_bound
-from shared import db
+from shared import db, tenancy
 from shared.settings import Settings
 from shared.tenancy import READER_ROLE, WALLS, see_only
 
@@ -277,6 +278,27 @@ async def test_where_the_readers_role_was_not_given_one_line_says_what_to_run(se
             async with connection.transaction():
                 await see_only(connection, "north")
     await engine.dispose()
+
+
+async def test_a_server_without_the_readers_role_is_told_to_make_it_and_is_left_as_it_was(
+    settings: Settings, engine: AsyncEngine, owner: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+):
+    async with owner.begin() as conn:
+        await conn.execute(text(f"REVOKE INSERT ON outbox FROM {db.SERVICE_ROLE}"))
+    with monkeypatch.context() as elsewhere:
+        for module in (tenancy, walls):
+            elsewhere.setattr(module, "READER_ROLE", "milepost_nobody")
+        run = "`CREATE ROLE milepost_nobody NOLOGIN` .* and `GRANT milepost_nobody TO milepost_service`, then the migrations as the owner"
+        with pytest.raises(db.DatabaseRefused, match=run) as refused:
+            await db.migrate(settings)
+        assert "\n" not in str(refused.value)
+        async with borrowed(engine) as connection:
+            assert await tenancy.fault(connection) == str(refused.value)
+            assert not await connection.fetchval("SELECT has_table_privilege('outbox', 'INSERT')")
+    await db.migrate(settings)
+    await db.verify(engine)
+    async with borrowed(engine) as connection:
+        assert await connection.fetchval("SELECT has_table_privilege('outbox', 'INSERT')")
 
 
 async def test_migrating_again_makes_no_policy_anew(settings: Settings, owner: AsyncEngine):

@@ -307,6 +307,19 @@ async def test_nothing_of_one_tenant_is_visible_to_another_on_any_route(people, 
     assert answered.status_code == 404
 
 
+@pytest.mark.law("no-crossing")
+async def test_routes_show_nothing_of_another_tenant_even_where_their_query_forgets_the_tenant(people, monkeypatch):
+    monkeypatch.setattr(reads, "_COURSE", reads._COURSE.replace("WHERE c.tenant = $1", "WHERE $1::text <> ''"))
+    monkeypatch.setattr(reads, "_EVENT", reads._EVENT.replace("WHERE e.tenant = $1", "WHERE $1::text <> ''"))
+    stranger = people["stranger"]
+    assert (await stranger.get("/v1/recommendations")).json() == {"items": [], "next": None}
+    for path in ("/v1/courses/knee", "/v1/courses/knee/recommendation", "/v1/events/urn%3Atest/knee-start"):
+        assert (await people["clinician"].get(path)).status_code == 200, path
+        assert (await stranger.get(path)).status_code == 404, path
+    mine = (await people["clinician"].get("/v1/recommendations")).json()["items"]
+    assert {one["course"] for one in mine} >= {"knee", "other"}
+
+
 async def test_no_route_answers_without_a_key(people, app):
     for path in _paths(app):
         assert (await people["nobody"].get(path)).status_code in (401, 405), path
