@@ -26,6 +26,7 @@ from services.decision.api import (
     recommendations,
     replays,
 )
+from services.decision.api.forgotten import ErasedMeanwhile
 from services.decision.cursors import Cursors
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.backtest import Backtests
@@ -97,6 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.ring = Keyring(settings.secret_key_bytes)
     app.state.exports = asyncio.Semaphore(export.AT_ONCE)
     app.state.cursors = Cursors(settings.pseudonym_key_bytes)
+    app.add_middleware(ErasedMeanwhile)
     problems.install(app)
     telemetry.install(app, "decision")
     rooms = (audit, courses, explained, recommendations, answers, answer_pages, overrides, events, protocols, erasure)

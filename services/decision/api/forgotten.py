@@ -1,15 +1,19 @@
 """What routes answer of an athlete who was erased, or is to be: from the moment history has the request, nothing of theirs is shown."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from fastapi import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.decision.store import erasures
-from services.decision.store.connection import Connection
+from services.decision.store.bodies import NoKey
+from services.decision.store.connection import Connection, borrowed
+from shared import db
 from shared.placing import pseudonym
 from shared.problems import Problem
 
+_ABOUT: Final = "about_athletes"
 T = TypeVar("T")
 P = TypeVar("P")
 
@@ -26,7 +30,8 @@ def erased() -> Problem:
 
 
 async def refuse_erased(request: Request, connection: Connection, tenant: str, athlete: str) -> None:
-    """Answers 410 for an athlete who was erased, or asked to be."""
+    """Answers 410 for an athlete who was erased, or asked to be: now, and wherever the request is refused afterwards."""
+    getattr(request.state, _ABOUT, []).append((tenant, athlete))
     if await is_erased(request, connection, tenant, athlete):
         raise erased()
 
@@ -59,3 +64,55 @@ async def page_without_erased(
         if len(rows) < limit or len(found) >= limit:
             return found[:limit]
         after = place(rows[-1])
+
+
+class ErasedMeanwhile:
+    """Answers 410 where a request about an athlete failed or was refused because they were erased between two of its reads.
+
+    What a route does not find, cannot open or cannot prove any more is damage, unless its athlete is erased by now: that is asked here once
+    more, for every route alike.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        about: list[tuple[str, str]] = []
+        scope.setdefault("state", {})[_ABOUT] = about
+        held: list[Message] = []
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            if held or (about and message["type"] == "http.response.start" and message["status"] >= 400):
+                held.append(message)
+            else:
+                begun = True
+                await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as fault:
+            if isinstance(fault, NoKey):
+                about.append((fault.tenant, fault.athlete))
+            if begun or not await _any_erased(Request(scope), about):
+                raise
+            await erased().response()(scope, receive, send)
+            return
+        if held and held[0]["status"] != 410 and await _any_erased(Request(scope), about):
+            await erased().response()(scope, receive, send)
+            return
+        for message in held:
+            await send(message)
+
+
+async def _any_erased(request: Request, about: Sequence[tuple[str, str]]) -> bool:
+    """False where the database does not tell: then what went wrong stands as it is."""
+    try:
+        async with borrowed(request.app.state.engine) as connection:
+            return any([await is_erased(request, connection, *one) for one in about])
+    except db.FAULTS:
+        return False

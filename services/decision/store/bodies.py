@@ -19,6 +19,15 @@ class Erased(Exception):
     """The athlete was erased while the row was read: nothing of theirs can be told any more."""
 
 
+class NoKey(KeyFault):
+    """A sealed row names an athlete without a key: it was altered or moved, or the athlete was erased since it was read."""
+
+    def __init__(self, tenant: str, athlete: str) -> None:
+        super().__init__("a sealed row names an athlete without a key: it was altered or moved; run `milepost verify`")
+        self.tenant = tenant
+        self.athlete = athlete
+
+
 class Envelopes:
     """Opens what some athletes' rows hold."""
 
@@ -28,12 +37,12 @@ class Envelopes:
         self._open: dict[AthleteKey, Envelope] = {}
 
     def of(self, tenant: str, athlete: str) -> Envelope:
-        """Raises `Erased`, and `KeyFault` for an athlete that has no key or one that does not open."""
+        """Raises `Erased`, `NoKey` for an athlete that has no key, and `KeyFault` where it does not open."""
         key = (tenant, athlete)
         found = self._open.get(key)
         if found is None:
             if key not in self._wrapped or self._ring is None:
-                raise KeyFault("a sealed row names an athlete without a key: it was altered or moved; run `milepost verify`")
+                raise NoKey(tenant, athlete)
             wrapped = self._wrapped[key]
             if wrapped is None:
                 raise Erased

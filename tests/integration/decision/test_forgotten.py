@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 from time import time
 from typing import Any
 
@@ -19,14 +20,14 @@ from services.decision.audit.check import check
 from services.decision.audit.replay import Asked, Piece
 from services.decision.eraser import opened
 from services.decision.erasing import Eraser
-from services.decision.store import erase, replays
+from services.decision.store import erase, erasures, keys, replays
 from services.decision.store.connection import Database, borrowed
 from services.decision.store.remains import GONE, Remains
 from services.decision.store.replays import Kept
 from shared.answer_links import AnswerLink, signed
 from shared.auth import create_key
 from shared.bus import EVENTS, Bus, BusUnavailable
-from shared.placing import pseudonym
+from shared.placing import partition, pseudonym
 from shared.proof import Keyring
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, event, pain, send, settled, started, until
@@ -236,6 +237,80 @@ def athletes_paths(app: FastAPI) -> list[tuple[str, str]]:
         if any(part in path for part in ("{course}", "{athlete}", "{source")) and not path.endswith("/erasure"):
             found += [(method.upper(), path.replace(":path", "").format(**names)) for method in operations]
     return found
+
+
+async def erased_at_once(rows: Any, settings: Settings, athlete: str) -> None:
+    """Asked for and carried out, whole."""
+    name, now = pseudonym(settings.pseudonym_key_bytes, TENANT, athlete), datetime.now(UTC)
+    await erasures.keep(rows, erasures.Erasure(TENANT, name, partition(TENANT, athlete), b"{}", now, None, None, 0))
+    await erased(rows, settings, TENANT, athlete)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("between", ["the looks of the route", "a row and its key"])
+async def test_a_route_between_two_reads_of_which_the_athlete_was_erased_answers_410(
+    between: str,
+    run: Run,
+    bus: Bus,
+    settings: Settings,
+    engine: AsyncEngine,
+    rows: Any,
+    people: People,
+    app: FastAPI,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    paths = athletes_paths(app)
+    module, read = (erasures, "of") if between.startswith("the looks") else (keys, "wrapped")
+    names = [f"caught-{read}-{n}" for n in range(len(paths) + 1)]
+    sent = [one for name in names for one in (started(name, f"{name}-course", start_step="P3"), pain(name, f"{name}-course", 1))]
+    async with run():
+        await send(bus, settings, TENANT, sent)
+        await settled(engine, TENANT, sent)
+    look, waiting = getattr(module, read), [""]
+
+    async def erased_meanwhile(*given: Any) -> Any:
+        """The first look sees the athlete as they were; when it has, they are gone."""
+        name, waiting[0] = waiting[0], ""
+        if name and read == "wrapped":
+            await erased_at_once(rows, settings, name)
+        found = await look(*given)
+        if name and read == "of":
+            await erased_at_once(rows, settings, name)
+        return found
+
+    monkeypatch.setattr(module, read, erased_meanwhile)
+    for name, (method, path) in zip(names, paths, strict=False):
+        path = path.replace("leaver", name)
+        who, body = "auditor" if path.startswith("/v1/audit/") else "clinician", BODIES.get(path.rpartition("/")[2])
+        waiting[0] = ""
+        before = await people.ask(method, path, who, body) if method == "GET" else None
+        waiting[0] = name
+        answer = await people.ask(method, path, who, body)
+        assert waiting == [""], f"{path} never looked"
+        # What is read in one snapshot is whole; anything else is refused.
+        whole = before is not None and answer.status_code == 200 and (answer.content == before.content or path.endswith("/export"))
+        # What is put on the bus is refused behind the request, and cleared again, as all that comes late.
+        assert answer.status_code == 410 or whole or (method, answer.status_code) == ("POST", 202), f"{method} {path}: {answer.text}"
+    waiting[0] = names[-1]
+    assert (await people.ask("GET", "/v1/recommendations?limit=200")).status_code == 200, "a list leaves them out, or had them whole"
+    assert await naming(rows, names[-1]) == [] or waiting[0]
+
+
+async def test_a_stored_body_that_is_damaged_stays_a_fault(
+    app: FastAPI, people: People, rows: Any, run: Run, bus: Bus, settings: Settings, engine: AsyncEngine
+):
+    """It is not called erased: nobody asked for that."""
+    async with run():
+        await send(bus, settings, TENANT, sent := [started("damaged", "damaged-course")])
+        await settled(engine, TENANT, sent)
+    transaction = "UPDATE decisions SET body = set_bit(body, 200, 1 - get_bit(body, 200)) WHERE course = 'damaged-course'"
+    await rows.execute(transaction)
+    try:
+        for path in ("/v1/courses/damaged-course", "/v1/athletes/damaged/recommendation"):
+            answer = await people.ask("GET", path)
+            assert (answer.status_code, answer.json()["type"]) == (500, "urn:milepost:problem:internal-fault")
+    finally:
+        await rows.execute(transaction)
 
 
 async def pages(people: People, path: str) -> list[dict[str, Any]]:
