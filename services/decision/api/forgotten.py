@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.decision.store import erasures
 from services.decision.store.bodies import NoKey
-from services.decision.store.connection import Connection, borrowed
+from services.decision.store.connection import Connection, bound
 from shared import db
 from shared.placing import pseudonym
 from shared.problems import Problem
@@ -112,7 +112,10 @@ class ErasedMeanwhile:
 async def _any_erased(request: Request, about: Sequence[tuple[str, str]]) -> bool:
     """False where the database does not tell: then what went wrong stands as it is."""
     try:
-        async with borrowed(request.app.state.engine) as connection:
-            return any([await is_erased(request, connection, *one) for one in about])
+        for tenant, athlete in about:
+            async with bound(request.app.state.engine, tenant) as connection:
+                if await is_erased(request, connection, tenant, athlete):
+                    return True
     except db.FAULTS:
-        return False
+        pass
+    return False
