@@ -31,7 +31,7 @@ def main() -> int:
     """Serves until told to stop. Exit 1 when the settings are at fault or a server is refused."""
     try:
         settings = load()
-        require(settings, "database_url", "nats_url", "nats_monitor_url", "secret_key")
+        require(settings, "database_url", "nats_url", "nats_monitor_url", "pseudonym_key", "secret_key")
     except SettingsFault as fault:
         print(fault, file=sys.stderr)
         return 1

@@ -1,5 +1,6 @@
 """The routes of deliveries: what was sent, byte for byte; sending again; and proving that an endpoint is its owner's."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
@@ -22,6 +23,7 @@ from services.notify.api.common import (
     stored,
     utc_now,
 )
+from services.notify.api.forgotten import leaving, page_without, refuse_leaving
 from services.notify.api.forms import Asked, Challenge, DeliveryPage, NoticeType, State, Verification, shown
 from services.notify.attempt import attempt
 from services.notify.client import Client
@@ -57,14 +59,19 @@ async def deliveries(
     cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before, with the same filter")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Most deliveries of the page")] = PAGE,
 ) -> dict[str, Any]:
-    """Newest first, each with all its attempts."""
+    """Newest first, each with all its attempts; nothing of an athlete who asked to be erased."""
     before = place_of(cursor)
     begin = None if since is None else moment_of(since, "query.since")
     if course is not None and "\0" in course:
         raise not_found("course")
     async with shown_to(request, principal.tenant) as connection:
         found = await endpoint_of(connection, principal, endpoint)
-        page = await rows.deliveries(connection, principal.tenant, found.id, limit + 1, before, state, type, course, begin)
+
+        async def behind(place: tuple[datetime, str] | None) -> list[Delivery]:
+            return await rows.deliveries(connection, principal.tenant, found.id, limit + 1, place, state, type, course, begin)
+
+        gone = await leaving(request, connection, principal.tenant)
+        page = await page_without(gone, behind, before, limit + 1, lambda one: one.athlete, lambda one: (one.created_at, one.id))
     items, more = page[:limit], len(page) > limit
     return {"items": [_delivery(item) for item in items], "next": cursor_of(items[-1].created_at, items[-1].id) if more else None}
 
@@ -74,7 +81,7 @@ async def deliveries(
     status_code=202,
     summary="Send again",
     response_model=Asked,
-    responses=problem_responses(401, 403, 404, 409, 503),
+    responses=problem_responses(401, 403, 404, 409, 410, 503),
 )
 async def resend(request: Request, principal: Writer, delivery: str) -> dict[str, Any]:
     """Sends the same notice under the same `webhook-id`, with the whole schedule before it. Refused with 409 when a newer notice of the
@@ -83,6 +90,7 @@ async def resend(request: Request, principal: Writer, delivery: str) -> dict[str
         found = await rows.standing(connection, principal.tenant, named(delivery, "delivery"))
         if found is None:
             raise not_found("delivery")
+        await refuse_leaving(request, connection, principal.tenant, found.athlete)
         sendable(await endpoint_of(connection, principal, found.endpoint, lock=True))
         if (newer := await _replaced_by(connection, found.id, found.type)) is not None:
             detail = f"the newer notice {newer} of the course replaces this one; resend that one"
@@ -164,4 +172,5 @@ def _delivery(delivery: Delivery) -> dict[str, Any]:
         }
         for attempt in delivery.attempts
     ]
-    return {**delivery._asdict(), "attempts": attempts}
+    named = {name: value for name, value in delivery._asdict().items() if name != "athlete"}
+    return {**named, "attempts": attempts}

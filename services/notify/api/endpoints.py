@@ -20,6 +20,7 @@ from services.notify.api.common import (
     stored,
     utc_now,
 )
+from services.notify.api.forgotten import leaving
 from services.notify.api.forms import (
     Asked,
     ChangedEndpoint,
@@ -223,7 +224,7 @@ async def recover(request: Request, principal: Writer, endpoint: str, asked: Rec
         await telling.in_line(connection)
         found = await endpoint_of(connection, principal, endpoint, lock=True)
         sendable(found)
-        done = await recover_since(connection, found, since, utc_now())
+        done = await recover_since(connection, found, since, utc_now(), await leaving(request, connection, found.tenant))
         if done is None:
             detail = f"more than {MOST_NOTICES} notices were kept since then; choose a later moment"
             raise Problem(409, "Too much at once", detail, "too-much-to-recover")

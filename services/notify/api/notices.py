@@ -1,12 +1,15 @@
 """The route of notices: what was told, to how many, and that nobody was subscribed."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
 from services.notify.api.common import PAGE, PAGE_LIMIT, Reader, cursor_of, not_found, place_of, shown_to
+from services.notify.api.forgotten import leaving, page_without
 from services.notify.api.forms import NoticePage
 from services.notify.store import notices as rows
+from services.notify.store.notices import KeptNotice
 from shared.problems import problem_responses
 
 router = APIRouter(tags=["webhooks"])
@@ -27,12 +30,17 @@ async def notices(
     cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before, with the same filter")] = None,
     limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT, description="Most notices of the page")] = PAGE,
 ) -> dict[str, Any]:
-    """Newest first."""
+    """Newest first; nothing of an athlete who asked to be erased."""
     before = place_of(cursor)
     if course is not None and "\0" in course:
         raise not_found("course")
     async with shown_to(request, principal.tenant) as connection:
-        page = await rows.listed(connection, principal.tenant, limit + 1, before, type, course, unsubscribed)
+
+        async def behind(place: tuple[datetime, str] | None) -> list[KeptNotice]:
+            return await rows.listed(connection, principal.tenant, limit + 1, place, type, course, unsubscribed)
+
+        gone = await leaving(request, connection, principal.tenant)
+        page = await page_without(gone, behind, before, limit + 1, lambda one: one.athlete, lambda one: (one.created_at, one.id))
     items, more = page[:limit], len(page) > limit
     shown = [
         {

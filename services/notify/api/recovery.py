@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import orjson
 
+from services.notify.api.forgotten import Leaving
 from services.notify.notices import ALWAYS_TYPES, replaced_types
 from services.notify.release import Reader, Told, judged
 from services.notify.store import endpoints as rows, policies, telling
@@ -16,8 +17,10 @@ MOST_NOTICES: Final = 10_000
 _SETTLED: Final = frozenset({"pending", "delivered"})
 
 
-async def recover_since(connection: Connection, endpoint: Endpoint, since: datetime, now: datetime) -> dict[str, Any] | None:
-    """Makes due what the endpoint lacks since then; how much of what, or None when more than 10,000 notices would have to be looked at."""
+async def recover_since(connection: Connection, endpoint: Endpoint, since: datetime, now: datetime, gone: Leaving) -> dict[str, Any] | None:
+    """Makes due what the endpoint lacks since then, but of those who asked to be erased; how much of what, or None when more than 10,000
+    notices would have to be looked at.
+    """
     kept = await rows.told_since(connection, endpoint.tenant, endpoint.id, since, MOST_NOTICES + 1)
     if len(kept) > MOST_NOTICES:
         return None
@@ -29,7 +32,7 @@ async def recover_since(connection: Connection, endpoint: Endpoint, since: datet
     passed_over = 0
     for one in kept:
         record = orjson.loads(one.kept)
-        if one.type in ALWAYS_TYPES or not isinstance(judged(reader, record), Told):
+        if gone.has(record.get("subject")) or one.type in ALWAYS_TYPES or not isinstance(judged(reader, record), Told):
             continue
         older = replaced.setdefault(one.course, set()) if one.course is not None else set()
         if one.state not in _SETTLED:

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 
 from services.notify import measures
 from services.notify.api.common import STORE_FAULTS, named, shown_to, utc_now
+from services.notify.api.forgotten import Leaving, leaving
 from services.notify.notices import ALWAYS_TYPES
 from services.notify.payloads import rendered
 from services.notify.release import Reader, Told, judged
@@ -41,7 +42,7 @@ async def stream(
     last_event_id: Annotated[str | None, Header(description="The `id` of the last event seen")] = None,
 ) -> StreamingResponse:
     """`id` is the `webhook-id`, `event` the type, `data` the thin payload. With `Last-Event-ID` it goes on behind that event, however long
-    ago; without, it begins now. A coach's key gets what a coach's endpoint would."""
+    ago; without, it begins now. Nothing of an athlete who asked to be erased. A coach's key gets what a coach's endpoint would."""
     if measures.STREAMS._value.get() >= MOST_STREAMS:
         detail = f"{MOST_STREAMS} streams are open already; try again after the time in Retry-After"
         raise Problem(503, "Not available", detail, "not-available", headers={"Retry-After": "30"})
@@ -69,10 +70,11 @@ async def _events(request: Request, principal: Principal, position: int) -> Asyn
                 async with bound(request.app.state.engine, principal.tenant) as connection:
                     policy = (await policies.of(connection, [principal.tenant]))[principal.tenant]
                     said = await notices.after(connection, principal.tenant, position, TOGETHER)
+                    gone = await leaving(request, connection, principal.tenant)
                 reader = Reader(principal.role, release=policy.coach_release)
                 for one in said:
                     position = one.position
-                    if (event := _event(reader, one)) is not None:
+                    if (event := _event(reader, one, gone)) is not None:
                         yield event
                 if len(said) == TOGETHER:
                     continue
@@ -89,8 +91,10 @@ async def _events(request: Request, principal: Principal, position: int) -> Asyn
         measures.STREAMS.dec()
 
 
-def _event(reader: Reader, said: Said) -> bytes | None:
+def _event(reader: Reader, said: Said, gone: Leaving) -> bytes | None:
     record: dict[str, Any] = orjson.loads(said.kept)
+    if gone.has(record.get("subject")):
+        return None
     verdict = judged(reader, record)
     if not isinstance(verdict, Told) or record["type"] in ALWAYS_TYPES:
         return None

@@ -69,6 +69,7 @@ class Delivery(NamedTuple):
     next_at: datetime | None
     created_at: datetime
     done_at: datetime | None
+    athlete: str | None
     attempts: list[Attempt]
 
 
@@ -88,6 +89,7 @@ class Standing(NamedTuple):
     notice: str
     type: str
     state: str
+    athlete: str | None
 
 
 class ToldSince(NamedTuple):
@@ -185,7 +187,7 @@ async def deliveries(
     """Up to `limit` deliveries of an endpoint, newest first, from those that come after `before` (created_at, id) in that order."""
     moment, id_ = before or (None, None)
     rows = await connection.fetch(
-        "SELECT d.id, d.notice, n.type, n.course, d.state, d.because, d.tries, d.next_at, d.created_at, d.done_at "
+        "SELECT d.id, d.notice, n.type, n.course, d.state, d.because, d.tries, d.next_at, d.created_at, d.done_at, n.athlete "
         "FROM deliveries d JOIN notices n ON n.id = d.notice "
         "WHERE d.tenant = $1 AND d.endpoint = $2 AND ($3::timestamptz IS NULL OR (d.created_at, d.id) < ($3, $4)) "
         "AND ($5::text IS NULL OR d.state = $5) AND ($7::text IS NULL OR n.type = $7) AND ($8::text IS NULL OR n.course = $8) "
@@ -207,7 +209,7 @@ async def deliveries(
 async def standing(connection: Connection, tenant: str, delivery: str) -> Standing | None:
     """A delivery of the tenant whose endpoint still exists, locked; or None."""
     row = await connection.fetchrow(
-        "SELECT d.id, d.endpoint, d.notice, n.type, d.state FROM deliveries d JOIN notices n ON n.id = d.notice "
+        "SELECT d.id, d.endpoint, d.notice, n.type, d.state, n.athlete FROM deliveries d JOIN notices n ON n.id = d.notice "
         "JOIN endpoints e ON e.id = d.endpoint AND e.deleted_at IS NULL WHERE d.tenant = $1 AND d.id = $2 FOR UPDATE OF d",
         tenant,
         delivery,

@@ -13,6 +13,7 @@ class KeptNotice(NamedTuple):
     position: int
     type: str
     course: str | None
+    athlete: str | None
     kept: bytes
     planned: int
     created_at: datetime
@@ -66,7 +67,7 @@ async def listed(
     """Up to `limit` notices of the tenant, newest first, from those that come after `before` (created_at, id) in that order."""
     moment, id_ = before or (None, None)
     rows = await connection.fetch(
-        "SELECT n.id, n.position, n.type, n.course, n.body AS kept, n.planned, n.created_at, "
+        "SELECT n.id, n.position, n.type, n.course, n.athlete, n.body AS kept, n.planned, n.created_at, "
         "coalesce((SELECT jsonb_object_agg(s.state, s.count) FROM (SELECT state, count(*) FROM deliveries d WHERE d.notice = n.id "
         "GROUP BY state) s), '{}') AS states "
         "FROM notices n WHERE n.tenant = $1 AND ($2::timestamptz IS NULL OR (n.created_at, n.id) < ($2, $3)) "

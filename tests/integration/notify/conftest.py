@@ -247,6 +247,17 @@ def rows(engine: AsyncEngine) -> Callable[..., Awaitable[list[Any]]]:
 
 
 @pytest.fixture
+def asking(engine: AsyncEngine) -> Callable[..., Awaitable[list[Any]]]:
+    """As `rows`, and what it changes stays."""
+
+    async def ask(query: str, **parameters: Any) -> list[Any]:
+        async with engine.begin() as conn:
+            return list(await conn.execute(text(query), parameters))
+
+    return ask
+
+
+@pytest.fixture
 def process(trial: Settings) -> Process:
     """`async with process(port) as running`: `python -m services.notify` works inside; it is killed, not stopped, at the end."""
 
@@ -257,6 +268,7 @@ def process(trial: Settings) -> Process:
             "MILEPOST_NATS_URL": trial.nats_url,
             "MILEPOST_NATS_MONITOR_URL": trial.nats_monitor_url,
             "MILEPOST_SECRET_KEY": trial.secret_key,
+            "MILEPOST_PSEUDONYM_KEY": trial.pseudonym_key,
             "MILEPOST_NOTIFY_PORT": str(port),
             "MILEPOST_ALLOW_LOOPBACK_WEBHOOKS": "true",
             "MILEPOST_RETRY_SCHEDULE_S": ",".join(map(str, trial.retry_schedule_s)),
