@@ -43,11 +43,19 @@ _MORE_THAN_ERASABLE: Final = text(
 
 FAULTS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a statement raises when the database cannot do it now, through SQLAlchemy or below it."""
-# An erasure stands in history before it is carried out; data without it was restored from before.
-_OLDER: Final = text(
-    "SELECT count(*) FROM keys.erasures AS e WHERE e.erased_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM events AS v"
-    " WHERE v.tenant = e.tenant AND v.source = 'urn:milepost:erasures' AND v.id = 'erasure-' || e.pseudonym)"
+NEWEST_ERASURES: Final = 100
+"""Of how many erasures is asked while a service runs. Data that is put back from before lacks the newest first, so asking again for all
+that were ever made would find nothing more; it is done when a service starts.
+"""
+# An erasure stands in history before it is carried out; data without it was restored from before. Each is looked up by itself, so that
+# the cost is that of the erasures asked of and never of all events.
+OLDER: Final = (
+    "SELECT count(*) FROM (SELECT e.tenant, e.pseudonym FROM keys.erasures AS e WHERE e.erased_at IS NOT NULL{limit}) AS e"
+    " LEFT JOIN LATERAL (SELECT true AS asked FROM events AS v WHERE v.tenant = e.tenant AND v.source = 'urn:milepost:erasures'"
+    " AND v.id = 'erasure-' || e.pseudonym LIMIT 1) AS v ON true WHERE v.asked IS NULL"
 )
+OLDER_THAN_ANY: Final = OLDER.format(limit="")
+OLDER_THAN_NEWEST: Final = OLDER.format(limit=f" ORDER BY e.requested_at DESC LIMIT {NEWEST_ERASURES}")
 
 
 class DatabaseRefused(Exception):
@@ -137,25 +145,29 @@ def newest_revision() -> str:
     return cast(str, ScriptDirectory.from_config(_config()).get_current_head())
 
 
-async def verify(database: AsyncEngine) -> None:
-    """Refuse, with `DatabaseRefused`, a database that could lose what it confirmed or whose schema is not ours."""
+async def verify(database: AsyncEngine, again: bool = False) -> None:
+    """Refuse, with `DatabaseRefused`, a database that could lose what it confirmed or whose schema is not ours.
+
+    `again`: it was verified when the service started, and of the erasures only the newest are looked for.
+    """
     try:
         async with database.connect() as conn:
-            await _verify(conn, True)
+            await _verify(conn, OLDER_THAN_NEWEST if again else OLDER_THAN_ANY)
             await _verify_role(conn, _CHANGEABLE, "MILEPOST_DATABASE_URL may change history")
             _refuse(await tenancy.fault((await conn.get_raw_connection()).driver_connection))
     except FAULTS as fault:
         raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}") from fault
 
 
-async def verify_eraser(database: AsyncEngine, is_current: bool = True) -> None:
+async def verify_eraser(database: AsyncEngine, is_current: bool = True, again: bool = False) -> None:
     """The same for the eraser's role, which may change what tells of an athlete; refused is one that may do more.
 
-    `is_current`: whether to refuse data that is older than an erasure too.
+    `is_current`: whether to refuse data that is older than an erasure too; `again`: as `verify`.
     """
+    older = OLDER_THAN_NEWEST if again else OLDER_THAN_ANY
     try:
         async with database.connect() as conn:
-            await _verify(conn, is_current)
+            await _verify(conn, older if is_current else None)
             await _verify_role(conn, _MORE_THAN_ERASABLE, "MILEPOST_ERASER_DATABASE_URL may do more than erase")
             _refuse(await tenancy.hidden((await conn.get_raw_connection()).driver_connection))
     except FAULTS as fault:
@@ -180,7 +192,7 @@ async def broken_setting(driver: "asyncpg.Connection[asyncpg.Record]") -> Databa
     return None
 
 
-async def _verify(conn: AsyncConnection, is_current: bool) -> None:
+async def _verify(conn: AsyncConnection, older_than: str | None) -> None:
     if (fault := await broken_setting(cast(Any, (await conn.get_raw_connection()).driver_connection))) is not None:
         raise fault
     known = (await conn.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL"))).scalar_one()
@@ -189,7 +201,7 @@ async def _verify(conn: AsyncConnection, is_current: bool) -> None:
         raise DatabaseRefused(
             f"the schema is at revision {revision or 'none'}, expected {newest_revision()}: run the migrations as the owner role"
         )
-    older = (await conn.execute(_OLDER)).scalar_one() if is_current else 0
+    older = 0 if older_than is None else (await conn.execute(text(older_than))).scalar_one()
     if older:
         raise DatabaseRefused(
             f"the data is older than {older} of the erasures that are kept with the keys, as after restoring a backup: "

@@ -33,9 +33,10 @@ class Durability:
     """Both servers of one service, held to the contract inside `async with durability.held()`."""
 
     def __init__(
-        self, engine: AsyncEngine, bus: Bus, every_s: float | None = None, verify: Callable[[AsyncEngine], Awaitable[None]] = db.verify
+        self, engine: AsyncEngine, bus: Bus, every_s: float | None = None, verify: Callable[..., Awaitable[None]] = db.verify
     ) -> None:
-        """`verify` raises what the database is refused for; it takes a connection of `engine` beside those that work."""
+        """`verify(engine, again=True)` raises what the database is refused for; it takes a connection of `engine` beside those that
+        work."""
         self._engine = engine
         self._verify = verify
         self._bus = bus
@@ -113,7 +114,7 @@ class Durability:
 
     async def _look(self) -> None:
         try:
-            await self._verify(self._engine)
+            await self._verify(self._engine, again=True)
         except db.DatabaseUnreachable:
             raise
         except db.DatabaseRefused as fault:

@@ -1,6 +1,7 @@
 """The services run only on a database that keeps what it confirms and whose history they cannot change."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -115,3 +116,60 @@ async def test_a_failed_statement_does_not_quote_its_values(engine: AsyncEngine)
         async with engine.begin() as conn:
             await conn.execute(text("SELECT cast(:value AS text) FROM nowhere"), {"value": "athlete-7"})
     assert "athlete-7" not in str(failed.value)
+
+
+@pytest.fixture
+async def many_erased(owner: AsyncEngine) -> AsyncIterator[None]:
+    """3,000 erasures that were carried out, the newest last, each with the event that asked for it."""
+    erased = (
+        "INSERT INTO keys.erasures (tenant, pseudonym, partition, event, requested_at, erased_at)"
+        " SELECT 'many', 'p' || n, 63, '{}', now() - make_interval(secs => 3000 - n), now() FROM generate_series(1, 3000) AS n"
+    )
+    asked = (
+        "INSERT INTO events (partition, seq, tenant, athlete, source, id, type, time, recorded_at, digest, body)"
+        " SELECT 63, 1000000 + n, 'many', 'p' || n, 'urn:milepost:erasures', 'erasure-p' || n, 'milepost.athlete.erased', now(), now(),"
+        " '', '' FROM generate_series(1, 3000) AS n"
+    )
+    async with owner.begin() as conn:
+        for statement in (erased, asked, "ANALYZE keys.erasures", "ANALYZE events"):
+            await conn.execute(text(statement))
+    yield
+    async with owner.begin() as conn:
+        for table in ("events", "keys.erasures"):
+            await conn.execute(text(f"DELETE FROM {table} WHERE tenant = 'many'"))
+
+
+def scanned(plan: dict[str, Any]) -> float:
+    """How many rows a plan read from tables and indexes."""
+    below = sum(scanned(one) for one in plan.get("Plans", ()))
+    read = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
+    return float(below + (read if "Relation Name" in plan else 0))
+
+
+async def test_what_is_looked_at_while_a_service_runs_does_not_grow_with_the_erasures_ever_made(many_erased: None, engine: AsyncEngine):
+    async def read(statement: str) -> tuple[float, str]:
+        async with engine.connect() as conn:
+            ((plan,),) = (await conn.execute(text(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}"))).all()
+            return scanned(plan[0]["Plan"]), str(plan)
+
+    rows, plan = await read(db.OLDER_THAN_NEWEST)
+    assert rows <= 2 * db.NEWEST_ERASURES and "erasures_newest" in plan and "events_tenant_source_id_key" in plan, (rows, plan)
+    assert (await read(db.OLDER_THAN_ANY))[0] >= 6000, "a service that starts looks at all of them"
+
+
+async def test_data_from_before_the_newest_erasure_is_refused_while_a_service_runs_and_from_before_any_when_it_starts(
+    many_erased: None, owner: AsyncEngine, engine: AsyncEngine
+):
+    await db.verify(engine)
+    for lost, while_running in (("1", False), (str(3000 - db.NEWEST_ERASURES + 1), True), ("3000", True)):
+        async with owner.begin() as conn:
+            await conn.execute(text(f"UPDATE events SET source = 'lost' WHERE tenant = 'many' AND id = 'erasure-p{lost}'"))
+        with pytest.raises(db.DatabaseRefused, match="older than 1 of the erasures"):
+            await db.verify(engine)
+        if while_running:
+            with pytest.raises(db.DatabaseRefused, match="older than 1 of the erasures"):
+                await db.verify(engine, again=True)
+        else:
+            await db.verify(engine, again=True)
+        async with owner.begin() as conn:
+            await conn.execute(text("UPDATE events SET source = 'urn:milepost:erasures' WHERE source = 'lost'"))
