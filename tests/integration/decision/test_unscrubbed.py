@@ -113,4 +113,4 @@ async def test_the_running_service_looks_by_itself_and_shows_it_among_its_metric
                 return float(number[1]) == 1 and float(age[1]) >= 86_400
 
             await until(told)
-    assert [line["count"] for line in heard if "scrub" in line["event"]] == [1]
+    assert [line["count"] for line in heard if "milepost erasures scrub" in line["event"]] == [1]
