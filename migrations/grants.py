@@ -39,7 +39,7 @@ ERASABLE: Final[Mapping[str, tuple[str, ...]]] = {
     "event_conflicts": ("source", "id", "digest", "recorded_at", "body", "athlete"),
     "decisions": ("course", "seq", "id", "athlete", "cause_source", "cause_id", "as_of", "as_at", "body"),
     "seals": ("row",),
-    "partition_heads": ("epoch", "owner", "lease_until"),
+    "partition_heads": ("epoch", "owner", "lease_until", "erasures"),
     "replays": ("asked", "state", "because", "after_tenant", "after_athlete"),
 }
 """Where the eraser replaces what is told of an athlete, and in which columns: never a place, a commitment or a leaf."""
@@ -54,7 +54,7 @@ SEEN: Final[Mapping[str, tuple[str, ...]]] = {
     "event_conflicts": ("partition", "n", "tenant", "athlete"),
     "decisions": ("partition", "event_seq", "tenant", "athlete", "course", "seq"),
     "seals": ("tree", "n", "row"),
-    "partition_heads": ("partition", "seq", "epoch"),
+    "partition_heads": ("partition", "seq", "epoch", "erasures"),
     "replays": ("tenant", "asked", "state", "because", "after_tenant", "after_athlete"),
     "courses": ("tenant", "athlete", "course"),
     "timers": ("tenant", "athlete"),

@@ -54,7 +54,12 @@ OLDER: Final = (
     " LEFT JOIN LATERAL (SELECT true AS asked FROM events AS v WHERE v.tenant = e.tenant AND v.source = 'urn:milepost:erasures'"
     " AND v.id = 'erasure-' || e.pseudonym LIMIT 1) AS v ON true WHERE v.asked IS NULL"
 )
-OLDER_THAN_ANY: Final = OLDER.format(limit="")
+# And it counts those that were carried out: data from between a request and its erasure knows of fewer.
+_FEWER: Final = (
+    "SELECT coalesce(sum(n.erasures - h.erasures), 0)::bigint FROM partition_heads AS h JOIN (SELECT partition, count(*) AS erasures"
+    " FROM keys.erasures WHERE erased_at IS NOT NULL GROUP BY partition) AS n USING (partition) WHERE n.erasures > h.erasures"
+)
+OLDER_THAN_ANY: Final = f"SELECT greatest(({OLDER.format(limit='')}), ({_FEWER}))"
 OLDER_THAN_NEWEST: Final = OLDER.format(limit=f" ORDER BY e.requested_at DESC LIMIT {NEWEST_ERASURES}")
 
 

@@ -145,7 +145,7 @@ class Eraser:
                 raise Later(
                     "locks", "another transaction holds tables that the erasure changes; does notify or the notary stand still?"
                 ) from fault
-        await erase.done(connection, one.tenant, one.pseudonym, cleared)
+        await erase.done(connection, one.tenant, one.pseudonym, one.partition, cleared)
         point(49)
 
     async def _drained(self, connection: Connection, tenant: str, athlete: str) -> None:

@@ -6,7 +6,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, UUID
 from shared.tables.base import instant, metadata
 
 # One row per partition: who may write it (owner, epoch, lease_until), how far the bus was read (stream_seq), how long history is (seq), how
-# many conflicts were kept, and up to which seq there are no commitments, because rows are older than those.
+# many conflicts were kept, up to which seq there are no commitments, because rows are older than those, and how many erasures were carried
+# out in it, as `keys.erasures` had them then.
 partition_heads = Table(
     "partition_heads",
     metadata,
@@ -18,6 +19,7 @@ partition_heads = Table(
     Column("seq", BigInteger, nullable=False, server_default="0"),
     Column("conflicts", BigInteger, nullable=False, server_default="0"),
     Column("unproven", BigInteger, nullable=False, server_default="0"),
+    Column("erasures", BigInteger, nullable=False, server_default="0"),
 )
 
 # Every event history holds, in the order it was received; `seq` is gapless within its partition. `body` is canonical JSON, as received

@@ -146,14 +146,23 @@ async def erase(connection: Connection, remains: Remains, tenant: str, athlete: 
     point(48)
 
 
-async def done(connection: Connection, tenant: str, pseudonym: str, bus_seq: int) -> None:
-    """The erasure is carried out, and the bus cleared up to there."""
-    await connection.execute(
-        "UPDATE keys.erasures SET erased_at = coalesce(erased_at, clock_timestamp()), bus_seq = $3 WHERE tenant = $1 AND pseudonym = $2",
-        tenant,
-        pseudonym,
-        bus_seq,
-    )
+async def done(connection: Connection, tenant: str, pseudonym: str, partition: int, bus_seq: int) -> None:
+    """The erasure is carried out, and the bus cleared up to there. The data counts it too: the list stands with the keys, apart from it."""
+    async with connection.transaction():
+        # In the order of everybody who writes: shared/locks.py.
+        await connection.execute("SELECT 1 FROM partition_heads WHERE partition = $1 FOR UPDATE", partition)
+        await connection.execute(
+            "UPDATE keys.erasures SET erased_at = coalesce(erased_at, clock_timestamp()), bus_seq = $3"
+            " WHERE tenant = $1 AND pseudonym = $2",
+            tenant,
+            pseudonym,
+            bus_seq,
+        )
+        await connection.execute(
+            "UPDATE partition_heads SET erasures = (SELECT count(*) FROM keys.erasures WHERE partition = $1 AND erased_at IS NOT NULL)"
+            " WHERE partition = $1",
+            partition,
+        )
 
 
 async def _remove(

@@ -299,7 +299,7 @@ class World:
         self.stream.append(Sent(partition(TENANT, athlete), number, body, name, named, content_digest(asked), self.clock))
         assert await self.turn(owner) is None
         await erase.erase(self.owning, Remains(Keyring(self.settings.secret_key_bytes).remains), TENANT, athlete, name)
-        await erase.done(self.owning, TENANT, name, number)
+        await erase.done(self.owning, TENANT, name, partition(TENANT, athlete), number)
         self.erased.add(athlete)
         await self.take_over(self.writers.index(owner))
 

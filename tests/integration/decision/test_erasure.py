@@ -25,6 +25,7 @@ from services.decision.notary import Notary
 from services.decision.store import erase, erasures, reads, replays
 from services.decision.store.connection import Database, borrowed
 from services.decision.store.remains import GONE as GONE_BEFORE, LATE
+from shared import db
 from shared.bus import DECISIONS, EVENTS, Bus, BusError, event_subject
 from shared.placing import partition, pseudonym
 from shared.proof import Keyring
@@ -297,6 +298,37 @@ async def test_the_record_of_an_erasure_is_not_erased(
         await erased(run, bus, settings, engine, eraser, key)
     async with borrowed(engine) as connection:
         assert (TENANT, key) in await erasures.in_history(connection)
+    assert (await verify_database(settings, (), 1)).faults == []
+
+
+@pytest.mark.law("nothing-lost")
+@pytest.mark.timeout(120)
+async def test_data_from_between_a_request_and_its_erasure_is_refused_until_it_was_erased_again(
+    run: Run, bus: Bus, settings: Settings, engine: AsyncEngine, eraser: Eraser, rows: Any
+):
+    """A backup that was made then holds the request, and the athlete; keys and list of erasures are newer."""
+    name, course = "in-between", "planted-between"
+    key = pseudonym(settings.pseudonym_key_bytes, TENANT, name)
+    async with run():
+        await send(bus, settings, TENANT, sent := [started(name, course), pain(name, course, 1)])
+        await settled(engine, TENANT, sent)
+        await asked(bus, settings, name)
+
+        async def stored() -> bool:
+            return await known(engine, settings, name) is not None
+
+        await until(stored)
+    await db.verify(engine)
+    await rows.execute("UPDATE keys.erasures SET erased_at = now(), scrubbed_at = now() WHERE pseudonym = $1", key)
+    await rows.execute(
+        "UPDATE keys.athlete_keys SET athlete = $2, wrapped = NULL, erased_at = now() WHERE athlete = $1", name, GONE_BEFORE + key
+    )
+    with pytest.raises(db.DatabaseRefused, match="older than 1 of the erasures"):
+        await db.verify(engine)
+    assert await eraser.sweep() == 1
+    await db.verify(engine)
+    assert await naming(rows, (name, course)) == []
+    assert await rows.fetchval("SELECT erased_at IS NOT NULL AND scrubbed_at IS NULL FROM keys.erasures WHERE pseudonym = $1", key)
     assert (await verify_database(settings, (), 1)).faults == []
 
 

@@ -96,6 +96,7 @@ async def test_the_running_service_looks_by_itself_and_shows_it_among_its_metric
         "INSERT INTO events (partition, seq, tenant, athlete, source, id, type, time, recorded_at, digest, body)"
         " VALUES (0, 1, 't', 'first', 'urn:milepost:erasures', 'erasure-first', 'milepost.athlete.erased', now(), now(), '', '{}')"
     )
+    await rows.execute("UPDATE partition_heads SET erasures = 1 WHERE partition = 0")
     await erased(rows, "first", datetime.now(UTC) - DAY)
     measures.UNSCRUBBED.set(0)
     with pytest.MonkeyPatch.context() as patched:
