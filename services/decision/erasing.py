@@ -122,10 +122,13 @@ class Eraser:
         return len(there)
 
     async def _names(self, connection: Connection, one: Erasure) -> list[str]:
-        named = await erasures.named_in_keys(connection, one.tenant)
         # Under a pseudonym as its name stands the record of an erasure: that is not erased.
         kept = set(await erasures.pseudonyms(connection))
-        return [a for a in named if a not in kept and pseudonym(self._key, one.tenant, a) == one.pseudonym]
+        for named in (erasures.named_in_keys, erasures.named_in_history):
+            there = await named(connection, one.tenant)
+            if found := [a for a in there if a not in kept and pseudonym(self._key, one.tenant, a) == one.pseudonym]:
+                return found
+        return []
 
     async def _erase(self, connection: Connection, one: Erasure, names: list[str], at_rest: bool = False) -> None:
         """`at_rest`: no service runs, so nothing is under way."""

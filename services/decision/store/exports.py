@@ -71,6 +71,9 @@ async def rows(connection: Connection, sealed: Envelopes, table: str, tenant: st
 
 
 async def is_known(connection: Connection, tenant: str, athlete: str) -> bool:
-    """Whether history has anything of the athlete: a key is made with the first event."""
-    query = "SELECT EXISTS (SELECT 1 FROM keys.athlete_keys WHERE tenant = $1 AND athlete = $2 AND wrapped IS NOT NULL)"
+    """Whether history has anything of the athlete: a key is made with the first event, but for those whose events are older than keys."""
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM keys.athlete_keys WHERE tenant = $1 AND athlete = $2 AND wrapped IS NOT NULL)"
+        " OR EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND athlete = $2)"
+    )
     return bool(await connection.fetchval(query, tenant, athlete))

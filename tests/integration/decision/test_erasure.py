@@ -22,7 +22,8 @@ from services.decision.forgetting import erasure_event
 from services.decision.lifecycle import past
 from services.decision.lifecycle.compare import Difference
 from services.decision.notary import Notary
-from services.decision.store import erase, erasures, reads, replays
+from services.decision.store import erase, erasures, exports, reads, replays
+from services.decision.store.bodies import envelopes
 from services.decision.store.connection import Database, borrowed
 from services.decision.store.remains import GONE as GONE_BEFORE, LATE
 from shared import db
@@ -340,6 +341,48 @@ async def test_whoever_is_erased_once_more_is_not_called_scrubbed(settings: Sett
     assert await eraser.sweep() == 0 and await rows.fetchval(state, key), "nothing was found, and nothing rewritten"
     await rows.execute("INSERT INTO event_terms VALUES ($1, 's', 'again', $2, '{}')", TENANT, GONE)
     assert await eraser.sweep() == 1 and not await rows.fetchval(state, key)
+
+
+@pytest.mark.timeout(120)
+async def test_an_athlete_from_before_there_were_keys_is_erased_whole(
+    run: Run, bus: Bus, settings: Settings, engine: AsyncEngine, eraser: Eraser, rows: Any
+):
+    """Without a key and in the clear, as what was stored before migration 0004 and had no event since."""
+    taken = {row["partition"] for row in await rows.fetch("SELECT DISTINCT partition FROM events")}
+    name = next(one for n in range(999) if partition(TENANT, one := f"olden-{n}") not in taken)
+    place, who = partition(TENANT, name), (TENANT, name)
+    async with run():
+        await send(bus, settings, TENANT, sent := history(name, "olden-course"))
+        await settled(engine, TENANT, [one for one in sent if one["id"] != sent[6]["id"]])
+
+        async def published() -> bool:
+            return not await rows.fetchval("SELECT EXISTS (SELECT 1 FROM outbox WHERE tenant = $1 AND athlete = $2)", *who)
+
+        await until(published)
+    async with borrowed(engine) as connection:
+        envelope = (await envelopes(connection, [who])).of(*who)
+    for table in ("events", "decisions"):
+        stored = await rows.fetch(f"SELECT ctid::text AS at, body FROM {table} WHERE tenant = $1 AND athlete = $2", *who)
+        clear = [(row["at"], envelope.open(row["body"])) for row in stored]
+        await rows.executemany(f"UPDATE {table} SET body = $2, commitment = NULL WHERE ctid = $1::text::tid", clear)
+    await rows.execute("UPDATE events SET leaf = NULL WHERE partition = $1", place)
+    await rows.execute("UPDATE event_outcomes SET commitment = NULL, reason = NULL WHERE partition = $1", place)
+    await rows.execute("UPDATE partition_heads SET unproven = seq, conflicts = 0 WHERE partition = $1", place)
+    for table in ("checkpoints", "tree_blocks", "proven", "event_conflicts"):
+        await rows.execute(f"DELETE FROM {table} WHERE partition = $1", place)
+    for table in ("keys.athlete_keys", "timers", "courses"):
+        await rows.execute(f"DELETE FROM {table} WHERE tenant = $1 AND athlete = $2", *who)
+    assert (await verify_database(settings, (), 1)).faults == []
+    async with borrowed(engine) as connection:
+        assert await exports.is_known(connection, *who), "there is somebody to be forgotten"
+    async with run():
+        assert {"public.events: olden-", "public.decisions: olden-"} <= set(await naming(rows, ("olden-",)))
+        await erased(run, bus, settings, engine, eraser, name)
+        assert await naming(rows, (name, "olden-")) == []
+        left = await rows.fetch("SELECT DISTINCT athlete FROM events WHERE partition = $1", place)
+        key = pseudonym(settings.pseudonym_key_bytes, *who)
+        assert {row["athlete"] for row in left} == {key, GONE_BEFORE + key}, "what an erasure leaves, and what asked for it"
+    assert (await verify_database(settings, (), 1)).faults == []
 
 
 @pytest.mark.timeout(120)
