@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from services.decision.store.bodies import Envelopes
 from services.decision.store.connection import Connection
+from shared.placing import is_reserved
 
 STALLED_S: Final = 60
 """So long the snapshot waits for a reader that takes nothing."""
@@ -76,4 +77,4 @@ async def is_known(connection: Connection, tenant: str, athlete: str) -> bool:
         "SELECT EXISTS (SELECT 1 FROM keys.athlete_keys WHERE tenant = $1 AND athlete = $2 AND wrapped IS NOT NULL)"
         " OR EXISTS (SELECT 1 FROM events WHERE tenant = $1 AND athlete = $2)"
     )
-    return bool(await connection.fetchval(query, tenant, athlete))
+    return not is_reserved(athlete) and bool(await connection.fetchval(query, tenant, athlete))
