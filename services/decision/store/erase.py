@@ -91,6 +91,11 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::timestamptz[], 
     AS n(tenant, source, id, digest, recorded_at, body, athlete, partition, n)
 WHERE t.partition = n.partition AND t.n = n.n
 """
+# Of those from before they were numbered nothing is proven: they keep a name that says nothing, so that each has its own.
+_EMPTY_CONFLICTS: Final = """
+UPDATE event_conflicts SET source = $3, id = gen_random_uuid()::text, digest = '', recorded_at = 'epoch', body = '', athlete = $4
+WHERE tenant = $1 AND athlete = $2 AND n IS NULL
+"""
 
 
 async def erase(connection: Connection, remains: Remains, tenant: str, athlete: str, pseudonym: str) -> None:
@@ -134,6 +139,7 @@ async def erase(connection: Connection, remains: Remains, tenant: str, athlete: 
         changed += [(row["partition"], row["event_seq"]) for row in decisions]
         await stretches.forget(connection, [partition for partition, _ in changed], [seq for _, seq in changed])
         await _replace(connection, _REPLACE_CONFLICTS, [remains.conflict(row["partition"], row["n"], *whose) for row in conflicts])
+        await connection.execute(_EMPTY_CONFLICTS, *who, WORD, GONE + pseudonym)
         await _forget_replays(connection, who)
         await connection.execute(
             "UPDATE keys.athlete_keys SET athlete = $3, wrapped = NULL, erased_at = clock_timestamp() WHERE tenant = $1 AND athlete = $2",

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 import asyncpg
@@ -368,7 +369,13 @@ async def test_an_athlete_from_before_there_were_keys_is_erased_whole(
     await rows.execute("UPDATE events SET leaf = NULL WHERE partition = $1", place)
     await rows.execute("UPDATE event_outcomes SET commitment = NULL, reason = NULL WHERE partition = $1", place)
     await rows.execute("UPDATE partition_heads SET unproven = seq, conflicts = 0 WHERE partition = $1", place)
-    for table in ("checkpoints", "tree_blocks", "proven", "event_conflicts"):
+    kept = await rows.fetch("SELECT ctid::text AS at, body FROM event_conflicts WHERE partition = $1", place)
+    clear = [(row["at"], envelope.open(row["body"])) for row in kept]
+    unnumbered = "UPDATE event_conflicts SET body = $2, athlete = NULL, n = NULL, partition = NULL, commitment = NULL"
+    await rows.executemany(f"{unnumbered} WHERE ctid = $1::text::tid", clear)
+    assert len(clear) == 1
+    await rows.execute(import_module("migrations.versions.0018_conflicts").WHOSE)
+    for table in ("checkpoints", "tree_blocks", "proven"):
         await rows.execute(f"DELETE FROM {table} WHERE partition = $1", place)
     for table in ("keys.athlete_keys", "timers", "courses"):
         await rows.execute(f"DELETE FROM {table} WHERE tenant = $1 AND athlete = $2", *who)
@@ -376,7 +383,7 @@ async def test_an_athlete_from_before_there_were_keys_is_erased_whole(
     async with borrowed(engine) as connection:
         assert await exports.is_known(connection, *who), "there is somebody to be forgotten"
     async with run():
-        assert {"public.events: olden-", "public.decisions: olden-"} <= set(await naming(rows, ("olden-",)))
+        assert {f"public.{table}: olden-" for table in ("events", "decisions", "event_conflicts")} <= set(await naming(rows, ("olden-",)))
         await erased(run, bus, settings, engine, eraser, name)
         assert await naming(rows, (name, "olden-")) == []
         left = await rows.fetch("SELECT DISTINCT athlete FROM events WHERE partition = $1", place)
