@@ -193,6 +193,19 @@ def test_no_correction_of_the_start_lifts_the_rise_that_referred(injury: Raw) ->
 
 
 @pytest.mark.law("referral-latches")
+@pytest.mark.parametrize("tissue", ["joint", "bone", "tendon"])
+def test_what_a_correction_ticked_stands_though_the_next_takes_it_back(tissue: str) -> None:
+    start = started(start_step="W1", injury={**TENDON, "tissue": tissue}, baseline={"pain_nrs": 5})
+    told: Raw = {"when": "daily", "pain_nrs": 1}
+    ticked = corrected(3, "e80", {**told, "flags": ["sudden_pop"]})
+    report_, again = report(80, "daily", None, at(2), pain_nrs=1), corrected(4, "e80", told) | {"id": "e91"}
+    gone = event(91, "event.retracted", at(4), {"retracts": "e80", "reason": "a slip"}, course=None)
+    for last in (again, gone):
+        for order in permutations([report_, ticked, last]):
+            assert urgencies(receive_all([start, *order])[0])["c1"] == "stop_and_refer"
+
+
+@pytest.mark.law("referral-latches")
 @pytest.mark.law("any-order")
 def test_the_rise_follows_into_a_later_course_whatever_becomes_of_the_report_before() -> None:
     for meta in LIFTING.values():
