@@ -35,7 +35,8 @@ async def refused(url: str, asked: Sequence[tuple[str, Mapping[str, Any]]]) -> l
     client = await nats.connect(url, error_cb=note)
     for subject, body in asked:
         await client.publish(f"$JS.API.{subject}", orjson.dumps(body))
-        # Violations are told before the answer to this.
+        # A flush asks before it writes what is pending, so the first answer may come before the message was looked at; the second does not.
+        await client.flush()
         await client.flush()
     await client.close()
     return [subject for subject, _ in asked if subject.lower() in found]
