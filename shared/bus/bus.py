@@ -28,7 +28,11 @@ CREATE_LIMIT_S: Final = 5.0
 GUARD_EVERY_S: Final = 5.0
 # Typed as int by the client, used as a number of seconds by it.
 RECONNECT_S: Final = 0.2
+JOIN_LIMIT_S: Final = 30.0
+"""How long a node of a cluster may take to join it before a stream of several replicas is given up."""
 _NO_STREAM: Final = 10059
+_NOT_JOINED: Final = 10074
+"""What a server says of several replicas where it is in no cluster, and a node of one until it has joined."""
 _NO_CONSUMER: Final = 10014
 _NO_MESSAGE: Final = 10037
 
@@ -163,15 +167,27 @@ class Bus:
         storage = min(limit for limit in (facts.max_storage, account) if limit > 0)
         for stream in STREAMS:
             declared = stream.configuration(facts.replicas, int(storage * stream.share))
-            found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
-            if found is None:
-                try:
-                    found = await self.api(f"STREAM.CREATE.{stream.name}", declared, CREATE_LIMIT_S)
-                except BusUnavailable as fault:
-                    # A server does not answer what a credential may not ask.
-                    why = "may this credential make streams? MILEPOST_OWNER_NATS_URL is for that"
-                    raise BusUnavailable(f"stream {stream.name} could not be made ({fault}); {why}") from fault
-            compare(declared, found["config"])
+            compare(declared, (await self._found_or_made(stream.name, declared))["config"])
+
+    async def _found_or_made(self, name: str, declared: Mapping[str, Any]) -> Any:
+        """The stream. A node that has not joined its cluster yet knows of none and makes none, whatever the others' monitors say."""
+        until = asyncio.get_running_loop().time() + JOIN_LIMIT_S
+        while True:
+            found = await self.api(f"STREAM.INFO.{name}", missing=_NO_STREAM)
+            if found is not None:
+                return found
+            try:
+                made = await self.api(f"STREAM.CREATE.{name}", declared, CREATE_LIMIT_S, missing=_NOT_JOINED)
+            except BusUnavailable as fault:
+                # A server does not answer what a credential may not ask.
+                why = "may this credential make streams? MILEPOST_OWNER_NATS_URL is for that"
+                raise BusUnavailable(f"stream {name} could not be made ({fault}); {why}") from fault
+            if made is not None:
+                return made
+            if asyncio.get_running_loop().time() > until:
+                why = "MILEPOST_NATS_MONITOR_URL is of a cluster, and the server that MILEPOST_OWNER_NATS_URL names is in none"
+                raise BusRefused(f"stream {name} could not be made: {why}; name the same servers in both")
+            await asyncio.sleep(0.2)
 
     async def verify(self) -> None:
         """Refuse, with `BusRefused`, a server that could lose what it confirmed or whose streams are not as declared."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from shared.bus import EVENTS, Bus, BusFull, BusRefused, BusUnavailable, event_subject
+from shared.bus.monitor import StoreFacts
 from shared.bus.streams import STREAMS
 from shared.settings import Settings
 
@@ -88,6 +89,44 @@ async def test_a_server_that_confirms_before_it_syncs_is_refused(bus: Bus):
 async def test_a_stream_that_differs_is_refused_by_the_name_of_the_difference(bus: Bus, field: str, value: Any):
     await declared(bus, **{"allow_direct": True, field: value})
     with pytest.raises(BusRefused, match=rf"stream EVENTS: {field} is .*, expected "):
+        await bus.ensure_streams()
+
+
+def of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the monitor of a node of three says."""
+
+    async def read(settings: Settings) -> StoreFacts:
+        return StoreFacts(sync_always=True, max_storage=10_000_000, replicas=3)
+
+    monkeypatch.setattr("shared.bus.bus.monitor.read", read)
+
+
+async def test_streams_are_made_once_the_node_has_joined_its_cluster(bus: Bus, monkeypatch: pytest.MonkeyPatch):
+    """Until then a node knows of no stream and calls itself alone, as the server of this test is."""
+    of_a_cluster(monkeypatch)
+    refused: list[str] = []
+    ask = bus.api
+
+    async def api(subject: str, body: Any = None, timeout: float = 5, missing: int | None = None) -> Any:
+        if len(refused) == 3 and body is not None:
+            made = await ask(subject, body | {"num_replicas": 1}, timeout, missing)
+            return made | {"config": made["config"] | {"num_replicas": 3}}
+        answer = await ask(subject, body, timeout, missing)
+        if answer is None and body is not None:
+            refused.append(subject)
+        return answer
+
+    monkeypatch.setattr(bus, "api", api)
+    await bus.ensure_streams()
+    assert refused == [f"STREAM.CREATE.{EVENTS}"] * 3
+    monkeypatch.undo()
+    assert {stream.name for stream in STREAMS} <= set((await bus.api("STREAM.NAMES"))["streams"])
+
+
+async def test_a_server_alone_beside_the_monitor_of_a_cluster_is_told_apart(bus: Bus, monkeypatch: pytest.MonkeyPatch):
+    of_a_cluster(monkeypatch)
+    monkeypatch.setattr("shared.bus.bus.JOIN_LIMIT_S", 0.3)
+    with pytest.raises(BusRefused, match="names is in none; name the same servers in both"):
         await bus.ensure_streams()
 
 
