@@ -10,7 +10,8 @@ from services.decision.core.course import Course
 from services.decision.core.decision import content
 from services.decision.core.facts.registry import View
 from services.decision.core.line import Line
-from services.decision.core.recall import LOUD, NotedCourse
+from services.decision.core.recall import BITS, FIRST_ON, LOUD, NotedCourse
+from services.decision.core.recovery import base_rest, next_step, not_before
 from services.decision.core.sessions import Session
 from services.decision.core.verdict import NOT_READ
 from shared.events import content_digest, parse
@@ -47,6 +48,7 @@ def test_every_fact_recalled_is_the_fact_that_is_found_from_scratch(raws: list[R
             assert line.verdict.facts == from_scratch(line)
             again = line.judge.decide(line.course.copy())
             assert (again.question, again.standing, again.scoped) == (line.verdict.question, line.verdict.standing, line.verdict.scoped)
+            assert again.view.earliest == line.verdict.view.earliest
             assert (again.eligible_from, again.valid_until) == (line.verdict.eligible_from, line.verdict.valid_until)
             assert content(line.judge, line.course, again) == content(line.judge, line.course, line.verdict)
 
@@ -64,3 +66,16 @@ def test_what_is_settled_rests_on_no_field_that_reports_change(raws: list[Raw]) 
             assert settled.standing == verdict.standing
             # A word to decline rests on every report since; where there is one, nothing is kept.
             assert line.course.answered is not None or noted.read & LOUD == noted.read
+
+
+@given(histories(most_sessions=5))
+@MANY
+def test_the_earliest_date_rests_on_the_fields_it_is_kept_with(raws: list[Raw]) -> None:
+    athlete = Athlete(PACKS)
+    for raw in raws:
+        athlete.receive(parse(raw, internal=True), content_digest(raw))
+    for line in athlete._lines.values():
+        noted = NotedCourse(line.course)
+        course = cast(Course, noted)
+        not_before(course, next_step(course), base_rest(course, course.step, next_step(course)))
+        assert noted.read & ~sum(BITS[name] for name in FIRST_ON) == 0

@@ -40,7 +40,10 @@ _SILENT: Final = (
 )
 LOUD: Final = sum(bit for name, bit in BITS.items() if name not in _SILENT)
 """All fields but those that reports change: what is settled rests on the facts and on these (a test holds it to that)."""
+FIRST_ON: Final = ("limits", "protocol", "ran", "step")
+"""What the earliest date rests on (a test holds it to that)."""
 _fields: Final = attrgetter(*FIELDS)
+_first_on: Final = attrgetter(*FIRST_ON)
 
 Reading = tuple[Callable[[View], Fact], Callable[[Any], int]]
 """How a slot's fact is found, and how its value is written for the engines."""
@@ -144,7 +147,7 @@ class Recall:
 
     def first(self, course: Course) -> date | None:
         """The earliest date of the next session by rest and frequency alone."""
-        on = (course.ran, course.step, course.limits, course.protocol)
+        on = _first_on(course)
         if len(self._first[0]) != len(on) or any(map(is_not, self._first[0], on)):
             self._first = (on, not_before(course, next_step(course), base_rest(course, course.step, next_step(course))))
         return self._first[1]
