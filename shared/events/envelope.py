@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import field
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -12,6 +12,7 @@ from shared.events.canonical import content_digest
 from shared.events.check import MAX_FAULTS, at, check_data, known, suggestion
 from shared.events.faults import EventFault, Fault, found
 from shared.events.forms import INSTANT_FORM, instant
+from shared.events.frozen import frozen
 from shared.events.terms import terms_of
 from shared.events.versions import marked, upcast
 from shared.events.vocabulary import NAMES_COURSE, TYPES
@@ -27,7 +28,7 @@ _URI = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)
 _JSON = re.compile(r"application/json(\s*;.*)?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One event, valid in form.
 
@@ -46,6 +47,11 @@ class Event:
     recordedtime: str | None
     data: dict[str, Any]
     extensions: dict[str, str]
+    key: tuple[datetime, str, str] = field(init=False, compare=False, repr=False)
+    """The fold's order: (time as an instant in UTC, source, id)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", (self.time.astimezone(UTC), self.source, self.id))
 
     def wire(self) -> dict[str, Any]:
         """The event as a CloudEvent in structured JSON; `parse` reads it back to an equal event."""

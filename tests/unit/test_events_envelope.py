@@ -2,6 +2,8 @@
 
 import copy
 import json
+from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +160,10 @@ def test_every_line_of_the_acceptance_stories_is_an_event():
         event = parse(json.loads(line))
         assert event.digest() == content_digest(json.loads(line))
     assert lines or not STORIES.is_dir()
+
+
+def test_an_event_with_another_time_has_another_place_in_the_order():
+    first = parse(symptom())
+    later = replace(first, time=first.time + timedelta(hours=1))
+    assert later.key == (first.time + timedelta(hours=1), first.source, first.id)
+    assert later.key[0].tzinfo is UTC

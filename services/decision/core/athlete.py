@@ -4,7 +4,6 @@ Each event that takes effect makes exactly one decision for each course it touch
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol as Port
 
@@ -25,6 +24,7 @@ from services.decision.core.telling import Record
 from services.decision.core.tracing import trace
 from services.decision.core.verdict import Judge
 from shared.events import Event
+from shared.events.frozen import frozen
 
 STRUCTURAL = ("milepost.course.started", "milepost.course.ended", MIGRATED, *META)
 """Events that may change the place of others."""
@@ -43,7 +43,7 @@ class CourseMark(NamedTuple):
     body: Record
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Resolution:
     """An earlier event whose status this arrival changed."""
 
@@ -54,7 +54,7 @@ class Resolution:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Receipt:
     status: Literal["accepted", "duplicate", "conflict", "refused", "parked"]
     path: str | None = None

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from services.decision.core.course import key_of
 from services.decision.core.days import Key
 from services.decision.core.line import REFERRED, Entry, Line
 from services.decision.core.places import Span
@@ -20,6 +19,6 @@ def referred_before(course: str, spans: Mapping[str, Span], lines: Mapping[str, 
         for rule, event in lines[earlier].course.referred:
             if event.time < since:
                 stood = sorted(one for one in spans if one == earlier or spans[one].since > event.time)
-                entry = Entry(key_of(event), event, f"{REFERRED}{rule}\n" + "\n".join(stood))
+                entry = Entry(event.key, event, f"{REFERRED}{rule}\n" + "\n".join(stood))
                 found[entry.place] = entry
     return list(found.values())

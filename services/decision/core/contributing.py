@@ -1,6 +1,5 @@
 """What an event contributes to the folds of the courses it was placed on."""
 
-from services.decision.core.course import key_of
 from services.decision.core.days import Key
 from services.decision.core.places import Name, Place
 from services.decision.core.placing import Placing
@@ -40,4 +39,4 @@ def as_passed(found: list[Contribution]) -> list[Contribution]:
 def contributed(place: Place) -> list[Contribution]:
     if place.event is None or place.status != "accepted":
         return []
-    return [(course, key_of(place.event), place.event, facet) for course, facet in place.courses]
+    return [(course, place.event.key, place.event, facet) for course, facet in place.courses]

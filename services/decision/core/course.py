@@ -3,6 +3,7 @@
 The state is bounded: what lies further back than any rule looks is dropped, so an event costs the same on a long course as on a short one.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
 from operator import attrgetter
@@ -181,13 +182,13 @@ _values = attrgetter(*FIELDS)
 
 def begin(event: Event, protocol: Protocol) -> Course:
     """The course as `course.started` makes it."""
-    data = event.data
+    data, key = event.data, event.key
     injury = data["injury"]
     return Course(
         id=data["course"],
         protocol=protocol,
         started=data,
-        start_key=key_of(event),
+        start_key=key,
         as_of=event.time,
         heard=event.time,
         step=data.get("start_step", ENTRY),
@@ -195,11 +196,10 @@ def begin(event: Event, protocol: Protocol) -> Course:
         tissue=injury["tissue"],
         side=injury["side"],
         baseline_pain=data.get("baseline", {}).get("pain_nrs"),
-        last_key=key_of(event),
-        step_since=key_of(event),
-        raised=key_of(event),
+        last_key=key,
+        step_since=key,
+        raised=key,
     )
 
 
-def key_of(event: Event) -> Key:
-    return (event.time.astimezone(UTC), event.source, event.id)
+key_of: Callable[[Event], Key] = attrgetter("key")

@@ -6,7 +6,7 @@
 import hashlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
@@ -24,6 +24,7 @@ from services.decision.core.summary import due_reports, meanwhile, resume_when, 
 from services.decision.core.telling import Record, Telling
 from services.decision.core.verdict import Judge, Verdict
 from shared.events.canonical import canonical_record
+from shared.events.frozen import frozen
 
 ENGINE = "reference/1"
 NAMESPACE = uuid.UUID("6d696c65-706f-5374-8000-6465636973e1")
@@ -47,7 +48,7 @@ _BEGUN = {name: f'"{name}":'.encode() for name in _FIELDS}
 """What is written before a field's value."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decision:
     course: str
     seq: int

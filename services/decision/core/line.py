@@ -7,7 +7,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import Protocol as Port
 
-from services.decision.core.course import Course, begin, key_of
+from services.decision.core.course import Course, begin
 from services.decision.core.days import Key
 from services.decision.core.migrating import migrate
 from services.decision.core.places import MIGRATED
@@ -18,6 +18,7 @@ from services.decision.core.standing import Standing
 from services.decision.core.taking import apply
 from services.decision.core.verdict import Judge, Verdict
 from shared.events import Event
+from shared.events.frozen import frozen
 
 EVERY = 32
 """Events between checkpoints."""
@@ -29,7 +30,7 @@ RECENT = 8
 """The last so many events each have a checkpoint: most late events are only a little late."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     key: Key
     event: Event
@@ -46,7 +47,7 @@ class Entry:
         return self.facet.startswith(REFERRED)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checkpoint:
     taken: int
     """How many entries are folded in."""
@@ -106,7 +107,7 @@ class Line:
 
     def become(self, start: Event, judge: Judge, entries: list[Entry]) -> bool:
         """Hold exactly these entries (sorted); True when that changed anything."""
-        if judge is not self.first or key_of(start) != key_of(self.start) or start.data != self.start.data:
+        if judge is not self.first or start.key != self.start.key or start.data != self.start.data:
             self.start, self.first, self.entries, self.checkpoints = start, judge, entries, []
             self._fold_from(0)
             return True

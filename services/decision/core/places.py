@@ -1,11 +1,11 @@
 """What becomes of an event: accepted, parked or refused, and on which courses it takes effect."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Protocol as Port
 
 from services.decision.core.protocol import Protocol
 from shared.events import Event
+from shared.events.frozen import frozen
 
 Name = tuple[str, str]
 """An event's identity within its tenant: (source, id)."""
@@ -35,7 +35,7 @@ class Packs(Port):
     def names(self) -> list[str]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Place:
     """What becomes of an event. `courses` pairs each course it takes effect on with the facet that counts there."""
 

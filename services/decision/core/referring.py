@@ -4,7 +4,7 @@ It is opened in the fold, where the rule is met, and so is a function of the eve
 no referral again: only what was reported since, or that the rule was not met before, does.
 """
 
-from services.decision.core.course import Course, key_of
+from services.decision.core.course import Course
 from services.decision.core.flags import OpenFlag
 from services.decision.core.protocol import Rule
 from services.decision.core.trivalent import Tri
@@ -21,7 +21,7 @@ def refer(judge: Judge, course: Course, verdict: Verdict, event: Event) -> bool:
     stands = [flag.flag for flag in course.flags if not flag.on]
     new = [rule.id for rule in met if rule.id not in stands and (rule.id not in course.referring or _unseen(judge, verdict, rule))]
     course.referring = tuple(rule.id for rule in met)
-    key = key_of(event)
+    key = event.key
     course.flags += tuple(OpenFlag(rule, key) for rule in new)
     course.referred += tuple((rule, event) for rule in new)
     return bool(new)

@@ -5,13 +5,14 @@ several reports speak of one moment, the worse counts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from services.decision.core.days import Key
 from services.decision.core.noting import noted
 from services.decision.core.trivalent import Tri, Unknown
+from shared.events.frozen import frozen
 
 Data = Mapping[str, Any]
 Value = int | float | bool | str
@@ -64,7 +65,7 @@ class Before(NamedTuple):
     keys: tuple[Key, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Session:
     key: Key
     id: str

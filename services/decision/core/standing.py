@@ -1,15 +1,15 @@
 """What stands as recommended at a moment: the part of a verdict that later events are measured against."""
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
 from services.decision.core.protocol import Dose, Running, Urgency
+from shared.events.frozen import frozen
 
 Modifier = Literal["none", "deload", "rebuild"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Standing:
     action: Literal["advance", "hold", "regress"]
     from_step: str

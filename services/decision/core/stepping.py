@@ -1,6 +1,6 @@
 """The step in force: how sessions, setbacks and clinicians move it."""
 
-from services.decision.core.course import KEEP_DAYS, Course, Setback, key_of
+from services.decision.core.course import KEEP_DAYS, Course, Setback
 from services.decision.core.protocol import ENTRY
 from services.decision.core.sessions import Session
 from services.decision.core.standing import Standing
@@ -60,7 +60,7 @@ def _set_back(course: Course, session: Session, standing: Standing) -> None:
 
 def set_step(course: Course, event: Event, step: str) -> None:
     course.step = step
-    course.set_at = course.step_since = course.raised = key_of(event)
+    course.set_at = course.step_since = course.raised = event.key
     course.failures = {}
     if step == ENTRY:
         course.entry_since = event.time

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from datetime import time, timedelta
 
-from services.decision.core.course import ASSESSORS, KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result, key_of
+from services.decision.core.course import ASSESSORS, KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result
 from services.decision.core.days import Key, aged, zone
 from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY, OpenFlag, elsewhere, raised_flags, red_flags
 from services.decision.core.judging import Judging
@@ -35,7 +35,7 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
     facet, *on = facet.split("\n")
     return_to_entry(course, event, standing)
     course.as_of = max(course.as_of, event.time)
-    course.last_key = max(course.last_key or key_of(event), key_of(event))
+    course.last_key = max(course.last_key or event.key, event.key)
     if event.type not in OWN:
         course.heard = max(course.heard, event.time)
     if facet == "withdrawn":
@@ -46,7 +46,7 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
         rule, *stood = on
         if not stood and all(flag.flag != rule or flag.on for flag in course.flags):
             course.referred += ((rule, event),)
-        _open(course, (rule,), key_of(event), tuple(stood))
+        _open(course, (rule,), event.key, tuple(stood))
         return
     elif facet in ("carried", "followed"):
         certain, of, baseline, *stood = on
@@ -58,7 +58,7 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
 
 
 def _session(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
-    key = key_of(event)
+    key = event.key
     day = course.day(event.time)
     session_id = event.data["session"]
     mine = tuple(r for r in course.waiting if belongs(r, session_id, day))
@@ -96,7 +96,7 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
 def _technique(course: Course, event: Event) -> Fact:
     """Technique as a clinician or coach saw it; the athlete's own word counts only with a clinician's review of at most 28 days."""
     word = event.data.get("technique_ok")
-    key = key_of(event)
+    key = event.key
     if word is None:
         return Fact(Unknown("was not reported"), (key,))
     if word is False or event.data.get("technique_by") in ("clinician", "coach"):
@@ -108,7 +108,7 @@ def _technique(course: Course, event: Event) -> Fact:
 
 
 def _symptom(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
-    key = key_of(event)
+    key = event.key
     report = Report(key, event.time, course.day(event.time), _moment(course, event), event.data)
     away = elsewhere(event.data, course.side)
     if facet == "flags" or (facet == "latched" and away):
@@ -144,7 +144,7 @@ def _follow(course: Course, event: Event, told: tuple[str, str, str], on: tuple[
     `stands`: later reports are compared with it.
     """
     certain, of, baseline = told
-    key = key_of(event)
+    key = event.key
     flags = [flag for flag in certain.split(",") if flag]
     if of:
         report = Report(key, event.time, course.day(event.time), event.data["when"], event.data)
@@ -184,7 +184,7 @@ def _review_flags(course: Course, report: Report, flags: tuple[str, ...]) -> Non
 
 
 def _sensor(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
-    summary = (key_of(event), event.data)
+    summary = (event.key, event.data)
     if all(one.id != event.data["session"] for one in (*course.sessions, *course.others)):
         kept = event.time - timedelta(days=7)
         course.measured = (*tuple(one for one in course.measured if one[0][0] >= kept), summary)
@@ -194,7 +194,7 @@ def _sensor(course: Course, event: Event, standing: Standing | None, judging: Ju
 
 def _milestone(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
     data = event.data
-    key = key_of(event)
+    key = event.key
     side = data.get("side", "")
     results = dict(course.results)
     for name in ("lsi_pct", "pain_nrs", "passed", "value"):
@@ -220,12 +220,12 @@ def _note_failure(course: Course, key: Key, test: str, passed: bool, assessor: s
 
 def _wellness(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
     kept = event.time - timedelta(days=KEEP_REPORT_DAYS)
-    course.wellness = (*tuple(w for w in course.wellness if w[0][0] >= kept), (key_of(event), event.data))
+    course.wellness = (*tuple(w for w in course.wellness if w[0][0] >= kept), (event.key, event.data))
 
 
 def _clearance(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
     data = event.data
-    course.clearances = {**course.clearances, data["gate"]: Clearance(key_of(event), data["granted"], data.get("valid_until"))}
+    course.clearances = {**course.clearances, data["gate"]: Clearance(event.key, data["granted"], data.get("valid_until"))}
     if data["gate"] == "red_flag_review" and data["granted"]:
         _lift(course, event)
     if data["gate"] == "engine_review" and data["granted"]:
@@ -241,7 +241,7 @@ def _lift(course: Course, event: Event, reviewed: Collection[str] | None = None)
     if until is not None and until < course.day(event.time).isoformat():
         return
     if reviewed is None:
-        course.reviewed = key_of(event)
+        course.reviewed = event.key
     unseen = tuple(flag for flag in course.flags if reviewed is not None and not any(one in reviewed for one in flag.on))
     course.flags = tuple(flag for flag in course.flags if flag.key[0] >= event.time or flag in unseen)
     course.reviews = tuple(flag for flag in course.reviews if flag.key[0] >= event.time)
@@ -249,7 +249,7 @@ def _lift(course: Course, event: Event, reviewed: Collection[str] | None = None)
 
 def _skipped(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
     reason = event.data["reason"]
-    course.skipped = (*(one for one in course.skipped if one[1] != reason), (key_of(event), reason))
+    course.skipped = (*(one for one in course.skipped if one[1] != reason), (event.key, reason))
 
 
 def _answered(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
@@ -261,7 +261,7 @@ def _answered(course: Course, event: Event, standing: Standing | None, judging: 
     if of is not None and (of["action"], of["from_step"], of["to_step"]) != stood:
         return
     data = event.data
-    course.answered = Answered(key_of(event), data["answer"], stood, data["by"]["id"], event.time)
+    course.answered = Answered(event.key, data["answer"], stood, data["by"]["id"], event.time)
     if data["answer"] != "declined":
         course.failures = {}
     if data["answer"] == "modified" and "step" in data:
@@ -273,7 +273,7 @@ def _adjusted(course: Course, event: Event, standing: Standing | None, judging: 
     if "step" in data:
         set_step(course, event, data["step"])
     if "limits" in data:
-        course.limits = Limits(key_of(event), data["limits"], data.get("until"))
+        course.limits = Limits(event.key, data["limits"], data.get("until"))
 
 
 def _status(to: str) -> Callable[[Course, Event, Standing | None, Judging, str], None]:
@@ -288,7 +288,7 @@ def _time(course: Course, event: Event, standing: Standing | None, judging: Judg
 
 
 def _faulted(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:
-    course.fault = key_of(event)
+    course.fault = event.key
 
 
 _TAKERS: dict[str, Callable[[Course, Event, Standing | None, Judging, str], None]] = {

@@ -4,8 +4,9 @@ Absent is a type here, never `None` passed along: what is unknown can hold or re
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
+
+from shared.events.frozen import frozen
 
 
 class Tri(IntEnum):
@@ -21,7 +22,7 @@ class Tri(IntEnum):
         return ("not_met", "unknown", "met")[self]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unknown:
     """A value that is not known, and why: absent, stale, not comparable, by somebody not entitled."""
 

@@ -1,7 +1,6 @@
 """The catalogue of facts and how each is found."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal, cast
 
@@ -11,9 +10,10 @@ from services.decision.core.protocol import FactType
 from services.decision.core.sessions import Fact, NotedSession, Session
 from services.decision.core.trivalent import Unknown
 from services.decision.core.units import NO_UNIT, UNITS
+from shared.events.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """The course at one moment, as the facts see it."""
 
