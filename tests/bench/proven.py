@@ -112,7 +112,7 @@ async def _floors(settings: Settings) -> tuple[float, float]:
 
 
 async def _replay(settings: Settings) -> list[Figure]:
-    """One process as those of a replay are, by its own processor time; by this interpreter, and by a quicker build of it if there is one."""
+    """One process as those of a replay are, by its own processor time: by this interpreter, and by a quicker build of it if any is here."""
     connection: Connection = await asyncpg.connect(driver_url(settings))
     athletes = await replays.athletes(connection, TENANT, None, ("", ""), ATHLETES)
     await connection.close()
