@@ -76,9 +76,9 @@ def known_then(past: Past, packs: Library, others: Mapping[str, Protocol]) -> It
     """What differs when the events come as they came."""
     library = Pinned(Instead(packs, others) if others else packs, {} if others else past.pins)
     athlete = Athlete(library)
-    stored: dict[int, dict[tuple[str, int], bytes]] = defaultdict(dict)
+    stored: dict[int, dict[tuple[str, int], bytes]] = {}
     for made in past.decisions:
-        stored[made.event_seq][made.course, made.seq] = made.body
+        stored.setdefault(made.event_seq, {})[made.course, made.seq] = made.body
     # All are parsed before any is folded: between folds the processor would have forgotten how, and takes twice as long.
     for one, event in zip(past.events, [parse(orjson.loads(one.body), internal=True) for one in past.events], strict=True):
         library.about(event)
@@ -86,8 +86,8 @@ def known_then(past: Past, packs: Library, others: Mapping[str, Protocol]) -> It
         became = (receipt.status, receipt.path, receipt.reason)
         if one.became is not None and not others and became != one.became:
             yield Difference(None, one.seq, "outcome", ("status",), _json(one.became), _json(became))
-        then = stored.pop(one.seq, {})
         again = {(decision.course, decision.seq): decision.encoded for decision in receipt.decisions}
+        then = stored.pop(one.seq, {})
         if then != again:
             yield from _compared(then, again, byte_for_byte=not others)
     for rest in stored.values():

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol as Port
 from services.decision.core.carrying import referred_before
 from services.decision.core.contributing import entries_of
 from services.decision.core.correcting import target_of
-from services.decision.core.days import written
+from services.decision.core.days import rewritten, written
 from services.decision.core.decision import Decision, content, record, state
 from services.decision.core.explain import facts_of
 from services.decision.core.explanation import explanation
@@ -41,6 +41,8 @@ class CourseMark(NamedTuple):
 
     seq: int
     body: Record
+    as_of: datetime | None = None
+    """That of the record as an instant; None where it has not been read yet."""
 
 
 @frozen
@@ -116,7 +118,7 @@ class Athlete:
             )
         self._known[name] = event
         self._digests[name] = digest
-        as_at = written(datetime.fromisoformat(event.recordedtime)) if event.recordedtime else written(event.time)
+        as_at = rewritten(event.recordedtime) if event.recordedtime else written(event.time)
         return self._restructure(event, as_at) if self._structural(event) else self._add(event, as_at)
 
     def _structural(self, event: Event) -> bool:
@@ -279,9 +281,10 @@ class Athlete:
         mark = self._marks.get(course)
         before = None if mark is None else mark.body
         seq = 1 if mark is None else mark.seq + 1
-        arrival: dict[str, Any] = {"as_of": written(line.course.as_of), "as_at": as_at, "kind": _kind(cause, before)}
+        as_of = line.course.as_of
+        arrival: dict[str, Any] = {"as_of": written(as_of), "as_at": as_at, "kind": _kind(cause, mark)}
         decision = record(line.judge, line.course, line.verdict, cause.subject, seq, (cause.source, cause.id, cause.type), arrival, before)
-        self._marks[course] = CourseMark(seq, decision.body)
+        self._marks[course] = CourseMark(seq, decision.body, as_of)
         return decision
 
     @property
@@ -329,11 +332,11 @@ def _order(event: Event) -> tuple[Any, str, str]:
     return (event.time, event.source, event.id)
 
 
-def _kind(cause: Event, before: Mapping[str, Any] | None) -> str | None:
+def _kind(cause: Event, mark: CourseMark | None) -> str | None:
     """Why this decision may supersede: its cause is a correction, a retraction, or late."""
     if cause.type in META:
         return "correction" if cause.type == META[0] else "retraction"
-    return "late" if before is not None and cause.time < datetime.fromisoformat(before["as_of"]) else None
+    return "late" if mark is not None and cause.time < (mark.as_of or datetime.fromisoformat(mark.body["as_of"])) else None
 
 
 def _differs(before: Any, now: Any) -> bool:

@@ -44,11 +44,11 @@ def belongs(known: Courses, event: Event) -> Place:
     if of_session is not None and (event.type == OF_SESSION[0] or len(of_session[1]) == 1):
         courses = of_session[1]
         flagged = [course for course in open_at(known, event) if course not in courses] if event.data.get("flags") else []
-        return Place("accepted", courses=(*((c, "whole") for c in courses), *((c, "flags") for c in flagged)), event=event)
-    spans = {course: span for course, span in known.spans.items() if not span.withdrawn}
+        return Place("accepted", courses=tuple([(c, "whole") for c in courses] + [(c, "flags") for c in flagged]), event=event)
     running = open_at(known, event)
     if not running:
         # Before any start it belongs to the course that starts first: a later course takes nothing away from it.
+        spans = {course: span for course, span in known.spans.items() if not span.withdrawn}
         first = min((span.since for span in spans.values() if event.time < span.since), default=None)
         running = sorted(course for course, span in spans.items() if span.since == first)
         if not running:
@@ -58,13 +58,14 @@ def belongs(known: Courses, event: Event) -> Place:
                 else refused("course", "no course of the athlete was open then; name the course")
             )
     if len(running) == 1 or event.type in SHARED or event.type == "milepost.sensor.summarised":
-        return Place("accepted", courses=tuple((course, "whole") for course in running), event=event)
+        return Place("accepted", courses=tuple([(course, "whole") for course in running]), event=event)
     return _one_of(known, event, running)
 
 
 def open_at(known: Courses, event: Event) -> list[str]:
     """The courses that are open when the event happens."""
-    return sorted(c for c, span in known.spans.items() if not span.withdrawn and span.since <= event.time <= span.until)
+    at = event.key[0]
+    return sorted([c for c, span in known.spans.items() if not span.withdrawn and span.since <= at <= span.until])
 
 
 def _one_of(known: Courses, event: Event, running: list[str]) -> Place:

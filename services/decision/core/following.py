@@ -58,6 +58,8 @@ def _as_carried(known: Courses, event: Event, place: Place) -> str | None:
 
 def _into_later(known: Courses, event: Event, place: Place, facet: str | None = None) -> Place:
     """Behind the facet stand, line by line, the courses that the flag stood on or that the review was of."""
+    if not any(span.since > event.time for span in known.spans.values()):
+        return place
     held = dict(place.courses)
     later = sorted(course for course, span in known.spans.items() if span.since > event.time and course not in held)
     facet = (facet or _as_carried(known, event, place)) if later else None

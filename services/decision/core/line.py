@@ -5,7 +5,7 @@ An event in order costs one step. A late one costs its distance to the checkpoin
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from typing import Protocol as Port
+from typing import Any, Protocol as Port
 
 from services.decision.core.course import Course, begin
 from services.decision.core.days import Key
@@ -51,7 +51,8 @@ class Entry:
 class Checkpoint:
     taken: int
     """How many entries are folded in."""
-    course: Course
+    course: tuple[Any, ...]
+    """Its fields: `Course(*fields)` makes it again, which is seldom asked for."""
     verdict: Verdict
 
 
@@ -89,14 +90,16 @@ class Line:
 
     def insert(self, entry: Entry) -> None:
         """Take in one more event at its place; one that stands there already changes nothing."""
-        at = bisect_left(self.entries, entry.place, key=lambda one: one.place)
-        if at < len(self.entries) and self.entries[at].place == entry.place:
+        entries = self.entries
+        if not entries or entries[-1].key < entry.key:
+            entries.append(entry)
+            self._take(entry, len(entries))
             return
-        self.entries.insert(at, entry)
-        if at == len(self.entries) - 1:
-            self._take(entry, len(self.entries))
-        else:
-            self._fold_from(at)
+        at = bisect_left(entries, entry.place, key=lambda one: one.place)
+        if at < len(entries) and entries[at].place == entry.place:
+            return
+        entries.insert(at, entry)
+        self._fold_from(at)
 
     def twin(self) -> "Line":
         """Another fold of the same entries, which goes on by itself from the same checkpoints."""
@@ -125,9 +128,9 @@ class Line:
         if not self.checkpoints:
             course = begin(self.start, self.first.protocol)
             verdict = self._decided(self.first, course, self.start)
-            self.checkpoints.append(Checkpoint(0, course, verdict))
+            self.checkpoints.append(Checkpoint(0, course.fields, verdict))
         last = self.checkpoints[-1]
-        self.course, self.verdict = last.course.copy(), last.verdict
+        self.course, self.verdict = Course(*last.course), last.verdict
         if last.taken == len(self.entries):
             # A verdict looks at the course it was made of, which was folded on since.
             self.verdict = self.judge.decide(self.course, self.recall)
@@ -143,14 +146,15 @@ class Line:
         return self.verdict.standing
 
     def _take(self, entry: Entry, taken: int) -> None:
-        standing = self._standing_at(entry.event)
-        apply(self.course, entry.event, standing, self.judge, entry.facet)
+        standing, judge = self._standing_at(entry.event), self.judge
+        apply(self.course, entry.event, standing, judge, entry.facet)
         if entry.event.type == MIGRATED and entry.facet == "whole":
             protocol = self.packs.resolve(entry.event.data["to_hash"])
             assert protocol is not None, "placing refuses what is not at hand"
-            migrate(self.course, entry.event, standing, protocol, self.packs.judge(protocol))
-        self.verdict = self._decided(self.judge, self.course, entry.event)
-        self.checkpoints.append(Checkpoint(taken, self.course.copy(), self.verdict))
+            judge = self.packs.judge(protocol)
+            migrate(self.course, entry.event, standing, protocol, judge)
+        self.verdict = self._decided(judge, self.course, entry.event)
+        self.checkpoints.append(Checkpoint(taken, self.course.fields, self.verdict))
         if len(self.checkpoints) > RECENT and self.checkpoints[-RECENT].taken % EVERY:
             del self.checkpoints[-RECENT]
 

@@ -45,7 +45,6 @@ class Place:
     courses: tuple[tuple[str, str], ...] = ()
     event: Event | None = None
     """With the correction in force worked in."""
-    session: tuple[str, ...] = ()
 
     @property
     def waits(self) -> bool:

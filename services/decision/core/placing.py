@@ -4,7 +4,6 @@ The answer is a function of the set of events known, never of their arrival orde
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from services.decision.core.belonging import belongs
 from services.decision.core.correcting import corrected, target_of
@@ -101,7 +100,7 @@ class Placing:
             place = self._checked(event, place)
         place = following(self, event, place)
         if place.status == "accepted" and event.type == "milepost.session.completed":
-            self.sessions[event.data["session"]] = ((event.source, event.id), tuple(course for course, _ in place.courses))
+            self.sessions[event.data["session"]] = ((event.source, event.id), tuple([course for course, _ in place.courses]))
         self.places[event.source, event.id] = place
         return place
 
@@ -110,12 +109,12 @@ class Placing:
         data = event.data
         if event.type in PERSONAL and data["by"]["role"] != "clinician":
             return refused("data.by.role", "expected clinician: clearances, answers and adjustments are a clinician's")
-        courses = tuple(course for course, _ in place.courses)
         if event.type in SHARED and data.get("step") in (ENTRY, COMPLETE):
             return refused("data.step", "expected a step of the ladder: at entry and at complete there is no session to do")
         if event.type == MIGRATED:
             return self._moved(event, place)
-        for path, step in _steps(data):
+        for path, step in _steps(data) if "step" in data or "of" in data else ():
+            courses = [course for course, _ in place.courses]
             knowing = [course for course in courses if step in self.in_force(course, event).place]
             if not knowing:
                 protocol = self.in_force(courses[0], event)
@@ -131,7 +130,6 @@ class Placing:
             holder = self.sessions.get(session)
             if holder is None and session not in self.once:
                 return parked("data.session", f"session {session} has not arrived")
-            return replace(place, session=(session,))
         return place
 
     def _moved(self, event: Event, place: Place) -> Place:
