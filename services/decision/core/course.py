@@ -131,7 +131,7 @@ class Course:
     @property
     def fields(self) -> tuple[Any, ...]:
         """The value of every field, as `Course(*fields)` takes them: what folding on does not change."""
-        return _values(self)  # type: ignore[no-any-return]
+        return _values(self)
 
     def copy(self) -> "Course":
         """A copy that folding on does not change."""

@@ -64,7 +64,7 @@ def rewritten(text: str) -> str:
     # As whoever receives events writes them: microseconds, of which not all are zero.
     if len(text) == 27 and text[10] == "T" and text[19] == "." and text[26] == "Z" and text[20:26] != "000000":
         return text
-    return written(datetime.fromisoformat(text))
+    return written(datetime.fromisoformat(text.upper()))
 
 
 @lru_cache(maxsize=8192)
