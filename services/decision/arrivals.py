@@ -143,7 +143,7 @@ def engine_faulted(after: Arrival, decision: Decision, kind: Literal["fault", "d
         after.partition,
         "milepost.engine.faulted",
         f"{decision.course}\0engine\0{source}\0{cause}\0{decision.seq}",
-        str(decision.body["as_of"]),
+        decision.as_of,
         stamp(after.recorded_at),
         {"course": decision.course, "engine": "durable", "kind": kind, "tries": tries, "detail": detail},
     )

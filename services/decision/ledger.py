@@ -122,17 +122,17 @@ def _outcome(arrival: Arrival) -> tuple[str, str | None, str | None, int]:
 
 
 def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int) -> None:
-    body = decision.body
+    settled = decision.settled
     tenant, course = arrival.tenant, decision.course
     source, cause, cause_type = decision.cause
-    as_of, as_at = moment(body["as_of"]), moment(body["as_at"])
-    measures.DECISIONS.labels(body["action"]).inc()
+    as_of, as_at = moment(decision.as_of), moment(decision.as_at)
+    measures.DECISIONS.labels(settled["action"]).inc()
     writes.decisions.append(
         DecisionRow(
             tenant,
             course,
             decision.seq,
-            UUID(body["id"]),
+            UUID(decision.id),
             arrival.athlete,
             arrival.partition,
             event_seq,
@@ -143,7 +143,7 @@ def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int
             decision.encoded,
         )
     )
-    protocol = f"{body['protocol']['id']}@{body['protocol']['version']}"
+    protocol = f"{settled['protocol']['id']}@{settled['protocol']['version']}"
     writes.courses[tenant, course] = CourseRow(
         tenant,
         course,
@@ -152,9 +152,9 @@ def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int
         protocol,
         str(decision.state["status"]),
         decision.seq,
-        body["action"],
-        body["urgency"],
-        body["answer"] is not None,
+        settled["action"],
+        settled["urgency"],
+        settled["answer"] is not None,
         as_of,
         as_at,
         orjson.dumps(decision.state),

@@ -175,7 +175,7 @@ def _faulted(event: Event, decision: Decision, answer: Answer | EngineFault) -> 
             "source": OWN_SOURCE,
             "type": "milepost.engine.faulted",
             "subject": event.subject,
-            "time": decision.body["as_of"],
+            "time": decision.as_of,
             "recordedtime": event.recordedtime,
             "data": {
                 "course": decision.course,

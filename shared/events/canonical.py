@@ -46,6 +46,24 @@ def canonical_record(value: object) -> bytes:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
+canonical_text = orjson.dumps
+"""`canonical_record` of what has no names that would have to be sorted: text, numbers, null, and lists of them."""
+
+OPEN = b"\0"
+"""Stands for what is left open in a record that is written; in JSON itself it never stands."""
+
+
+def left_open() -> object:
+    """A part of a record of which `canonical_record` writes `OPEN` alone."""
+    return orjson.Fragment(OPEN)
+
+
+def parsed(record: bytes) -> dict[str, Any]:
+    """What was written by `canonical_record`."""
+    found: dict[str, Any] = orjson.loads(record)
+    return found
+
+
 def part(value: object) -> object:
     """A part of a record, written now as `canonical_record` would write it, to be put into records as it is."""
     return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))

@@ -1,6 +1,5 @@
 """What time itself brings: when a course stalls, and what is told of a date that passed."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -100,7 +99,7 @@ def test_what_ran_out_is_the_decision_that_had_set_the_date_though_two_dates_com
     for kind, decision in (("eligible_from", made[-2]), ("valid_until", made[-1])):
         arrival = arrivals.time_reached(TimerRow("t", "c1", kind, "a1", 3, at), at)
         cause = (arrival.source, arrival.id, arrival.type)
-        arrival.receipt = Receipt("accepted", decisions=(replace(decision, cause=cause),))
+        arrival.receipt = Receipt("accepted", decisions=(decision._replace(cause=cause),))
         found.append(arrival)
     rows = [orjson.loads(row.body) for row in entries({3: Head(3, 1, 0, 0)}, found, {}).outbox]
     assert [(row["kind"], row.get("seq")) for row in rows] == [

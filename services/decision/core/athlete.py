@@ -11,7 +11,7 @@ from services.decision.core.carrying import referred_before
 from services.decision.core.contributing import entries_of
 from services.decision.core.correcting import target_of
 from services.decision.core.days import rewritten, written
-from services.decision.core.decision import Decision, content, record, state
+from services.decision.core.decision import Decision, Latest, content, record, state
 from services.decision.core.explain import facts_of
 from services.decision.core.explanation import explanation
 from services.decision.core.former import Former
@@ -41,8 +41,14 @@ class CourseMark(NamedTuple):
 
     seq: int
     body: Record
-    as_of: datetime | None = None
-    """That of the record as an instant; None where it has not been read yet."""
+
+    @property
+    def id(self) -> str:
+        return str(self.body["id"])
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromisoformat(self.body["as_of"])
 
 
 @frozen
@@ -74,7 +80,7 @@ class Athlete:
         self._known: dict[Name, Event] = {}
         self._digests: dict[Name, bytes] = {}
         self._pins: dict[Name, str] = dict(pins or {})
-        self._marks: dict[str, CourseMark] = {}
+        self._marks: dict[str, Latest] = {}
         self._placing = Placing(packs, self._pins)
         self._lines: dict[str, Line] = {}
         self._for_session: dict[str, list[Name]] = {}
@@ -277,14 +283,11 @@ class Athlete:
         return self._former.referred(course, [*referred_before(course, self._placing.spans, self._lines), *risen])
 
     def _decide(self, course: str, cause: Event, as_at: str) -> Decision:
-        line = self._lines[course]
-        mark = self._marks.get(course)
-        before = None if mark is None else mark.body
-        seq = 1 if mark is None else mark.seq + 1
-        as_of = line.course.as_of
-        arrival: dict[str, Any] = {"as_of": written(as_of), "as_at": as_at, "kind": _kind(cause, mark)}
-        decision = record(line.judge, line.course, line.verdict, cause.subject, seq, (cause.source, cause.id, cause.type), arrival, before)
-        self._marks[course] = CourseMark(seq, decision.body, as_of)
+        line, before = self._lines[course], self._marks.get(course)
+        seq = 1 if before is None else before.seq + 1
+        made_by, kind = (cause.source, cause.id, cause.type), _kind(cause, before)
+        decision = record(line.judge, line.course, line.verdict, cause.subject, seq, made_by, as_at, kind, before)
+        self._marks[course] = decision
         return decision
 
     @property
@@ -332,11 +335,11 @@ def _order(event: Event) -> tuple[Any, str, str]:
     return (event.time, event.source, event.id)
 
 
-def _kind(cause: Event, mark: CourseMark | None) -> str | None:
+def _kind(cause: Event, before: Latest | None) -> str | None:
     """Why this decision may supersede: its cause is a correction, a retraction, or late."""
     if cause.type in META:
         return "correction" if cause.type == META[0] else "retraction"
-    return "late" if mark is not None and cause.time < (mark.as_of or datetime.fromisoformat(mark.body["as_of"])) else None
+    return "late" if before is not None and cause.time < before.at else None
 
 
 def _differs(before: Any, now: Any) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import NamedTuple, Protocol as Port
 
 from services.decision.core.course import Course
 from services.decision.core.days import start_of, written
@@ -18,41 +18,40 @@ from services.decision.core.explain import blocking, missing, reasons
 from services.decision.core.flags import urgent
 from services.decision.core.protocol import Dose
 from services.decision.core.question import Question
-from services.decision.core.settled import Settled
+from services.decision.core.settled import Frame, Settled
 from services.decision.core.stalling import stalls
-from services.decision.core.summary import due_reports, meanwhile, resume_when, summary
+from services.decision.core.summary import Due, due_reports, meanwhile, resume_when, summary
 from services.decision.core.telling import Record, Telling
 from services.decision.core.verdict import Judge, Verdict
-from shared.events.canonical import canonical_record
-from shared.events.frozen import frozen
+from shared.events.canonical import OPEN, canonical_record, canonical_text, left_open, parsed
 
 ENGINE = "reference/1"
 NAMESPACE = uuid.UUID("6d696c65-706f-5374-8000-6465636973e1")
-_NAMESPACE_BYTES = NAMESPACE.bytes
+_IN_NAMESPACE = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
 ARRIVAL_FIELDS = ("seq", "id", "as_of", "as_at", "supersedes", "superseded_because", "hash")
 """What arrival order may decide; everything else is the content."""
 
 
-_FIELDS = sorted(
-    (
-        *("action", "answer", "as_at", "as_of", "axes", "axis", "blocking", "change", "course", "disagreement", "dose", "eligible_from"),
-        *("engine", "from_step", "hash", "id", "meanwhile", "missing", "modifier", "not_before", "protocol", "reasons", "referral"),
-        *("report_due", "rest_days", "resume_when", "running", "seq", "stop_if", "subject", "summary", "superseded_because"),
-        *("supersedes", "to_step", "urgency", "valid_until"),
-    )
+_OPEN_BEFORE = ("as_at", "as_of", "blocking")
+_OPEN_BEHIND = (
+    *("id", "missing", "reasons", "report_due", "seq", "subject", "summary"),
+    *("superseded_because", "supersedes"),
 )
-"""Of a record, in the order in which they are written."""
-_PLACE = {name: place for place, name in enumerate(_FIELDS)}
-_HASH = _PLACE["hash"]
-_BEGUN = {name: f'"{name}":'.encode() for name in _FIELDS}
-"""What is written before a field's value."""
+"""The fields that rest on more than what was settled, in the order in which they are written; `hash` comes between."""
+_LEFT_OPEN = {name: left_open() for name in (*_OPEN_BEFORE, "hash", *_OPEN_BEHIND)}
+_HASH = b',"hash":'
 
 
-@frozen
-class Decision:
+class Decision(NamedTuple):
     course: str
     seq: int
-    body: Record
+    id: str
+    at: datetime
+    """The instant of `as_of`."""
+    as_of: str
+    as_at: str
+    settled: Record
+    """The fields of the record that follow from what was settled."""
     encoded: bytes
     """Canonical JSON with `hash`."""
     cause: tuple[str, str, str]
@@ -63,11 +62,33 @@ class Decision:
     state: Record
     """The course as `GET /v1/courses/{course}` shows it."""
 
+    @property
+    def body(self) -> Record:
+        """The whole record, read anew each time it is asked for: most decisions are only written."""
+        return parsed(self.encoded)
+
+
+class Latest(Port):
+    """The latest decision of a course: what a `Decision` says of itself, or history of it."""
+
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def at(self) -> datetime: ...
+
+    @property
+    def body(self) -> Record: ...
+
 
 def content(judge: Judge, course: Course, verdict: Verdict) -> Record:
     """Everything that the events alone decide, whatever their arrival."""
-    settled, telling = _settled(course, verdict), _told(judge, course, verdict)
-    return {**(settled.record or {}), **telling.record, "report_due": _report_due(due_reports(course))}
+    frame, telling = _settled(course, verdict).frame, _told(judge, course, verdict)
+    record = parsed(b"".join(_filled(frame, telling, _report_due(due_reports(course)), b"null", b"null", *[b"null"] * 5)))
+    return {name: value for name, value in record.items() if name not in ARRIVAL_FIELDS and name != "subject"}
 
 
 def _settled(course: Course, verdict: Verdict) -> Settled:
@@ -102,10 +123,14 @@ def _settled(course: Course, verdict: Verdict) -> Settled:
             "protocol": {"id": course.protocol.id, "version": course.protocol.version, "hash": course.protocol.hash},
             "engine": ENGINE,
         }
-        settled.pieces = [b""] * len(_FIELDS)
-        for name, value in settled.record.items():
-            settled.pieces[_PLACE[name]] = _piece(name, value)
+        settled.frame = _framed(settled.record)
     return settled
+
+
+def _framed(record: Record) -> Frame:
+    """The record as it is written, with a place for every field that is left open."""
+    before, _, behind = canonical_record(record | _LEFT_OPEN).replace(b"%", b"%%").replace(OPEN, b"%b").partition(_HASH + b"%b")
+    return Frame(before, behind)
 
 
 def _told(judge: Judge, course: Course, verdict: Verdict) -> Telling:
@@ -115,23 +140,15 @@ def _told(judge: Judge, course: Course, verdict: Verdict) -> Telling:
         told = telling.told
         blocks, lacks = blocking(verdict, told), missing(verdict, told)
         referral = urgent(course.flags) if course.flags else None
-        spoken = {"blocking": blocks, "missing": lacks, "summary": summary(verdict, [one.reason for one in told], blocks, lacks, referral)}
-        telling.pieces = (
-            *((_PLACE[name], _piece(name, value)) for name, value in spoken.items()),
-            (_PLACE["reasons"], b"".join((b'"reasons":[', b",".join([one.encoded for one in told]), b"]"))),
-        )
-        telling.record = {**spoken, "reasons": [one.reason for one in told]}
+        telling.blocking, telling.missing = canonical_text(blocks), canonical_text(lacks)
+        telling.summary = canonical_text(summary(verdict, told, blocks, lacks, referral))
+        telling.reasons = b"".join((b"[", b",".join([one.encoded for one in told]), b"]"))
         telling.of = (told, verdict.settled)
     return telling
 
 
-def _report_due(due: Sequence[tuple[str, str, datetime]]) -> list[str]:
-    return [f"{what.replace('_', ' ')} report by {local}" for what, local, _ in due]
-
-
-def _piece(name: str, value: object) -> bytes:
-    """A field of the record as it is written."""
-    return _BEGUN[name] + canonical_record(value)
+def _report_due(due: Sequence[Due]) -> bytes:
+    return canonical_text([f"{what.replace('_', ' ')} report by {local}" for what, local, _ in due])
 
 
 @lru_cache(maxsize=1024)
@@ -188,22 +205,25 @@ def timers(course: Course, verdict: Verdict) -> tuple[tuple[str, str], ...]:
     return _timers(course, verdict, due_reports(course))
 
 
-def _timers(course: Course, verdict: Verdict, due: Sequence[tuple[str, str, datetime]]) -> tuple[tuple[str, str], ...]:
+def _timers(course: Course, verdict: Verdict, due: Sequence[Due]) -> tuple[tuple[str, str], ...]:
     if course.status == "ended":
         return ()
-    settled = verdict.settled
+    settled, now = verdict.settled, course.as_of
     if settled.moments is None:
-        settled.moments = []
+        moments = []
         if verdict.valid_until is not None:
-            settled.moments.append(("valid_until", start_of(verdict.valid_until + timedelta(days=1), course.zone)))
+            moments.append(("valid_until", start_of(verdict.valid_until + timedelta(days=1), course.zone)))
         if verdict.eligible_from is not None:
-            settled.moments.append(("eligible_from", start_of(verdict.eligible_from, course.zone)))
-    moments, now = list(settled.moments), course.as_of
+            moments.append(("eligible_from", start_of(verdict.eligible_from, course.zone)))
+        settled.moments = [(kind, at, written(at)) for kind, at in moments]
+    timers = [(kind, text) for kind, at, text in settled.moments if at > now]
     if due:
-        moments.append(("report_due", due[0][2]))
+        timers.append(("report_due", written(due[0][2])))
     # Of the two ways to stall the nearer, for both would cost every decision a row more; the other follows when it has passed.
-    moments += sorted([moment for moment in stalls(course, verdict.eligible_from) if moment[1] > now], key=itemgetter(1))[:1]
-    return tuple([(kind, written(at)) for kind, at in moments if at > now])
+    stall = min([one for one in stalls(course, verdict.eligible_from) if one[1] > now], key=itemgetter(1), default=None)
+    if stall is not None:
+        timers.append((stall[0], written(stall[1])))
+    return tuple(timers)
 
 
 def record(
@@ -213,40 +233,62 @@ def record(
     subject: str,
     seq: int,
     cause: tuple[str, str, str],
-    arrival: dict[str, Any],
-    before: Record | None,
+    as_at: str,
+    kind: str | None,
+    before: Latest | None,
 ) -> Decision:
-    """The whole decision. `arrival` brings `as_of`, `as_at` and, where the cause could supersede, `kind`; `before` is the last record."""
+    """The whole decision. `as_at` is when its cause was known; `kind`, where the cause could supersede, why; `before` is the last one."""
     settled, telling, due = _settled(course, verdict), _told(judge, course, verdict), due_reports(course)
-    own: Record = {"subject": subject, "report_due": _report_due(due)}
-    body: Record = {**(settled.record or {}), **telling.record, **own}
-    kind = arrival.get("kind")
     supersedes = None
-    if kind is not None and before is not None and any(before.get(name) != value for name, value in body.items()):
-        supersedes = before["id"]
-    own |= {
-        "seq": seq,
-        "id": named("\n".join((course.id, str(seq), cause[0], cause[1]))),
-        "as_of": arrival["as_of"],
-        "as_at": arrival["as_at"],
-        "supersedes": supersedes,
-        "superseded_because": None if supersedes is None else {"event": cause[1], "kind": kind},
-    }
-    body |= own
-    pieces = settled.pieces.copy()
-    for place, piece in telling.pieces:
-        pieces[place] = piece
-    for name, value in own.items():
-        pieces[_PLACE[name]] = _BEGUN[name] + canonical_record(value)
-    body["hash"], encoded = _hashed(b",".join(pieces[:_HASH]), b",".join(pieces[_HASH + 1 :]))
+    if kind is not None and before is not None:
+        now, said = content(judge, course, verdict) | {"subject": subject}, before.body
+        if any(said.get(name) != value for name, value in now.items()):
+            supersedes = before.id
+    id, as_of = named("\n".join((course.id, str(seq), cause[0], cause[1]))), written(course.as_of)
+    first, rest = _filled(
+        settled.frame,
+        telling,
+        _report_due(due),
+        canonical_text(as_at),
+        canonical_text(as_of),
+        canonical_text(id),
+        canonical_text(seq),
+        canonical_text(subject),
+        b"null" if supersedes is None else canonical_record({"event": cause[1], "kind": kind}),
+        b"null" if supersedes is None else canonical_text(supersedes),
+    )
     if settled.state is None:
         settled.state = state(course)
-    return Decision(course.id, seq, body, encoded, cause, _timers(course, verdict, due), verdict.question, settled.state)
+    says, timers = settled.record or {}, _timers(course, verdict, due)
+    encoded = _hashed(first, rest)[1]
+    return Decision(course.id, seq, id, course.as_of, as_of, as_at, says, encoded, cause, timers, verdict.question, settled.state)
+
+
+def _filled(
+    frame: Frame,
+    telling: Telling,
+    report_due: bytes,
+    as_at: bytes,
+    as_of: bytes,
+    id: bytes,
+    seq: bytes,
+    subject: bytes,
+    because: bytes,
+    supersedes: bytes,
+) -> tuple[bytes, bytes]:
+    """The record as it is written, without its hash: what stands before that, and behind."""
+    said = telling.missing, telling.reasons, report_due
+    return (
+        frame.before % (as_at, as_of, telling.blocking),
+        frame.behind % (id, *said, seq, subject, telling.summary, because, supersedes),
+    )
 
 
 def named(name: str) -> str:
     """The UUIDv5 (RFC 9562, 5.5) of the name in this product's namespace, as `uuid.uuid5` gives it, in a fifth of its time."""
-    digest = bytearray(hashlib.sha1(_NAMESPACE_BYTES + name.encode(), usedforsecurity=False).digest()[:16])
+    hashed = _IN_NAMESPACE.copy()
+    hashed.update(name.encode())
+    digest = bytearray(hashed.digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x50
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()
@@ -255,18 +297,17 @@ def named(name: str) -> str:
 
 def sealed(body: Record) -> tuple[str, bytes]:
     """The hash of the record without it, and the canonical bytes with it."""
-    before = canonical_record({name: value for name, value in body.items() if name < "hash"})[1:-1]
-    after = canonical_record({name: value for name, value in body.items() if name > "hash"})[1:-1]
-    return _hashed(before, after)
+    before = canonical_record({name: value for name, value in body.items() if name < "hash"})[:-1]
+    behind = canonical_record({name: value for name, value in body.items() if name > "hash"})[1:]
+    return _hashed(before, b"," + behind)
 
 
-def _hashed(before: bytes, after: bytes) -> tuple[str, bytes]:
+def _hashed(before: bytes, behind: bytes) -> tuple[str, bytes]:
     """Written once: the hash goes in at its place among the fields."""
-    digest = hashlib.sha256(b"{" + before)
-    digest.update(b",")
-    digest.update(after + b"}")
+    digest = hashlib.sha256(before)
+    digest.update(behind)
     told = f"sha256:{digest.hexdigest()}"
-    return told, b"".join((b"{", before, b',"hash":"', told.encode(), b'",', after, b"}"))
+    return told, b"".join((before, _HASH, b'"', told.encode(), b'"', behind))
 
 
 def state(course: Course) -> Record:

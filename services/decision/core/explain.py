@@ -3,52 +3,26 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter, is_
-from typing import Any
 
-from services.decision.core.conditions import each, holds
-from services.decision.core.facts.registry import CATALOGUE, find
+from services.decision.core.citing import LASTING, cited, event_ids, plain, prescribed
+from services.decision.core.conditions import holds
+from services.decision.core.facts.registry import CATALOGUE, find, of_session
 from services.decision.core.facts.sources import COURSE, source
-from services.decision.core.outline import Point, order
-from services.decision.core.protocol import Rule
-from services.decision.core.sentences import sentence, unknown_sentence
+from services.decision.core.outline import Point
+from services.decision.core.protocol import AnyOf, Rule
 from services.decision.core.sessions import Evidence, Fact, Session
-from services.decision.core.telling import Record, Telling, Told
-from services.decision.core.trivalent import Tri, Unknown
+from services.decision.core.telling import Head, Record, Telling, Told
+from services.decision.core.trivalent import Tri, Unknown, any_of
 from services.decision.core.verdict import Judge, Verdict
 from shared.events.canonical import canonical_record
 
 CLEAN_SHORT = "step.clean_sessions_short"
-EVENTS_TOLD = 20
-"""Of the events a fact was read from, so many are named."""
 SESSIONS_TOLD = 2
 """Of the sessions at a step, so many are explained."""
 ALWAYS = (Tri.MET, Tri.NOT_MET, Tri.UNKNOWN)
 OPEN = (Tri.NOT_MET, Tri.UNKNOWN)
 VOTING = (Tri.MET, Tri.UNKNOWN)
 _NO_EVIDENCE = b'"evidence":[]'
-
-
-def evidence(point: Point, fact: Fact, verdict: Tri) -> Record:
-    """One condition with what it found."""
-    value, keys = fact.value, fact.keys
-    found: Record = dict(point.form)
-    if isinstance(value, Unknown):
-        found["why"] = value.reason
-    else:
-        found["value"] = plain(value)
-    found["verdict"] = verdict.word
-    found["events"] = [key[2] for key in keys] if len(keys) < 2 else event_ids(fact)
-    return found
-
-
-def event_ids(fact: Fact) -> list[str]:
-    """The latest events a fact was read from, each once, in the fold's order; bounded, so that a record is."""
-    return [key[2] for key in sorted(dict.fromkeys(fact.keys))[-EVENTS_TOLD:]]
-
-
-def plain(value: Any) -> Any:
-    """A float without a fraction is written as a whole number."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def reasons(judge: Judge, verdict: Verdict) -> Telling:
@@ -67,17 +41,19 @@ def reasons(judge: Judge, verdict: Verdict) -> Telling:
 
 
 def _tell_anew(judge: Judge, verdict: Verdict, telling: Telling, advancing: bool) -> None:
-    verdicts, of_rule = verdict.question.answer.verdicts, telling.of_rule
+    rules, verdicts, of_rule = verdict.scope.rules, verdict.question.answer.verdicts, telling.of_rule
     for n in telling.stale:
-        place, rule = verdict.scope.rules[n]
+        place, rule = rules[n]
         tri = verdicts[place]
-        wanted: tuple[Tri, ...] = ()
         if rule.kind == "advance":
             wanted = ALWAYS if advancing else () if tri is Tri.MET else OPEN
-        elif tri is Tri.MET or (tri is Tri.UNKNOWN and rule.unknown == "hold"):
-            wanted = VOTING
+        else:
+            wanted = VOTING if tri is Tri.MET or (tri is Tri.UNKNOWN and rule.unknown == "hold") else ()
         if wanted:
-            of_rule[rule.id] = _told(judge, verdict, rule, tri, wanted, telling)
+            found = _read(judge, verdict, rule, wanted, telling)
+            if rule.kind == "advance":
+                _with_sessions(judge, found, telling)
+            of_rule[rule.id] = _told(_head(judge, rule, tri), found)
         else:
             of_rule.pop(rule.id, None)
     telling.stale = {}
@@ -91,68 +67,84 @@ def _alike(one: Sequence[Session], other: Sequence[Session]) -> bool:
 def _read(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence[Tri], telling: Telling) -> list[Evidence]:
     """The conditions of a rule whose verdict is one of `wanted`; of an `AnyOf` every branch that shares its verdict."""
     values, facts = verdict.question.values, verdict.facts
-    said, points = each(rule.when, values), judge.outlines[rule.id]
     found: list[Evidence] = []
-    for n, (entry, alternative, condition, _) in enumerate(points):
-        tri = said[entry]
-        if tri in wanted and (not alternative or holds(condition, values) is tri):
-            found.append(_kept(telling, (rule.id, n), points[n], facts[condition.slot], tri))
+    for point in judge.outlines[rule.id]:
+        condition = point.condition
+        tri = holds(condition, values)
+        if tri in wanted and (not point.alternative or tri is _of_all(rule, point, values)):
+            found.append(_kept(telling, point, point, facts[condition.slot], tri))
     return found
 
 
-def _kept(telling: Telling, name: tuple[str, int], point: Point, fact: Fact, tri: Tri) -> Evidence:
+def _of_all(rule: Rule, point: Point, values: Sequence[int | None]) -> Tri:
+    """The verdict of the alternatives that a condition is one of."""
+    entry = rule.when[point.entry]
+    assert isinstance(entry, AnyOf)
+    return any_of([holds(one, values) for one in entry.conditions])
+
+
+def _kept(telling: Telling, name: object, point: Point, fact: Fact, tri: Tri) -> Evidence:
     """The evidence as it was told last, where it is of the same fact."""
+    if tri is Tri.UNKNOWN and not fact.keys:
+        return cited(point, fact, tri)
     known = telling.evidence.get(name)
     if known is None or known[0] is not fact or known[1] is not tri:
-        known = telling.evidence[name] = (fact, tri, as_told(evidence(point, fact, tri)))
+        known = telling.evidence[name] = (fact, tri, cited(point, fact, tri))
     return known[2]
 
 
-def as_told(record: Record) -> Evidence:
-    """The evidence as it is written and said."""
-    fact, verdict = record["fact"], record["verdict"]
-    said = ""
-    if verdict == "unknown":
-        said = unknown_sentence(fact, record["why"])
-    elif verdict == "not_met":
-        said = sentence(CATALOGUE[fact], record)
-    return Evidence(fact, verdict, (*order(record), record["events"]), record, canonical_record(record), said)
-
-
-def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence[Tri], telling: Telling) -> Told:
-    found = _read(judge, verdict, rule, wanted, telling)
-    if rule.kind == "advance" and CLEAN_SHORT in [one.fact for one in found if one.verdict == "not_met"]:
-        known = [one.fact for one in found if one.verdict == "unknown"]
-        for one in unclean(judge, verdict, telling):
-            if one.fact not in known and one.encoded not in [other.encoded for other in found if other.fact == one.fact]:
-                found.append(one)
+def _with_sessions(judge: Judge, found: list[Evidence], telling: Telling) -> None:
+    """Adds what the last sessions at the step lacked to count, where sessions are still missing."""
+    if CLEAN_SHORT in [one.fact for one in found if one.verdict is Tri.NOT_MET]:
+        known = [one.fact for one in found if one.verdict is Tri.UNKNOWN]
+        told = dict.fromkeys([one.encoded for one in found])
+        for session in telling.sessions:
+            for one in lacks(judge, session, telling):
+                if one.encoded not in told and one.fact not in known:
+                    told[one.encoded] = None
+                    found.append(one)
         found.sort(key=attrgetter("order"))
-    head, before, behind = _head(judge, rule, tri)
-    reason = {**head, "evidence": [one.record for one in found]}
-    outcome = head["outcome"]
-    protects, open_still = outcome in ("hold", "regress", "refer"), outcome in ("not_met", "unknown")
-    short: tuple[tuple[str, str], ...] = ()
-    if open_still:
-        asked = [one for one in found if not _for_whom(one.fact)] or found
-        short = tuple([(one.fact, one.said) for one in asked if one.verdict == "not_met"])
+
+
+def _told(head: Head, found: Sequence[Evidence]) -> Told:
+    name = tuple(found)
+    told = head.told.get(name)
+    if told is None:
+        told = _anew(head, found)
+        if len(head.told) < LASTING and all(one.lasting for one in found):
+            head.told[name] = told
+    return told
+
+
+def _anew(head: Head, found: Sequence[Evidence]) -> Told:
+    short: list[tuple[str, str]] = []
+    if head.open_still:
+        short = [(one.fact, one.said) for one in found if one.verdict is Tri.NOT_MET]
+        if short and not all(_for_whom(one.fact) for one in found):
+            short = [one for one in short if not _for_whom(one[0])]
     return Told(
-        reason,
-        b"".join((before, b",".join([one.encoded for one in found]), behind)),
-        rule.text if protects else None,
-        tuple([one.fact for one in found if one.verdict == "met"]) if protects else (),
-        short,
-        tuple([one.said for one in found if one.verdict == "unknown"]),
+        head.outcome,
+        b"".join((head.before, b",".join([one.encoded for one in found]), head.behind)),
+        head.way,
+        tuple([one.fact for one in found if one.verdict is Tri.MET]) if head.way is not None else (),
+        tuple(short),
+        dict.fromkeys([one.said for one in found if one.verdict is Tri.UNKNOWN]),
     )
 
 
-def _head(judge: Judge, rule: Rule, tri: Tri) -> tuple[Record, bytes, bytes]:
-    """A reason without its evidence, and what is written of it before the evidence and behind."""
-    head = judge.heads.get((rule.id, tri))
-    if head is None:
-        reason = headed(rule, tri, [])
-        before, _, behind = canonical_record(reason).partition(_NO_EVIDENCE)
-        head = judge.heads[rule.id, tri] = (reason, before + _NO_EVIDENCE[:-1], b"]" + behind)
-    return head
+def _head(judge: Judge, rule: Rule, tri: Tri) -> Head:
+    heads = judge.heads.get(rule.id)
+    if heads is None:
+        heads = judge.heads[rule.id] = [_headed(rule, one) for one in Tri]
+    return heads[tri]
+
+
+def _headed(rule: Rule, tri: Tri) -> Head:
+    reason = headed(rule, tri, [])
+    outcome = reason["outcome"]
+    before, _, behind = canonical_record(reason).partition(_NO_EVIDENCE)
+    way = rule.text if outcome in ("hold", "regress", "refer") else None
+    return Head(outcome, outcome in ("not_met", "unknown"), way, before + _NO_EVIDENCE[:-1], b"]" + behind)
 
 
 def reasoned(found: Sequence[Record]) -> Sequence[Record]:
@@ -180,39 +172,19 @@ def headed(rule: Rule, tri: Tri, found: list[Record]) -> Record:
     }
 
 
-def unclean(judge: Judge, verdict: Verdict, telling: Telling) -> list[Evidence]:
-    """What the last sessions at the step lacked to count, where sessions are still missing."""
-    return [one for session in verdict.view.course.at_step[-SESSIONS_TOLD:] for one in lacks(judge, session, telling)]
-
-
 def lacks(judge: Judge, session: Session, telling: Telling) -> list[Evidence]:
     """What a session lacks to count. Found once, for a session is told of in many decisions."""
     found: list[Evidence] = session.lacks
     if not found:
         if session.prescribed.value is not True:
-            found.append(as_told(_prescribed(session)))
+            found.append(prescribed(session))
         if session.clean is not Tri.MET:
-            facts, values = judge.session_facts(session), judge.session_values(session)
-            for n, point in enumerate(judge.clean_outline):
+            values = judge.session_values(session)
+            for point in judge.clean_outline:
                 tri = holds(point.condition, values)
                 if tri is not Tri.MET:
-                    found.append(_kept(telling, (session.id, ~n), point, facts[point.condition.slot], tri))
+                    found.append(_kept(telling, (session.id, point), point, of_session(point.fact, session), tri))
     return found
-
-
-def _prescribed(session: Session) -> Record:
-    value = session.prescribed.value
-    unknown = isinstance(value, Unknown)
-    return {
-        "fact": "session.as_prescribed",
-        "value": None if unknown else False,
-        "unit": "",
-        "op": "=",
-        "threshold": True,
-        "verdict": "unknown" if unknown else "not_met",
-        "events": [session.key[2]],
-        "why": value.reason if isinstance(value, Unknown) else "; ".join(session.departures),
-    }
 
 
 def blocking(verdict: Verdict, told: Sequence[Told]) -> list[str]:
@@ -222,9 +194,16 @@ def blocking(verdict: Verdict, told: Sequence[Told]) -> list[str]:
     """
     if verdict.standing.action == "advance":
         return []
-    spoken = dict.fromkeys(fact for one in told for fact in one.spoken)
-    ways = dict.fromkeys(one.way for one in told if one.way is not None)
-    ways |= dict.fromkeys(sentence for one in told for fact, sentence in one.short if fact not in spoken)
+    ways: dict[str, None] = {}
+    spoken: dict[str, None] = {}
+    for one in told:
+        if one.way is not None:
+            ways[one.way] = None
+            spoken.update(dict.fromkeys(one.spoken))
+    for one in told:
+        for fact, said in one.short:
+            if fact not in spoken:
+                ways[said] = None
     return sorted(ways)
 
 
@@ -232,7 +211,10 @@ def missing(verdict: Verdict, told: Sequence[Told]) -> list[str]:
     """What is not known and would be needed to advance, each in a sentence and once."""
     if verdict.standing.action == "advance":
         return []
-    return sorted(dict.fromkeys(sentence for one in told for sentence in one.unknown))
+    lacking: dict[str, None] = {}
+    for one in told:
+        lacking.update(one.unknown)
+    return sorted(lacking)
 
 
 def facts_of(judge: Judge, verdict: Verdict) -> list[Record]:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from services.decision.core.citing import plain
 from services.decision.core.counterfactual import Change, Smallest, smallest_change
-from services.decision.core.explain import CLEAN_SHORT, plain
+from services.decision.core.explain import CLEAN_SHORT
 from services.decision.core.facts.sources import COURSE, Source, asked_for, source
 from services.decision.core.facts.words import small
 from services.decision.core.measuring import lacking_reports, measure_next, short_with

@@ -1,9 +1,12 @@
 """What stays the same of every condition's evidence, laid out once per protocol: a decision fills in what it found."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from services.decision.core.protocol import AnyOf, Condition, Operator, Protocol
+from services.decision.core.sessions import Evidence
+from shared.events.canonical import canonical_record
 
 SYMBOLS: dict[Operator, str] = {
     "at_most": "<=",
@@ -16,33 +19,38 @@ SYMBOLS: dict[Operator, str] = {
 }
 
 
-class Point(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Point:
     """One condition of a list of conditions."""
 
     entry: int
     """Which entry of the list it stands in; the alternatives of an `AnyOf` share theirs."""
     alternative: bool
     condition: Condition
-    form: Mapping[str, Any]
-    """The evidence without what was found."""
+    fact: str
+    op: str
+    threshold: Any
+    order: tuple[str, str, str]
+    """How evidence is sorted: by fact, comparison and threshold."""
+    stem: bytes
+    """What is written of the evidence between the events and the value."""
+    unknown: dict[str, Evidence] = field(default_factory=dict)
+    """Why it is not known to the evidence that it is not, where there is no event to name. It rests on nothing of a course."""
 
 
 def outline(conditions: Sequence[Condition | AnyOf], protocol: Protocol) -> tuple[Point, ...]:
     """Every condition, those inside `AnyOf` included, in the order in which evidence is written."""
     points = [
-        Point(entry, isinstance(one, AnyOf), condition, form(condition, protocol))
+        _point(entry, isinstance(one, AnyOf), condition, protocol)
         for entry, one in enumerate(conditions)
         for condition in (one.conditions if isinstance(one, AnyOf) else (one,))
     ]
-    return tuple(sorted(points, key=lambda point: order(point.form)))
+    return tuple(sorted(points, key=lambda point: point.order))
 
 
-def form(condition: Condition, protocol: Protocol) -> dict[str, Any]:
-    kind = protocol.facts[protocol.slots[condition.slot].fact]
+def _point(entry: int, alternative: bool, condition: Condition, protocol: Protocol) -> Point:
+    kind, op = protocol.facts[protocol.slots[condition.slot].fact], SYMBOLS[condition.op]
     threshold = list(condition.value) if isinstance(condition.value, tuple) else condition.value
-    return {"fact": kind.name, "value": None, "unit": kind.unit, "op": SYMBOLS[condition.op], "threshold": threshold}
-
-
-def order(found: Mapping[str, Any]) -> tuple[str, str, str]:
-    """How evidence is sorted: by fact, comparison and threshold."""
-    return (found["fact"], found["op"], str(found["threshold"]))
+    form = {"fact": kind.name, "op": op, "threshold": threshold, "unit": kind.unit}
+    stem = b"," + canonical_record(form)[1:-1] + b',"value":'
+    return Point(entry, alternative, condition, kind.name, op, threshold, (kind.name, op, str(threshold)), stem)

@@ -6,7 +6,7 @@ from typing import Any
 from services.decision.core.facts.registry import CATALOGUE
 from services.decision.core.facts.words import capital
 from services.decision.core.protocol import FactType
-from services.decision.core.telling import Record
+from services.decision.core.sessions import Value
 
 UNITS = {
     "": "",
@@ -27,10 +27,9 @@ SCORES = ("nrs", "acl_rsi", "i_prrs", "fatigue")
 """Units in which a number is what was asked for, so that the sentence may speak of that; another is told by what it means."""
 
 
-def sentence(kind: FactType, found: Record) -> str:
-    """One condition that is not met, in words: what it is now and what it has to be."""
-    value, threshold, op = found["value"], found["threshold"], found["op"]
-    why = f": {found['why']}" if found.get("why") else ""
+def sentence(kind: FactType, value: Value, op: str, threshold: Any, because: str = "") -> str:
+    """One condition that is not met, in words: what it is now, why, and what it has to be."""
+    why = f": {because}" if because else ""
     if isinstance(threshold, bool):
         bad = kind.worse != ("true" if threshold else "false")
         said = kind.lacking if kind.lacking and bad else capital(kind.meaning) if value else f"It is not so that {kind.meaning}"

@@ -5,7 +5,7 @@ several reports speak of one moment, the worse counts.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -32,18 +32,20 @@ class Fact(NamedTuple):
     at: datetime | None = None
 
 
-class Evidence(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Evidence:
     """One condition with what it found."""
 
     fact: str
-    verdict: str
+    verdict: Tri
     order: tuple[str, str, str, list[str]]
     """How evidence is sorted: by fact, comparison, threshold and events."""
-    record: dict[str, Any]
     encoded: bytes
-    """The record as it is written."""
+    """As it is written in a record."""
     said: str
     """In a sentence, where the condition is not met or not known."""
+    lasting: bool = False
+    """Whether it is of no course, and so the same object of each."""
 
 
 class Report(NamedTuple):

@@ -1,14 +1,25 @@
 """What follows from an answer, kept while nothing that it rests on changes: most reports change what is told, not what is recommended."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.decision.core.protocol import Rule
 from services.decision.core.question import Question
 from services.decision.core.sessions import Fact
 from services.decision.core.standing import Standing
+
+
+class Frame(NamedTuple):
+    """A decision record as it is written, with `%b` in place of each field that rests on more than what was settled."""
+
+    before: bytes
+    """What stands before `hash`."""
+    behind: bytes
+
+
+UNWRITTEN = Frame(b"", b"")
 
 
 @dataclass(slots=True)
@@ -27,8 +38,7 @@ class Settled:
     valid_until: date | None
     record: dict[str, Any] | None = None
     """The fields of a decision record that follow from this alone."""
-    pieces: list[bytes] = field(default_factory=list)
-    """Of every field of the record what is written, in their order; empty for those that follow from more."""
-    moments: list[tuple[str, datetime]] | None = None
-    """When time itself will matter to it."""
+    frame: Frame = UNWRITTEN
+    moments: list[tuple[str, datetime, str]] | None = None
+    """When time itself will matter to it: what for, the instant, and how it is written."""
     state: dict[str, Any] | None = None

@@ -6,6 +6,7 @@ before the first run, where weeks lie between two tests; 28 dates at one step, w
 
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 
 from services.decision.core.course import Course
 from services.decision.core.days import start_of
@@ -29,12 +30,10 @@ def stalls(course: Course, eligible_from: date | None) -> Iterator[tuple[str, da
     if course.status != "open" or course.step == COMPLETE:
         return
     if course.silent_since != course.heard:
-        yield (
-            NOTHING_HEARD,
-            _after(course, course.day(course.heard), days_until(NOTHING_HEARD, course.last_run_day is not None), eligible_from),
-        )
+        days = days_until(NOTHING_HEARD, course.last_run_day is not None)
+        yield NOTHING_HEARD, _after(course.day(course.heard), days, eligible_from, course.zone)
     if course.step != ENTRY and course.step_since is not None and course.stuck_since != course.step_since:
-        yield SAME_STEP, _after(course, course.day(course.step_since[0]), SAME_STEP_DAYS, eligible_from)
+        yield SAME_STEP, _after(course.day(course.step_since[0]), SAME_STEP_DAYS, eligible_from, course.zone)
 
 
 def stalled(course: Course, kind: str, on: date) -> None:
@@ -55,6 +54,7 @@ def days_until(kind: str, runs: bool) -> int:
     return SILENT_DAYS if runs else SILENT_DAYS_BEFORE
 
 
-def _after(course: Course, day: date, days: int, eligible_from: date | None) -> datetime:
+@lru_cache(maxsize=4096)
+def _after(day: date, days: int, eligible_from: date | None, zone_name: str) -> datetime:
     since = day if eligible_from is None else max(day, eligible_from)
-    return start_of(since + timedelta(days=days + 1), course.zone, TOLD_AT)
+    return start_of(since + timedelta(days=days + 1), zone_name, TOLD_AT)

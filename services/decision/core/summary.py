@@ -8,9 +8,11 @@ from services.decision.core.course import Course
 from services.decision.core.days import start_of, zone
 from services.decision.core.facts.words import flag_word, small
 from services.decision.core.flags import REFERRALS, Referral
-from services.decision.core.telling import Record
+from services.decision.core.telling import Told
 from services.decision.core.verdict import Verdict
 
+Due = tuple[str, str, datetime]
+"""What is to be reported, the local time by when, the instant."""
 LIMIT = 140
 MORNING_REPORT_UNTIL = time(14)
 PROTECTIVE = ("refer", "regress", "hold")
@@ -22,25 +24,31 @@ REFERRED_TO = {
 }
 
 
-def summary(verdict: Verdict, told: Sequence[Record], blocking: Sequence[str], missing: Sequence[str], referral: Referral | None) -> str:
+def summary(verdict: Verdict, told: Sequence[Told], blocking: Sequence[str], missing: Sequence[str], referral: Referral | None) -> str:
     """One sentence of at most 140 characters."""
     standing = verdict.standing
-    when = "" if standing.not_before is None else f", not before {standing.not_before.isoformat()}"
-    why = next((reason["text"] for kind in PROTECTIVE for reason in told if reason["outcome"] == kind), "")
+    protecting = [one for one in told if one.way is not None]
+    why = next((one.way or "" for kind in PROTECTIVE for one in protecting if one.outcome == kind), "") if protecting else ""
     if standing.urgency == "stop_and_refer":
         return fitted(_referred(verdict, referral, why))
     if standing.action == "advance":
         rung = verdict.view.course.protocol.step(standing.to_step)
         raised = f" ({' and '.join(rung.raises)})" if rung is not None and rung.raises else ""
-        return fitted(f"Advance from {standing.from_step} to {standing.to_step}{raised}{when}")
+        return fitted(f"Advance from {standing.from_step} to {standing.to_step}{raised}{not_before(verdict)}")
     if standing.action == "regress":
-        return fitted(f"Go back from {standing.from_step} to {standing.to_step}{when}: {small(why)}")
+        return fitted(f"Go back from {standing.from_step} to {standing.to_step}{not_before(verdict)}: {small(why)}")
     if why:
         return fitted(f"Hold at {standing.from_step}: {small(why)}")
     reason = small((missing or blocking or ("nothing to judge yet",))[0])
     more = len(missing) - 1
     others = "" if more < 1 else f"; {more} more {'is' if more == 1 else 'are'} missing"
     return fitted(f"Hold at {standing.from_step}: {reason}", others)
+
+
+def not_before(verdict: Verdict) -> str:
+    """The earliest date of the next session, behind what is to be done then."""
+    first = verdict.standing.not_before
+    return "" if first is None else f", not before {first.isoformat()}"
 
 
 def _referred(verdict: Verdict, referral: Referral | None, why: str) -> str:
@@ -71,14 +79,13 @@ def fitted(text: str, ending: str = "") -> str:
 def meanwhile(verdict: Verdict) -> str:
     """What to do until a clinician has answered."""
     standing = verdict.standing
-    when = "" if standing.not_before is None else f", not before {standing.not_before.isoformat()}"
     if standing.running == "withheld":
         return "Do not run."
     if standing.running == "walk_only":
         return "Walk only; no running."
     if standing.action == "advance":
-        return f"Repeat {standing.from_step}{when}." if standing.from_step != "entry" else "Walk only until answered."
-    return f"Stay at {standing.to_step}{when}."
+        return f"Repeat {standing.from_step}{not_before(verdict)}." if standing.from_step != "entry" else "Walk only until answered."
+    return f"Stay at {standing.to_step}{not_before(verdict)}."
 
 
 def resume_when(verdict: Verdict) -> list[str]:
@@ -88,18 +95,16 @@ def resume_when(verdict: Verdict) -> list[str]:
     return sorted(dict.fromkeys(text for rule in verdict.settled.met for text in rule.then.resume_when))
 
 
-def due_reports(course: Course) -> list[tuple[str, str, datetime]]:
-    """Reports that the last session still waits for: (what, local time by when, the instant)."""
+def due_reports(course: Course) -> list[Due]:
+    """Reports that the last session still waits for."""
     if not course.sessions or course.status != "open":
         return []
     session = course.sessions[-1]
-    have = {report.when: None for report in session.reports}
-    due: list[tuple[str, str, datetime]] = []
-    if "next_morning" not in have and "next_day" not in have:
-        by, local = _morning_after(session.day, course.zone)
-        if course.as_of < by:
-            due.append(("next_morning", local, by))
-    return due
+    for report in session.reports:
+        if report.when in ("next_morning", "next_day"):
+            return []
+    by, local = _morning_after(session.day, course.zone)
+    return [("next_morning", local, by)] if course.as_of < by else []
 
 
 @lru_cache(maxsize=4096)

@@ -9,14 +9,12 @@ from services.decision.core.sessions import Evidence, Fact, Session
 from services.decision.core.trivalent import Tri
 
 Record = dict[str, Any]
-Piece = tuple[int, bytes]
-"""A field of the record as it is written, with its place among the fields."""
 
 
 class Told(NamedTuple):
     """A rule of which a decision tells, and what follows from it for the lists of what stands in the way."""
 
-    reason: Record
+    outcome: str
     encoded: bytes
     """The reason as it is written."""
     way: str | None
@@ -25,8 +23,25 @@ class Told(NamedTuple):
     """The facts by which it is met."""
     short: tuple[tuple[str, str], ...]
     """Conditions of another rule that are not met: the fact and its sentence."""
-    unknown: tuple[str, ...]
+    unknown: dict[str, None]
     """A sentence for each condition that is not known."""
+
+
+@dataclass(slots=True, eq=False)
+class Head:
+    """A rule under one verdict: what is told of it whatever it found."""
+
+    outcome: str
+    """The kind of a rule that is met, else `not_met` or `unknown`."""
+    open_still: bool
+    """Whether it is not met or not known."""
+    way: str | None
+    """Its text where it is met and protects."""
+    before: bytes
+    """What is written of the reason before the evidence."""
+    behind: bytes
+    told: dict[tuple[Evidence, ...], Told] = field(default_factory=dict)
+    """Evidence that lasts to the reason made of it, for every course."""
 
 
 @dataclass(slots=True)
@@ -36,16 +51,16 @@ class Telling:
     stale: dict[int, None]
     """Places in the scope of the rules that read a fact that has changed since they were told."""
     of_rule: dict[str, Told] = field(default_factory=dict)
-    evidence: dict[tuple[str, int], tuple[Fact, Tri, Evidence]] = field(default_factory=dict)
-    """(rule, number of the condition) to the evidence with what it was made of; of what a session lacks to be clean its id,
-    and a number from -1 down.
-    """
+    evidence: dict[object, tuple[Fact, Tri, Evidence]] = field(default_factory=dict)
+    """Point of a rule to the evidence with what it was made of; of what a session lacks to be clean its id and the point."""
     told: list[Told] = field(default_factory=list)
     """By the ids of the rules. Another list whenever any of it is told anew."""
     advancing: bool | None = None
     sessions: tuple[Session, ...] = ()
     """The sessions that an advance rule was told with."""
     of: tuple[object, object] | None = None
-    """The list and what was settled that `record` and `pieces` were made of."""
-    record: Record = field(default_factory=dict)
-    pieces: tuple[Piece, ...] = ()
+    """The list and what was settled that the fields which follow were made of; each is as it is written in a record."""
+    blocking: bytes = b""
+    missing: bytes = b""
+    reasons: bytes = b""
+    summary: bytes = b""

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
+from services.decision.core.citing import cited, plain
 from services.decision.core.conditions import each, holds, together
-from services.decision.core.explain import evidence, headed, plain
+from services.decision.core.explain import headed
 from services.decision.core.facts.registry import encode
 from services.decision.core.protocol import Condition, FactType, Rule
 from services.decision.core.question import applies
@@ -12,6 +13,7 @@ from services.decision.core.sessions import Fact
 from services.decision.core.telling import Record
 from services.decision.core.trivalent import Unknown
 from services.decision.core.verdict import Judge, Verdict
+from shared.events.canonical import parsed
 
 
 def trace(judge: Judge, verdict: Verdict) -> list[Record]:
@@ -36,7 +38,7 @@ def _traced(judge: Judge, rule: Rule, facts: Sequence[Fact], values: Sequence[in
     for point in judge.outlines[rule.id]:
         fact = facts[point.condition.slot]
         slot = judge.protocol.slots[point.condition.slot]
-        told = evidence(point, fact, holds(point.condition, values))
+        told = parsed(cited(point, fact, holds(point.condition, values)).encoded)
         told["margin"] = margin(judge.protocol.facts[slot.fact], point.condition, values[point.condition.slot])
         told["any_of"] = numbers.get(point.entry)
         told["max_age_days"], told["assessor"] = slot.max_age_days, slot.assessor

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from services.decision.core.conditions import flat, together
 from services.decision.core.course import Course
@@ -29,6 +29,7 @@ from services.decision.core.recovery import (
 from services.decision.core.sessions import Fact, Session
 from services.decision.core.settled import Settled
 from services.decision.core.standing import Modifier, Standing
+from services.decision.core.telling import Head
 from services.decision.core.trivalent import Tri, Unknown
 
 T = TypeVar("T", bound=str)
@@ -82,8 +83,8 @@ class Judge:
             for condition in flat(rule.when)
             if isinstance(condition.encoded, int)
         )
-        self.heads: dict[tuple[str, Tri], tuple[dict[str, Any], bytes, bytes]] = {}
-        """(rule, verdict) to the reason without its evidence, and what is written of it before the evidence and behind."""
+        self.heads: dict[str, list[Head]] = {}
+        """Rule to what is told of it, by verdict."""
         self._readings = [(reading(slot), partial(encode, protocol.facts[slot.fact])) for slot in protocol.slots]
         self._unread = [NOT_READ] * len(protocol.slots)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from services.decision.core.citing import plain
 from services.decision.core.counterfactual import Change
-from services.decision.core.explain import plain
 from services.decision.core.facts.words import gate_word, small, test_word
 from services.decision.core.protocol import FactType
 from services.decision.core.sentences import SCORES, UNITS
