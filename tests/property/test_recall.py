@@ -25,6 +25,7 @@ def from_scratch(line: Line) -> tuple[object, ...]:
     course = line.course.copy()
     course.tested = {}
     course.sessions, course.others = (tuple(anew(one) for one in sessions) for sessions in (course.sessions, course.others))
+    course.judged = course.sessions
     today, earliest = line.verdict.view.today, line.verdict.view.earliest
     facts = line.judge.read_all(View(course, course.as_of, today, course.last_session, earliest))
     return tuple(fact if found is not NOT_READ else NOT_READ for fact, found in zip(facts, line.verdict.facts, strict=True))

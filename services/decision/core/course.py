@@ -3,6 +3,7 @@
 The state is bounded: what lies further back than any rule looks is dropped, so an event costs the same on a long course as on a short one.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import UTC, date, datetime
@@ -81,6 +82,8 @@ class Course:
     """Running sessions, in the fold's order."""
     ran: tuple[Session, ...] = ()
     """The same as they were when recorded, without what was reported of them since: what rests on these alone stands while reports come."""
+    judged: tuple[Session, ...] = ()
+    """The same as they were when last judged otherwise, clean or not: what rests on that alone stands while reports come that leave it."""
     others: tuple[Session, ...] = ()
     waiting: tuple[Report, ...] = ()
     """Reports whose session has not started yet."""
@@ -167,6 +170,11 @@ class Course:
         return self._since_step(self.ran)
 
     @property
+    def judged_at_step(self) -> tuple[Session, ...]:
+        """`at_step` as they were last judged."""
+        return self._since_step(self.judged)
+
+    @property
     def last_run_day(self) -> date | None:
         return self.ran[-1].day if self.ran else None
 
@@ -174,15 +182,12 @@ class Course:
         since = self.step_since
         if since is None:
             return ()
-        first = len(sessions)
-        # Asked for several times an event, and the sessions at a step are few: from the latest back.
-        while first and sessions[first - 1].key >= since:
-            first -= 1
-        return sessions[first:]
+        return sessions[bisect_left(sessions, since, key=_key) :]
 
 
 FIELDS = tuple(one.name for one in fields(Course))
 _values = attrgetter(*FIELDS)
+_key = attrgetter("key")
 
 
 def begin(event: Event, protocol: Protocol) -> Course:

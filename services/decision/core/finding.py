@@ -26,7 +26,7 @@ def reading(slot: Slot) -> Reading:
     def not_too_old(view: View) -> Fact:
         found = find_it(view)
         # Nearly always evidence is far from too old, and the local clock need not be asked.
-        if found.at is not None and view.as_of - found.at > surely and view.as_of > aged(found.at, days, view.course.zone):
+        if found.at is not None and view.passed(found.at + surely) and view.passed(aged(found.at, days, view.course.zone)):
             return Fact(Unknown(f"is older than {days} days"), found.keys, found.at)
         return found
 

@@ -1,6 +1,6 @@
 """Which session a report belongs to, by its link or by its moment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 from services.decision.core.course import Course
@@ -38,13 +38,24 @@ def _wait(course: Course, report: Report) -> None:
 
 
 def _attach(course: Course, report: Report, mine: Callable[[Session], bool], judging: Judging) -> None:
-    course.sessions = _with(course.sessions, report, mine, judging)
-    course.others = _with(course.others, report, mine, judging)
+    sessions, others = course.sessions, course.others
+    place = _latest(sessions, mine)
+    if place is not None:
+        taken = judging.cleaned(sessions[place].reported(report))
+        course.sessions = _with(sessions, place, taken)
+        if taken.clean is not sessions[place].clean:
+            course.judged = _with(course.judged, place, taken)
+    place = _latest(others, mine)
+    if place is not None:
+        course.others = _with(others, place, judging.cleaned(others[place].reported(report)))
 
 
-def _with(sessions: tuple[Session, ...], report: Report, mine: Callable[[Session], bool], judging: Judging) -> tuple[Session, ...]:
-    for n in range(len(sessions) - 1, -1, -1):
-        if mine(sessions[n]):
-            taken = judging.cleaned(sessions[n].reported(report))
-            return (*sessions[:n], taken, *sessions[n + 1 :])
-    return sessions
+def _latest(sessions: Sequence[Session], mine: Callable[[Session], bool]) -> int | None:
+    for place in range(len(sessions) - 1, -1, -1):
+        if mine(sessions[place]):
+            return place
+    return None
+
+
+def _with(sessions: tuple[Session, ...], place: int, taken: Session) -> tuple[Session, ...]:
+    return (*sessions[:place], taken, *sessions[place + 1 :])

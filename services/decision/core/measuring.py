@@ -100,5 +100,5 @@ def short_with(protocol: Protocol, verdict: Verdict, counted: Sequence[Session])
     """Clean sessions still short at the step if these were clean."""
     course = verdict.view.course.copy()
     keys = [session.key for session in counted]
-    course.sessions = tuple(replace(s, clean=Tri.MET) if s.key in keys else s for s in course.sessions)
+    course.judged = tuple(replace(s, clean=Tri.MET) if s.key in keys else s for s in course.judged)
     return max(clean_needed(course) - len(clean_sessions(course, protocol.progress)), 0)

@@ -22,7 +22,7 @@ def migrate(course: Course, event: Event, standing: Standing, protocol: Protocol
     rebuilt = before.steps[course.rebuild_to + 1]
     course.rebuild_to = protocol.place.get(rebuilt, -1)
     # Judged anew: which facts make a session clean, and where their values stand, is the protocol's.
-    course.sessions = tuple(judging.cleaned(replace(session)) for session in course.sessions)
+    course.sessions = course.judged = tuple(judging.cleaned(replace(session)) for session in course.sessions)
     course.others = tuple(judging.cleaned(replace(session)) for session in course.others)
     course.tested = {}
     course.answered = None

@@ -6,7 +6,7 @@ out of scope is not met), and which action follows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol as Port
 
 from services.decision.core.protocol import Kind, Protocol, Rule
@@ -20,6 +20,8 @@ class Answer:
     verdicts: tuple[Tri, ...]
     """One per rule of the pack, in the pack's order."""
     action: Action
+    tally: int = field(default=0, compare=False, repr=False)
+    """The effects of all rules in scope added up, where the engine kept them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,12 @@ class Engine(Port):
 
     def judge(self, protocol: Protocol, values: Sequence[int | None], rung: int, tissue: int) -> Answer: ...
 
+    def again(
+        self, protocol: Protocol, values: Sequence[int | None], rung: int, tissue: int, before: Answer, turned: Sequence[int]
+    ) -> Answer:
+        """The same; `before` was this engine's answer to the same question but for the values of the slots `turned`."""
+        return self.judge(protocol, values, rung, tissue)
+
 
 def applies(rule: Rule, step: str, tissue: str) -> bool:
     """A rule's scope. Advance rules without `steps` apply on the ladder only: `entry` and `complete` name theirs."""
@@ -54,8 +62,10 @@ def applies(rule: Rule, step: str, tissue: str) -> bool:
     return step in rule.steps
 
 
-ADVANCES, ADVANCES_NOT, HOLDS, REGRESSES, REFERS = 1, 2, 4, 8, 16
-"""What the verdict on a rule in scope does; bits, so that they add up by or."""
+ADVANCES, ADVANCES_NOT, HOLDS, REGRESSES, REFERS = (1 << 16 * n for n in range(5))
+"""What the verdict on a rule in scope does: each counts in 16 bits of its own, so that they add up, the most conservative above all."""
+MOST_RULES = (1 << 16) - 1
+"""Of one pack: more would count in the bits of the next effect."""
 
 _MET: dict[Kind, int] = {"advance": ADVANCES, "hold": HOLDS, "regress": REGRESSES, "refer": REFERS}
 
@@ -69,13 +79,13 @@ def effect(kind: Kind, unknown: str, verdict: Tri) -> int:
     return HOLDS if verdict is Tri.UNKNOWN and unknown == "hold" else 0
 
 
-def combined(effects: int) -> Action:
+def combined(tally: int) -> Action:
     """The most conservative wins: refer, regress, hold, advance. Order does not matter.
 
     Advance needs at least one advance rule in scope, every one of them met, and nothing that holds.
     """
-    if effects & REFERS:
+    if tally >= REFERS:
         return "refer"
-    if effects & REGRESSES:
+    if tally >= REGRESSES:
         return "regress"
-    return "advance" if effects & (ADVANCES | ADVANCES_NOT | HOLDS) == ADVANCES else "hold"
+    return "advance" if 0 < tally < ADVANCES_NOT else "hold"

@@ -6,17 +6,17 @@ each field it read still holds the very same object, it would read the same fiel
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any, Final, cast
 
 from services.decision.core.course import FIELDS, Course
 from services.decision.core.days import later
-from services.decision.core.facts.registry import NO_SESSION, View, of_session
+from services.decision.core.facts.registry import NO_SESSION, View, of_recent, of_session, recent
 from services.decision.core.noting import Noted, noted
 from services.decision.core.protocol import Rule
-from services.decision.core.question import Question
+from services.decision.core.question import Answer, Question
 from services.decision.core.recovery import base_rest, next_step, not_before
 from services.decision.core.sessions import Fact
 from services.decision.core.settled import Settled
@@ -28,6 +28,7 @@ _TODAY, _EARLIEST = -2, -1
 BITS: Final = {name: 1 << n for n, name in enumerate((*FIELDS, *_OF_VIEW))}
 _EACH: Final = tuple(BITS.values())
 _SESSION: Final = BITS["session"]
+_RECENT: Final = BITS["session"] | BITS["sessions"] | BITS["step_since"]
 _OF_TODAY: Final = BITS["today"]
 _OF_EARLIEST: Final = BITS["earliest"]
 _NEVER_FOUND: Final = 1 << len(_EACH)
@@ -35,11 +36,14 @@ _ALWAYS: Final = _NEVER_FOUND << 1
 _RESTLESS: Final = BITS["as_of"] | BITS["last_key"] | BITS["sessions"]
 """Fields that nearly every event changes: what rests on them is found each time, which is quicker than noting what it reads."""
 _SILENT: Final = (
-    *("as_of", "heard", "last_key", "sessions", "session", "reports", "elsewhere", "wellness", "waiting", "measured", "reviews"),
+    *("as_of", "heard", "last_key", "sessions", "judged", "session", "reports", "elsewhere", "wellness", "waiting", "measured", "reviews"),
     *("before", "silent_since", "stuck_since"),
 )
 LOUD: Final = sum(bit for name, bit in BITS.items() if name not in _SILENT)
 """All fields but those that reports change: what is settled rests on the facts and on these (a test holds it to that)."""
+_EVER: Final = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+_PATTERNS: Final = 256
+"""Sets of changed fields of which the facts to find anew are kept."""
 FIRST_ON: Final = ("limits", "protocol", "ran", "step")
 """What the earliest date rests on (a test holds it to that)."""
 _fields: Final = attrgetter(*FIELDS)
@@ -60,7 +64,9 @@ class Scope:
     of_course: tuple[int, ...]
     of_session: tuple[tuple[int, str], ...]
     """Slots of which the fact is the last session's alone, whatever its age, each with the fact's name."""
-    readers: Mapping[int, tuple[int, ...]]
+    of_recent: tuple[tuple[int, str], ...]
+    """The same of the recent sessions' facts."""
+    readers: Mapping[int, Mapping[int, None]]
     """Slot to the places in `rules` of those that read it."""
     advancing: tuple[int, ...]
     """Places in `rules` of those that advance."""
@@ -68,20 +74,31 @@ class Scope:
     """The other rules."""
     outspoken: tuple[tuple[int, Rule], ...]
     """Rules that tell of a disagreement between sources."""
+    guards: Mapping[int, None]
+    """Their places in the pack, and those of the outspoken."""
+    speakers: Mapping[int, None]
 
 
 class _NotedView:
-    """The view of a noted course."""
+    """The view of a noted course. What asks only whether an instant has passed rests on the stretch of time with the same answer."""
 
-    __slots__ = ("_view", "course")
+    __slots__ = ("_view", "course", "since", "until")
 
     def __init__(self, course: Noted) -> None:
         self._view: View | None = None
         self.course = course
+        self.since, self.until = _EVER
 
     def of(self, view: View) -> None:
         self._view = view
         self.course.of = view.course
+
+    def passed(self, instant: datetime) -> bool:
+        if self._view.as_of > instant:  # type: ignore[union-attr]
+            self.since = max(self.since, instant)
+            return True
+        self.until = min(self.until, instant)
+        return False
 
     def days_ago(self, days: int) -> Any:
         return later(self.today, -days)
@@ -117,12 +134,16 @@ class Recall:
         "_rests",
         "_scope",
         "_seen",
+        "_spans",
+        "_stale",
         "_values",
+        "answer",
         "facts",
         "question",
         "settled",
         "since",
         "telling",
+        "turned",
         "values",
     )
 
@@ -132,6 +153,10 @@ class Recall:
         self.values: tuple[int | None, ...] = ()
         self.question: Question | None = None
         """What was asked of these values."""
+        self.answer: Answer | None = None
+        """The last answer in this scope."""
+        self.turned: list[int] = []
+        """The slots of which the value changed since that answer."""
         self.settled: Settled | None = None
         self.since = 0
         """The fields that changed since that was settled: bits of `LOUD`."""
@@ -140,6 +165,10 @@ class Recall:
         self._values: list[int | None] = []
         self._scope: Scope | None = None
         self._rests: list[int] = []
+        self._stale: dict[int, tuple[int, ...]] = {}
+        """Set of changed fields to the slots of the course of which the fact rests on one of them."""
+        self._spans: dict[int, tuple[datetime, datetime]] = {}
+        """Slot to the stretch of time (the first instant not in it) outside of which the fact is another."""
         self._before: tuple[Any, ...] = (None,) * len(_EACH)
         self._first: tuple[tuple[Any, ...], date | None] = ((), None)
         self._noted = NotedCourse()
@@ -156,9 +185,7 @@ class Recall:
         """Brings facts and values up to date for the slots that `scope` reads; the others are as in `unread`, their values None."""
         new = scope is not self._scope
         if new:
-            self._scope, self._facts, self._values, self._rests = scope, list(unread), [None] * len(unread), [_NEVER_FOUND] * len(unread)
-            self.facts, self.values, self.question, self.settled = tuple(unread), tuple(self._values), None, None
-            self.telling = Telling(dict.fromkeys(range(len(scope.rules))))
+            self._forget(scope, unread)
         was = self._before
         today, earliest = was[_TODAY], was[_EARLIEST]
         now = (
@@ -170,45 +197,84 @@ class Recall:
         changed = sum(compress(_EACH, map(is_not, now, was))) | _NEVER_FOUND | _ALWAYS
         self._before = now
         self.since |= changed & LOUD
-        rests, facts, noted, seen = self._rests, self._facts, self._noted, self._seen
-        seen.of(view)
+        facts = self._facts
         moved: list[int] = []
-        if changed & _SESSION or new:
+        if changed & _RECENT or new:
             session = view.session
-            memo = {} if session is None else session.memo
-            for slot, name in scope.of_session:
-                found = memo.get(name) or (NO_SESSION if session is None else of_session(name, session))
-                if found is not facts[slot] and found != facts[slot]:
-                    facts[slot] = found
-                    moved.append(slot)
-        for slot in scope.of_course:
-            on = rests[slot]
-            if on & changed:
-                find = readings[slot][0]
-                if on == _ALWAYS:
-                    found = find(view)
-                else:
-                    noted.read = 0
-                    found = find(cast(View, seen))
-                    rests[slot] = _ALWAYS if noted.read & _RESTLESS else noted.read
-                # A fact that says the same stays the same object: so what was told of it can stay as well.
-                if found != facts[slot]:
-                    facts[slot] = found
-                    moved.append(slot)
+            if changed & _SESSION or new:
+                memo = {} if session is None else session.memo
+                for slot, name in scope.of_session:
+                    found = memo.get(name) or (NO_SESSION if session is None else of_session(name, session))
+                    if found is not facts[slot] and found != facts[slot]:
+                        facts[slot] = found
+                        moved.append(slot)
+            if scope.of_recent:
+                sessions = recent(view.course)
+                for slot, name in scope.of_recent:
+                    found = of_recent(name, sessions, session)
+                    if found is not facts[slot] and found != facts[slot]:
+                        facts[slot] = found
+                        moved.append(slot)
+        stale = self._stale.get(changed)
+        if stale is None:
+            stale = self._resting_on(changed, scope)
+        if self._spans:
+            as_of = view.as_of
+            late = [slot for slot, (since, until) in self._spans.items() if not since < as_of <= until and slot not in stale]
+            if late:
+                stale = (*stale, *late)
+        if stale:
+            self._find(stale, view, readings, moved)
         if moved:
             self._move(moved, scope, readings)
 
+    def _forget(self, scope: Scope, unread: Sequence[Fact]) -> None:
+        self._scope, self._facts, self._values, self._rests = scope, list(unread), [None] * len(unread), [_NEVER_FOUND] * len(unread)
+        self._stale, self._spans = {}, {}
+        self.facts, self.values, self.question, self.settled = tuple(unread), tuple(self._values), None, None
+        self.answer, self.turned = None, []
+        self.telling = Telling(dict.fromkeys(range(len(scope.rules))))
+
+    def _resting_on(self, changed: int, scope: Scope) -> tuple[int, ...]:
+        if len(self._stale) >= _PATTERNS:
+            self._stale = {}
+        rests = self._rests
+        found = self._stale[changed] = tuple([slot for slot in scope.of_course if rests[slot] & changed])
+        return found
+
+    def _find(self, slots: Sequence[int], view: View, readings: Sequence[Reading], moved: list[int]) -> None:
+        rests, facts, noted, seen = self._rests, self._facts, self._noted, self._seen
+        seen.of(view)
+        for slot in slots:
+            find, on = readings[slot][0], rests[slot]
+            if on == _ALWAYS:
+                found = find(view)
+            else:
+                noted.read = 0
+                seen.since, seen.until = _EVER
+                found = find(cast(View, seen))
+                read = _ALWAYS if noted.read & _RESTLESS else noted.read
+                if read != on:
+                    rests[slot], self._stale = read, {}
+                if (seen.since, seen.until) != _EVER:
+                    self._spans[slot] = (seen.since, seen.until)
+                else:
+                    self._spans.pop(slot, None)
+            # A fact that says the same stays the same object: so what was told of it can stay as well.
+            if found != facts[slot]:
+                facts[slot] = found
+                moved.append(slot)
+
     def _move(self, moved: Sequence[int], scope: Scope, readings: Sequence[Reading]) -> None:
         """What rests on the facts of these slots is found anew when it is asked for."""
-        facts, values, stale, turned = self._facts, self._values, self.telling.stale, False
+        facts, values, stale, turned, readers = self._facts, self._values, self.telling.stale, len(self.turned), scope.readers
         for slot in moved:
             value = facts[slot].value
-            encoded = None if isinstance(value, Unknown) else readings[slot][1](value)
+            encoded = None if type(value) is Unknown else readings[slot][1](value)
             if encoded != values[slot]:
                 values[slot] = encoded
-                turned = True
-            for place in scope.readers[slot]:
-                stale[place] = None
+                self.turned.append(slot)
+            stale.update(readers[slot])
         self.facts = tuple(facts)
-        if turned:
+        if len(self.turned) > turned:
             self.values, self.question = tuple(values), None

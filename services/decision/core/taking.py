@@ -88,6 +88,7 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
     kept = day - timedelta(days=KEEP_DAYS)
     course.sessions = (*tuple(s for s in course.sessions if s.day >= kept), session)
     course.ran = (*tuple(s for s in course.ran if s.day >= kept), session)
+    course.judged = (*tuple(s for s in course.judged if s.day >= kept), session)
     course.skipped = ()
     if session.planned and session.prescribed.value is True:
         course.answered = None

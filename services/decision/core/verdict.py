@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
-from operator import itemgetter
+from itertools import compress
+from operator import is_not, itemgetter
 from typing import NamedTuple, TypeVar
 
 from services.decision.core.conditions import flat, together
 from services.decision.core.course import Course
 from services.decision.core.days import aged
-from services.decision.core.facts.registry import View, encode, find, of_last_session, of_session
+from services.decision.core.facts.registry import View, encode, find, of_last_session, of_recent_sessions, of_session
 from services.decision.core.finding import reading
 from services.decision.core.outline import outline
 from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running
@@ -99,15 +100,19 @@ class Judge:
             rules = tuple((n, rule) for n, rule in enumerate(self.protocol.rules) if applies(rule, step, tissue))
             read = dict.fromkeys(condition.slot for _, rule in rules for condition in flat(rule.when))
             last = tuple((n, slots[n].fact) for n in sorted(read) if slots[n].max_age_days is None and of_last_session(slots[n].fact))
-            alone = dict(last)
+            late = tuple((n, slots[n].fact) for n in sorted(read) if slots[n].max_age_days is None and of_recent_sessions(slots[n].fact))
+            alone = dict(last + late)
             scope = Scope(
                 rules,
                 tuple(n for n in sorted(read) if n not in alone),
                 last,
-                {slot: tuple(n for n, (_, rule) in enumerate(rules) if slot in _slots(rule)) for slot in read},
+                late,
+                {slot: dict.fromkeys(n for n, (_, rule) in enumerate(rules) if slot in _slots(rule)) for slot in read},
                 tuple(n for n, (_, rule) in enumerate(rules) if rule.kind == "advance"),
-                tuple((place, rule) for place, rule in rules if rule.kind != "advance"),
-                tuple((place, rule) for place, rule in rules if rule.disagreement),
+                guarding := tuple((place, rule) for place, rule in rules if rule.kind != "advance"),
+                outspoken := tuple((place, rule) for place, rule in rules if rule.disagreement),
+                dict.fromkeys(place for place, _ in guarding),
+                dict.fromkeys(place for place, _ in outspoken),
             )
             self._scopes[step, tissue] = scope
         return scope
@@ -147,14 +152,22 @@ class Judge:
         recall.look(view, scope, self._unread, self._readings)
         question = recall.question
         if question is None:
-            rung, tissue = self.protocol.place[course.step], TISSUES.index(course.tissue)
-            answer = self.engine.judge(self.protocol, recall.values, rung, tissue)
-            question = recall.question = Question(self.protocol.hash, recall.values, rung, tissue, answer)
+            question = recall.question = self._asked(recall, self.protocol.place[course.step], TISSUES.index(course.tissue))
         settled = recall.settled
         if settled is None or not self._stands(settled, question, course, recall, scope):
             settled = recall.settled = self._settled(view, question, recall.facts, scope)
             recall.since = 0
         return Verdict(settled.standing, question, recall.facts, view, settled.eligible_from, settled.valid_until, scope, settled, recall)
+
+    def _asked(self, recall: Recall, rung: int, tissue: int) -> Question:
+        """The engine's answer to the values recalled; only of what turned since the last one, where there is one."""
+        protocol, values, before = self.protocol, recall.values, recall.answer
+        if before is None:
+            answer = self.engine.judge(protocol, values, rung, tissue)
+        else:
+            answer = self.engine.again(protocol, values, rung, tissue, before, recall.turned)
+        recall.answer, recall.turned = answer, []
+        return Question(protocol.hash, values, rung, tissue, answer)
 
     def _stands(self, settled: Settled, question: Question, course: Course, recall: Recall, scope: Scope) -> bool:
         """Whether what was settled follows still."""
@@ -165,8 +178,7 @@ class Judge:
         if action == "advance":
             return settled.question is question and settled.facts is recall.facts
         if settled.question is not question:
-            verdicts = question.answer.verdicts
-            if action != settled.question.answer.action or settled.met != _met(scope, verdicts) or settled.heard != _heard(scope, verdicts):
+            if not _same_voices(scope, settled.question.answer, question.answer):
                 return False
             settled.question = question
         return True
@@ -283,6 +295,22 @@ def _met(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
 
 def _heard(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
     return [rule for place, rule in scope.outspoken if verdicts[place] is not Tri.NOT_MET]
+
+
+def _same_voices(scope: Scope, was: Answer, now: Answer) -> bool:
+    """Whether the action is the same, and `_met` and `_heard` are."""
+    if was is now:
+        return True
+    if was.action != now.action:
+        return False
+    before, after, met, not_met = was.verdicts, now.verdicts, Tri.MET, Tri.NOT_MET
+    for place in compress(range(len(after)), map(is_not, after, before)):
+        one, other = before[place], after[place]
+        if (one is met) is not (other is met) and place in scope.guards:
+            return False
+        if (one is not_met) is not (other is not_met) and place in scope.speakers:
+            return False
+    return True
 
 
 def _picked(slots: Sequence[int]) -> Callable[[tuple[Fact, ...]], tuple[Fact, ...]]:

@@ -1,7 +1,8 @@
 """The reference engine: plain Python, three-valued, with a trace of every condition. Its answer is the record.
 
 A pack is bound once to flat tuples of (slot, test). A decision then only reads values and calls tests, of a rule once for each combination
-of the values that it reads.
+of the values that it reads. What a rule does is counted in a tally, so that after an answer to nearly the same question only the rules that
+read what turned are judged, and the others stand as they were counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 from services.decision.core.protocol import TISSUES, AnyOf, Condition, Kind, Operator, Protocol
-from services.decision.core.question import Answer, applies, combined, effect
+from services.decision.core.question import MOST_RULES, Answer, Engine, applies, combined, effect
 from services.decision.core.trivalent import Tri, all_of, any_of
 
 Values = Sequence[int | None]
@@ -22,7 +23,10 @@ _PACKS_KEPT = 256
 """Compiled packs kept; a deployment publishes tens, an authoring session checks hundreds of drafts."""
 
 _FINDINGS_KEPT = 1024
-"""Combinations of values of one rule whose verdict is kept."""
+"""Combinations of values of one rule whose verdict is kept, and combinations of slots that turned whose rules are."""
+
+Read = tuple[int, Callable[[Values], Any], dict[Any, tuple[Tri, int]]]
+"""Of a rule its place, what picks the values it reads, and what was found of such values before: its verdict and what it does."""
 
 
 class RuleTrace(NamedTuple):
@@ -77,7 +81,7 @@ def _verdict(value: int | None, test: Test) -> Tri:
 class CompiledReference:
     """A pack bound for judging. `judge` and `trace` are pure functions of their arguments."""
 
-    __slots__ = ("_applicable", "_heads", "_reading", "_rules", "_scopes", "_spans", "protocol")
+    __slots__ = ("_applicable", "_heads", "_readers", "_reading", "_rules", "_scopes", "_slots", "_spans", "protocol")
 
     def __init__(self, protocol: Protocol) -> None:
         self.protocol = protocol
@@ -94,11 +98,13 @@ class CompiledReference:
             plain = all(len(entry) == 1 for entry in body)
             self._spans.append((start, ends[-1], None if plain else tuple(pairwise(ends))))
             start = ends[-1]
+        if len(bodies) > MOST_RULES:
+            raise ValueError(f"{len(bodies)} rules in one pack: expected at most {MOST_RULES}")
         self._applicable: dict[tuple[int, int], tuple[tuple[int, Kind, str], ...]] = {}
-        self._rules: list[tuple[int, Callable[[Values], Any], dict[Any, tuple[Tri, int]]]] = [
-            (index, _picked(body), {}) for index, body in enumerate(bodies)
-        ]
-        self._scopes: dict[tuple[int, int], tuple[tuple[int, Callable[[Values], Any], dict[Any, tuple[Tri, int]]], ...]] = {}
+        self._rules: list[Read] = [(index, _picked(body), {}) for index, body in enumerate(bodies)]
+        self._slots = [frozenset(slot for entry in body for slot, _ in entry) for body in bodies]
+        self._scopes: dict[tuple[int, int], tuple[Read, ...]] = {}
+        self._readers: dict[tuple[int, int, tuple[int, ...]], tuple[Read, ...]] = {}
 
     def applicable(self, rung: int, tissue: int) -> tuple[tuple[int, Kind, str], ...]:
         """(index, kind, what unknown does) of the rules in scope at this rung and tissue, in the pack's order."""
@@ -117,22 +123,44 @@ class CompiledReference:
 
     def judge(self, values: Values, rung: int, tissue: int) -> Answer:
         verdicts = [Tri.NOT_MET] * len(self._heads)
-        effects = 0
+        tally = 0
         for index, read, found in self._asked(rung, tissue):
             # Most values are as they were a moment ago: a rule is judged once for each combination of the values that it reads.
             of = read(values)
-            known = found.get(of)
-            if known is None:
-                known = self._find(index, found, of, values)
-            verdicts[index], does = known
-            effects |= does
-        return Answer(tuple(verdicts), combined(effects))
+            verdicts[index], does = found.get(of) or self._find(index, found, of, values)
+            tally += does
+        return Answer(tuple(verdicts), combined(tally), tally)
 
-    def _asked(self, rung: int, tissue: int) -> "tuple[tuple[int, Callable[[Values], Any], dict[Any, tuple[Tri, int]]], ...]":
-        """Of each rule in scope its place, what picks the values it reads, and what was found of such values before."""
+    def again(self, values: Values, rung: int, tissue: int, before: Answer, turned: Sequence[int]) -> Answer:
+        """`judge`, where `before` was its answer to values that are others in the slots `turned` alone."""
+        verdicts: list[Tri] | None = None
+        tally = before.tally
+        for index, read, found in self._asked_again(rung, tissue, tuple(turned)):
+            of = read(values)
+            verdict, does = found.get(of) or self._find(index, found, of, values)
+            was = before.verdicts[index]
+            if verdict is not was:
+                rule = self.protocol.rules[index]
+                tally += does - effect(rule.kind, rule.unknown, was)
+                verdicts = list(before.verdicts) if verdicts is None else verdicts
+                verdicts[index] = verdict
+        return before if verdicts is None else Answer(tuple(verdicts), combined(tally), tally)
+
+    def _asked(self, rung: int, tissue: int) -> tuple[Read, ...]:
+        """The rules in scope."""
         asked = self._scopes.get((rung, tissue))
         if asked is None:
             asked = self._scopes[rung, tissue] = tuple(self._rules[index] for index, _, _ in self.applicable(rung, tissue))
+        return asked
+
+    def _asked_again(self, rung: int, tissue: int, turned: tuple[int, ...]) -> tuple[Read, ...]:
+        """Those of them that read any of these slots."""
+        asked = self._readers.get((rung, tissue, turned))
+        if asked is None:
+            if len(self._readers) >= _FINDINGS_KEPT:
+                self._readers.clear()
+            asked = tuple(one for one in self._asked(rung, tissue) if not self._slots[one[0]].isdisjoint(turned))
+            self._readers[rung, tissue, turned] = asked
         return asked
 
     def _find(self, index: int, found: dict[Any, tuple[Tri, int]], of: Any, values: Values) -> tuple[Tri, int]:
@@ -174,10 +202,8 @@ class CompiledReference:
                 else:
                     verdicts[index] = all_of(any_of(read[first:last]) for first, last in entries)
             rules.append(RuleTrace(in_scope[index], verdicts[index], conditions))
-        effects = 0
-        for index, kind, on_unknown in scope:
-            effects |= effect(kind, on_unknown, verdicts[index])
-        return Trace(Answer(tuple(verdicts), combined(effects)), tuple(rules))
+        tally = sum(effect(kind, on_unknown, verdicts[index]) for index, kind, on_unknown in scope)
+        return Trace(Answer(tuple(verdicts), combined(tally), tally), tuple(rules))
 
 
 _compiled: dict[str, CompiledReference] = {}
@@ -208,8 +234,11 @@ def trace(protocol: Protocol, values: Values, rung: int, tissue: int) -> Trace:
     return compile_protocol(protocol).trace(values, rung, tissue)
 
 
-class ReferenceEngine:
+class ReferenceEngine(Engine):
     """The reference engine behind `services.decision.core.question.Engine`."""
 
     def judge(self, protocol: Protocol, values: Values, rung: int, tissue: int) -> Answer:
         return judge(protocol, values, rung, tissue)
+
+    def again(self, protocol: Protocol, values: Values, rung: int, tissue: int, before: Answer, turned: Sequence[int]) -> Answer:
+        return compile_protocol(protocol).again(values, rung, tissue, before, turned)

@@ -14,7 +14,7 @@ def clean_sessions(course: Course, progress: Progress) -> tuple[Session, ...]:
     One above the dose always restarts it: the step is repeated first. An unclean one does where the pack says so.
     """
     counted: tuple[Session, ...] = ()
-    for session in course.at_step:
+    for session in course.judged_at_step:
         unclean = session.clean is Tri.NOT_MET
         if session.above or (unclean and progress.unclean_restarts):
             counted = ()
@@ -59,7 +59,7 @@ def _(view: View) -> Fact:
 )
 def _(view: View) -> Fact:
     row: list[Session] = []
-    for session in reversed(view.course.at_step):
+    for session in reversed(view.course.judged_at_step):
         if session.clean is not Tri.NOT_MET:
             break
         row.append(session)

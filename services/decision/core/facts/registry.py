@@ -1,6 +1,6 @@
 """The catalogue of facts and how each is found."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any, Literal, cast
 
@@ -28,6 +28,9 @@ class View:
     def days_ago(self, days: int) -> date:
         return later(self.today, -days)
 
+    def passed(self, instant: datetime) -> bool:
+        return self.as_of > instant
+
 
 Finder = Callable[[View], Fact]
 SessionFinder = Callable[[Session], Fact]
@@ -36,6 +39,7 @@ CATALOGUE: dict[str, FactType] = {}
 _FINDERS: dict[str, Finder] = {}
 _SESSION_FINDERS: dict[str, SessionFinder] = {}
 _OF_LAST: dict[str, None] = {}
+_OF_RECENT: dict[str, None] = {}
 
 RECENT_SESSIONS = 3
 
@@ -100,17 +104,27 @@ def recent_session_fact(
 
     def enter(finder: SessionFinder) -> SessionFinder:
         _SESSION_FINDERS[name] = finder
-
-        def of_recent(view: View) -> Fact:
-            if view.session is None:
-                return NO_SESSION
-            found = [of_session(name, session) for session in view.course.at_step[-RECENT_SESSIONS:]]
-            return next((one for one in found if one.value is True), of_session(name, view.session))
-
-        fact(name, kind, unit, worse, family, meaning, ask)(of_recent)
+        _OF_RECENT[name] = None
+        fact(name, kind, unit, worse, family, meaning, ask)(lambda view: of_recent(name, recent(view.course), view.session))
         return finder
 
     return enter
+
+
+def recent(course: Course) -> tuple[Session, ...]:
+    """The last sessions at the step, of which any may bring bad news."""
+    return course.at_step[-RECENT_SESSIONS:]
+
+
+def of_recent(name: str, sessions: Sequence[Session], last: Session | None) -> Fact:
+    """Of these sessions the first of which the fact is true, else of the last running session."""
+    if last is None:
+        return NO_SESSION
+    for session in sessions:
+        found = of_session(name, session)
+        if found.value is True:
+            return found
+    return of_session(name, last)
 
 
 def find(name: str, view: View) -> Fact:
@@ -133,6 +147,11 @@ def of_session(name: str, session: Session) -> Fact:
 def of_last_session(name: str) -> bool:
     """Whether a rule reads the fact of the last session alone."""
     return name in _OF_LAST
+
+
+def of_recent_sessions(name: str) -> bool:
+    """Whether it reads the fact of the recent ones."""
+    return name in _OF_RECENT
 
 
 def is_session_fact(name: str) -> bool:

@@ -13,7 +13,7 @@ from services.decision.core.conditions import flat
 from services.decision.core.course import Course, Setback
 from services.decision.core.facts.registry import View, find
 from services.decision.core.protocol import TISSUES, Dose, Protocol, RateCap, Rule
-from services.decision.core.question import Answer, applies
+from services.decision.core.question import Answer, Engine, applies
 from services.decision.core.recovery import deload_due, lighter, room
 from services.decision.core.sessions import Before, Fact, Session
 from services.decision.core.trivalent import Tri
@@ -120,7 +120,7 @@ class Again:
 History = Counted | Capped | Loaded | Again
 
 
-class _Met:
+class _Met(Engine):
     """An engine that gives one answer."""
 
     def __init__(self, answer: Answer) -> None:
@@ -266,6 +266,7 @@ def _course(protocol: Protocol, step: str, day: int, sessions: tuple[Session, ..
         side="left",
         sessions=sessions,
         ran=sessions,
+        judged=sessions,
         step_since=begun,
     )
 

@@ -158,7 +158,7 @@ class Hunt:
         return False
 
 
-class _Listening:
+class _Listening(Engine):
     """An engine that remembers what it was asked, each question once."""
 
     def __init__(self, engine: Engine) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from services.decision.core.conditions import together
 from services.decision.core.course import Course
 from services.decision.core.protocol import Protocol, Rule
-from services.decision.core.question import Answer
+from services.decision.core.question import Answer, Engine
 from services.decision.core.trivalent import Tri
 from services.decision.core.verdict import Judge, Verdict
 from services.decision.engines.reference import CompiledReference
@@ -22,7 +22,7 @@ _WORDS: Final = {Tri.NOT_MET: "not met", Tri.UNKNOWN: "unknown", Tri.MET: ""}
 Values = tuple[int | None, ...]
 
 
-class _Told:
+class _Told(Engine):
     """An engine that judges the values it was given, whatever the course would say."""
 
     def __init__(self, protocol: Protocol) -> None:
