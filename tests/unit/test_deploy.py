@@ -140,3 +140,13 @@ def test_a_schedule_scrubs_what_erasures_leave_and_compose_runs_the_same_when_as
 def test_postgres_syncs_what_it_confirms():
     text = (ROOT / "deploy/postgres/postgresql.conf").read_text("utf-8")
     assert all(f"{name} = on" in text for name in ("fsync", "full_page_writes", "synchronous_commit"))
+
+
+def test_every_pod_that_runs_on_can_be_measured():
+    running = {name: pod["containers"][0] for name, pod in pods() if name in ("ingest", "decision", "eraser", "worker", "notify")}
+    assert len(running) == 5
+    for name, container in running.items():
+        (port,) = container["ports"]
+        asked = container["command"]
+        told = int(asked[asked.index("--metrics-port") + 1]) if "--metrics-port" in asked else port["containerPort"]
+        assert port["name"] == ("metrics" if "--metrics-port" in asked else "http") and told == port["containerPort"], name
