@@ -1,14 +1,16 @@
 """What is told from what was kept is what one tells who has told nothing yet, and a record is written as its canonical form says."""
 
 from collections.abc import Iterator
+from typing import cast
 
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from services.decision.core.athlete import Athlete
+from services.decision.core.citing import PRESCRIBED_ON, prescribed
 from services.decision.core.course import Course
 from services.decision.core.decision import ARRIVAL_FIELDS, Decision, content, sealed
 from services.decision.core.line import Line
-from services.decision.core.sessions import Session
+from services.decision.core.sessions import BITS, NotedSession, Session
 from services.decision.core.verdict import Judge
 from shared.events import content_digest, parse
 from shared.events.canonical import canonical
@@ -62,6 +64,16 @@ def test_a_record_is_written_as_its_canonical_form_says_with_the_hash_of_the_res
         assert sealed({name: value for name, value in body.items() if name != "hash"}) == (body["hash"], decision.encoded)
         assert (decision.id, decision.as_of, decision.as_at) == (body["id"], body["as_of"], body["as_at"])
         assert decision.settled == {name: body[name] for name in decision.settled}
+
+
+@given(histories(most_sessions=4))
+@MANY
+def test_why_a_session_is_not_as_prescribed_rests_on_the_fields_it_is_kept_with(raws: list[Raw]) -> None:
+    for line, _ in folded(raws):
+        for one in line.course.sessions:
+            noted = NotedSession(one)
+            prescribed(cast(Session, noted))
+            assert noted.read & ~sum(BITS[name] for name in PRESCRIBED_ON) == 0
 
 
 def test_names_of_any_letters_stand_in_a_record_as_they_are() -> None:

@@ -1,5 +1,6 @@
 """A condition with what it found: as it is written in a record, and in a sentence."""
 
+from operator import attrgetter
 from typing import Any
 
 from services.decision.core.facts.registry import CATALOGUE
@@ -14,6 +15,9 @@ EVENTS_TOLD = 20
 LASTING = 64
 """Of so many reasons why a condition is not known the evidence is kept for every course; a pack has a handful."""
 AS_PRESCRIBED = "session.as_prescribed"
+PRESCRIBED_ON = ("prescribed", "departures", "key")
+"""The fields of a session on which `prescribed` rests."""
+prescribed_on = attrgetter(*PRESCRIBED_ON)
 _VERDICT = tuple(b',"verdict":"%b"}' % tri.word.encode() for tri in Tri)
 
 
@@ -41,7 +45,7 @@ def cited(point: Point, fact: Fact, tri: Tri) -> Evidence:
 
 def _unknown(point: Point, why: str, events: list[str]) -> Evidence:
     written = b'{"events":%b%bnull,"verdict":"unknown","why":%b}' % (canonical_text(events), point.stem, canonical_text(why))
-    return Evidence(point.fact, Tri.UNKNOWN, (*point.order, events), written, unknown_sentence(point.fact, why), lasting=not events)
+    return Evidence(point.fact, Tri.UNKNOWN, (*point.order, events), written, unknown_sentence(point.fact, why))
 
 
 def prescribed(session: Session) -> Evidence:
@@ -66,7 +70,9 @@ def prescribed(session: Session) -> Evidence:
 
 def event_ids(fact: Fact) -> list[str]:
     """The latest events a fact was read from, each once, in the fold's order; bounded, so that a record is."""
-    return [key[2] for key in sorted(dict.fromkeys(fact.keys))[-EVENTS_TOLD:]]
+    keys = sorted(fact.keys)
+    # To hash the instants of the keys would take longer than to compare neighbours.
+    return [key[2] for n, key in enumerate(keys) if not n or key != keys[n - 1]][-EVENTS_TOLD:]
 
 
 def plain(value: Any) -> Any:

@@ -5,7 +5,6 @@
 
 import hashlib
 import uuid
-from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -20,7 +19,7 @@ from services.decision.core.protocol import Dose
 from services.decision.core.question import Question
 from services.decision.core.settled import Frame, Settled
 from services.decision.core.stalling import stalls
-from services.decision.core.summary import Due, due_reports, meanwhile, resume_when, summary
+from services.decision.core.summary import Due, due_report, meanwhile, resume_when, summary
 from services.decision.core.telling import Record, Telling
 from services.decision.core.verdict import Judge, Verdict
 from shared.events.canonical import OPEN, canonical_record, canonical_text, left_open, parsed
@@ -28,6 +27,8 @@ from shared.events.canonical import OPEN, canonical_record, canonical_text, left
 ENGINE = "reference/1"
 NAMESPACE = uuid.UUID("6d696c65-706f-5374-8000-6465636973e1")
 _IN_NAMESPACE = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)
+_VARIANT = {digit: f"{int(digit, 16) & 0b11 | 0b1000:x}" for digit in "0123456789abcdef"}
+"""Of the digit that carries the variant its two upper bits are 1 and 0."""
 ARRIVAL_FIELDS = ("seq", "id", "as_of", "as_at", "supersedes", "superseded_because", "hash")
 """What arrival order may decide; everything else is the content."""
 
@@ -87,7 +88,7 @@ class Latest(Port):
 def content(judge: Judge, course: Course, verdict: Verdict) -> Record:
     """Everything that the events alone decide, whatever their arrival."""
     frame, telling = _settled(course, verdict).frame, _told(judge, course, verdict)
-    record = parsed(b"".join(_filled(frame, telling, _report_due(due_reports(course)), b"null", b"null", *[b"null"] * 5)))
+    record = parsed(b"".join(_filled(frame, telling, _shown(due_report(course)), b"null", b"null", *[b"null"] * 5)))
     return {name: value for name, value in record.items() if name not in ARRIVAL_FIELDS and name != "subject"}
 
 
@@ -147,10 +148,6 @@ def _told(judge: Judge, course: Course, verdict: Verdict) -> Telling:
     return telling
 
 
-def _report_due(due: Sequence[Due]) -> bytes:
-    return canonical_text([f"{what.replace('_', ' ')} report by {local}" for what, local, _ in due])
-
-
 @lru_cache(maxsize=1024)
 def shown_dose(dose: Dose | None) -> Record:
     """The dose's known measures, and the most sessions a week."""
@@ -200,12 +197,16 @@ def disagreement(verdict: Verdict) -> list[str]:
     return sorted(dict.fromkeys([*verdict.view.course.protocol.disagreement, *met]))
 
 
+def _shown(due: Due | None) -> bytes:
+    return b"[]" if due is None else due.encoded
+
+
 def timers(course: Course, verdict: Verdict) -> tuple[tuple[str, str], ...]:
     """When time itself will matter: the start of the day after `valid_until`, of `eligible_from`, the first report due, and stalls."""
-    return _timers(course, verdict, due_reports(course))
+    return _timers(course, verdict, due_report(course))
 
 
-def _timers(course: Course, verdict: Verdict, due: Sequence[Due]) -> tuple[tuple[str, str], ...]:
+def _timers(course: Course, verdict: Verdict, due: Due | None) -> tuple[tuple[str, str], ...]:
     if course.status == "ended":
         return ()
     settled, now = verdict.settled, course.as_of
@@ -217,12 +218,13 @@ def _timers(course: Course, verdict: Verdict, due: Sequence[Due]) -> tuple[tuple
             moments.append(("eligible_from", start_of(verdict.eligible_from, course.zone)))
         settled.moments = [(kind, at, written(at)) for kind, at in moments]
     timers = [(kind, text) for kind, at, text in settled.moments if at > now]
-    if due:
-        timers.append(("report_due", written(due[0][2])))
+    if due is not None:
+        timers.append(("report_due", due.written))
     # Of the two ways to stall the nearer, for both would cost every decision a row more; the other follows when it has passed.
-    stall = min([one for one in stalls(course, verdict.eligible_from) if one[1] > now], key=itemgetter(1), default=None)
-    if stall is not None:
-        timers.append((stall[0], written(stall[1])))
+    coming = [one for one in stalls(course, verdict.eligible_from) if one[1] > now]
+    if coming:
+        kind, at = min(coming, key=itemgetter(1))
+        timers.append((kind, written(at)))
     return tuple(timers)
 
 
@@ -238,7 +240,7 @@ def record(
     before: Latest | None,
 ) -> Decision:
     """The whole decision. `as_at` is when its cause was known; `kind`, where the cause could supersede, why; `before` is the last one."""
-    settled, telling, due = _settled(course, verdict), _told(judge, course, verdict), due_reports(course)
+    settled, telling, due = _settled(course, verdict), _told(judge, course, verdict), due_report(course)
     supersedes = None
     if kind is not None and before is not None:
         now, said = content(judge, course, verdict) | {"subject": subject}, before.body
@@ -248,7 +250,7 @@ def record(
     first, rest = _filled(
         settled.frame,
         telling,
-        _report_due(due),
+        _shown(due),
         canonical_text(as_at),
         canonical_text(as_of),
         canonical_text(id),
@@ -288,11 +290,8 @@ def named(name: str) -> str:
     """The UUIDv5 (RFC 9562, 5.5) of the name in this product's namespace, as `uuid.uuid5` gives it, in a fifth of its time."""
     hashed = _IN_NAMESPACE.copy()
     hashed.update(name.encode())
-    digest = bytearray(hashed.digest()[:16])
-    digest[6] = digest[6] & 0x0F | 0x50
-    digest[8] = digest[8] & 0x3F | 0x80
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = hashed.hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 def sealed(body: Record) -> tuple[str, bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter, is_
 
-from services.decision.core.citing import LASTING, cited, event_ids, plain, prescribed
+from services.decision.core.citing import LASTING, cited, event_ids, plain, prescribed, prescribed_on
 from services.decision.core.conditions import holds
 from services.decision.core.facts.registry import CATALOGUE, find, of_session
 from services.decision.core.facts.sources import COURSE, source
@@ -41,21 +41,20 @@ def reasons(judge: Judge, verdict: Verdict) -> Telling:
 
 
 def _tell_anew(judge: Judge, verdict: Verdict, telling: Telling, advancing: bool) -> None:
-    rules, verdicts, of_rule = verdict.scope.rules, verdict.question.answer.verdicts, telling.of_rule
+    rules, verdicts, of_rule, unknown = verdict.scope.rules, verdict.question.answer.verdicts, telling.of_rule, Tri.UNKNOWN
     for n in telling.stale:
         place, rule = rules[n]
         tri = verdicts[place]
+        wanted: Sequence[Tri] = ()
         if rule.kind == "advance":
             wanted = ALWAYS if advancing else () if tri is Tri.MET else OPEN
-        else:
-            wanted = VOTING if tri is Tri.MET or (tri is Tri.UNKNOWN and rule.unknown == "hold") else ()
+        elif tri is Tri.MET or (tri is unknown and rule.unknown == "hold"):
+            wanted = VOTING
         if wanted:
-            found = _read(judge, verdict, rule, wanted, telling)
-            if rule.kind == "advance":
-                _with_sessions(judge, found, telling)
-            of_rule[rule.id] = _told(_head(judge, rule, tri), found)
-        else:
-            of_rule.pop(rule.id, None)
+            told = _of_nothing_known(judge, rule, verdict.facts) if tri is unknown else None
+            of_rule[rule.id] = told or _told(judge, verdict, rule, tri, wanted, telling)
+        elif rule.id in of_rule:
+            del of_rule[rule.id]
     telling.stale = {}
     telling.told = [of_rule[id] for id in sorted(of_rule)]
 
@@ -66,11 +65,11 @@ def _alike(one: Sequence[Session], other: Sequence[Session]) -> bool:
 
 def _read(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence[Tri], telling: Telling) -> list[Evidence]:
     """The conditions of a rule whose verdict is one of `wanted`; of an `AnyOf` every branch that shares its verdict."""
-    values, facts = verdict.question.values, verdict.facts
+    values, facts, unknown = verdict.question.values, verdict.facts, Tri.UNKNOWN
     found: list[Evidence] = []
     for point in judge.outlines[rule.id]:
         condition = point.condition
-        tri = holds(condition, values)
+        tri = unknown if values[condition.slot] is None else holds(condition, values)
         if tri in wanted and (not point.alternative or tri is _of_all(rule, point, values)):
             found.append(_kept(telling, point, point, facts[condition.slot], tri))
     return found
@@ -85,38 +84,55 @@ def _of_all(rule: Rule, point: Point, values: Sequence[int | None]) -> Tri:
 
 def _kept(telling: Telling, name: object, point: Point, fact: Fact, tri: Tri) -> Evidence:
     """The evidence as it was told last, where it is of the same fact."""
-    if tri is Tri.UNKNOWN and not fact.keys:
-        return cited(point, fact, tri)
+    value = fact.value
+    if isinstance(value, Unknown) and not fact.keys:
+        return point.unknown.get(value.reason) or cited(point, fact, tri)
     known = telling.evidence.get(name)
     if known is None or known[0] is not fact or known[1] is not tri:
         known = telling.evidence[name] = (fact, tri, cited(point, fact, tri))
     return known[2]
 
 
-def _with_sessions(judge: Judge, found: list[Evidence], telling: Telling) -> None:
-    """Adds what the last sessions at the step lacked to count, where sessions are still missing."""
-    if CLEAN_SHORT in [one.fact for one in found if one.verdict is Tri.NOT_MET]:
-        known = [one.fact for one in found if one.verdict is Tri.UNKNOWN]
-        told = dict.fromkeys([one.encoded for one in found])
-        for session in telling.sessions:
-            for one in lacks(judge, session, telling):
-                if one.encoded not in told and one.fact not in known:
-                    told[one.encoded] = None
-                    found.append(one)
-        found.sort(key=attrgetter("order"))
+def _add_sessions(judge: Judge, found: list[Evidence], telling: Telling) -> None:
+    """Adds what the last sessions at the step lacked to count, each once, but of what is not known already."""
+    own = {one.encoded: one for one in found}
+    known = [one.fact for one in found if one.verdict is Tri.UNKNOWN]
+    told = own.copy()
+    for session in telling.sessions:
+        told.update(lacks(judge, session, telling))
+    found += [one for encoded, one in told.items() if encoded not in own and one.fact not in known]
+    found.sort(key=attrgetter("order"))
 
 
-def _told(head: Head, found: Sequence[Evidence]) -> Told:
-    name = tuple(found)
+def _of_nothing_known(judge: Judge, rule: Rule, facts: Sequence[Fact]) -> Told | None:
+    """The reason of a rule of which nothing at all is known, where there is no event to name: it rests on why that is alone, and is kept
+    for every course. None where anything is known.
+    """
+    whys = []
+    points = judge.outlines[rule.id]
+    for point in points:
+        fact = facts[point.condition.slot]
+        value = fact.value
+        if fact.keys or not isinstance(value, Unknown):
+            return None
+        whys.append(value.reason)
+    head, name = _head(judge, rule, Tri.UNKNOWN), tuple(whys)
     told = head.told.get(name)
     if told is None:
-        told = _anew(head, found)
-        if len(head.told) < LASTING and all(one.lasting for one in found):
+        told = _reason(head, [cited(point, facts[point.condition.slot], Tri.UNKNOWN) for point in points])
+        if len(head.told) < LASTING:
             head.told[name] = told
     return told
 
 
-def _anew(head: Head, found: Sequence[Evidence]) -> Told:
+def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence[Tri], telling: Telling) -> Told:
+    found = _read(judge, verdict, rule, wanted, telling)
+    if rule.kind == "advance" and CLEAN_SHORT in [one.fact for one in found if one.verdict is Tri.NOT_MET]:
+        _add_sessions(judge, found, telling)
+    return _reason(_head(judge, rule, tri), found)
+
+
+def _reason(head: Head, found: Sequence[Evidence]) -> Told:
     short: list[tuple[str, str]] = []
     if head.open_still:
         short = [(one.fact, one.said) for one in found if one.verdict is Tri.NOT_MET]
@@ -172,19 +188,32 @@ def headed(rule: Rule, tri: Tri, found: list[Record]) -> Record:
     }
 
 
-def lacks(judge: Judge, session: Session, telling: Telling) -> list[Evidence]:
-    """What a session lacks to count. Found once, for a session is told of in many decisions."""
-    found: list[Evidence] = session.lacks
+def lacks(judge: Judge, session: Session, telling: Telling) -> dict[bytes, Evidence]:
+    """What a session lacks to count, by how it is written. Found once, for a session is told of in many decisions."""
+    found: dict[bytes, Evidence] = session.lacks
     if not found:
         if session.prescribed.value is not True:
-            found.append(prescribed(session))
-        if session.clean is not Tri.MET:
+            one = _prescribed(session, telling)
+            found[one.encoded] = one
+        met, unknown = Tri.MET, Tri.UNKNOWN
+        if session.clean is not met:
             values = judge.session_values(session)
             for point in judge.clean_outline:
-                tri = holds(point.condition, values)
-                if tri is not Tri.MET:
-                    found.append(_kept(telling, (session.id, point), point, of_session(point.fact, session), tri))
+                condition = point.condition
+                tri = unknown if values[condition.slot] is None else holds(condition, values)
+                if tri is not met:
+                    one = _kept(telling, (session.id, point), point, of_session(point.fact, session), tri)
+                    found[one.encoded] = one
     return found
+
+
+def _prescribed(session: Session, telling: Telling) -> Evidence:
+    """Kept while reports of the session come, which leave alone what it rests on."""
+    on = prescribed_on(session)
+    known = telling.prescribed.get(session.id)
+    if known is None or not all(map(is_, known[0], on)):
+        known = telling.prescribed[session.id] = (on, prescribed(session))
+    return known[1]
 
 
 def blocking(verdict: Verdict, told: Sequence[Told]) -> list[str]:

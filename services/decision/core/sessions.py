@@ -44,8 +44,6 @@ class Evidence:
     """As it is written in a record."""
     said: str
     """In a sentence, where the condition is not met or not known."""
-    lasting: bool = False
-    """Whether it is of no course, and so the same object of each."""
 
 
 class Report(NamedTuple):
@@ -98,8 +96,8 @@ class Session:
     """On which fields, and on reports of which moments, each of them rests: bits of `BITS`."""
     values: list[int | None] = field(init=False, compare=False, repr=False, default_factory=list)
     """What `clean` reads, as the engines want it; filled once."""
-    lacks: list[Evidence] = field(init=False, compare=False, repr=False, default_factory=list)
-    """Evidence of what it lacks to count at its step; filled once."""
+    lacks: dict[bytes, Evidence] = field(init=False, compare=False, repr=False, default_factory=dict)
+    """Evidence of what it lacks to count at its step, by how it is written; filled once."""
 
     @property
     def end(self) -> datetime:
@@ -128,7 +126,7 @@ class Session:
         put(twin, "rests", rests)
         put(twin, "memo", {name: self.memo[name] for name in rests})
         put(twin, "values", [])
-        put(twin, "lacks", [])
+        put(twin, "lacks", {})
         return twin
 
 

@@ -4,7 +4,6 @@ The waits are expert defaults, longer than an unremarkable course takes between 
 before the first run, where weeks lie between two tests; 28 dates at one step, which is also when a break leads back to entry.
 """
 
-from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
@@ -21,19 +20,21 @@ TOLD_AT = time(9)
 """Local time: nobody has to be told of it at night."""
 
 
-def stalls(course: Course, eligible_from: date | None) -> Iterator[tuple[str, datetime]]:
+def stalls(course: Course, eligible_from: date | None) -> list[tuple[str, datetime]]:
     """(kind, instant in UTC) of what will be a stall if nothing changes: whole dates after the last event, after the step was reached.
 
     Until a window that is known ends (`eligible_from`), waiting is what was asked for, and the days begin then. At entry the gates are
     waited for, and each decision names them.
     """
     if course.status != "open" or course.step == COMPLETE:
-        return
+        return []
+    found = []
     if course.silent_since != course.heard:
         days = days_until(NOTHING_HEARD, course.last_run_day is not None)
-        yield NOTHING_HEARD, _after(course.day(course.heard), days, eligible_from, course.zone)
+        found.append((NOTHING_HEARD, _after(course.day(course.heard), days, eligible_from, course.zone)))
     if course.step != ENTRY and course.step_since is not None and course.stuck_since != course.step_since:
-        yield SAME_STEP, _after(course.day(course.step_since[0]), SAME_STEP_DAYS, eligible_from, course.zone)
+        found.append((SAME_STEP, _after(course.day(course.step_since[0]), SAME_STEP_DAYS, eligible_from, course.zone)))
+    return found
 
 
 def stalled(course: Course, kind: str, on: date) -> None:

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 from services.decision.core.course import Course
-from services.decision.core.days import start_of, zone
+from services.decision.core.days import start_of, written, zone
 from services.decision.core.facts.words import flag_word, small
 from services.decision.core.flags import REFERRALS, Referral
 from services.decision.core.telling import Told
 from services.decision.core.verdict import Verdict
+from shared.events.canonical import canonical_text
 
-Due = tuple[str, str, datetime]
-"""What is to be reported, the local time by when, the instant."""
 LIMIT = 140
 MORNING_REPORT_UNTIL = time(14)
 PROTECTIVE = ("refer", "regress", "hold")
@@ -95,20 +95,29 @@ def resume_when(verdict: Verdict) -> list[str]:
     return sorted(dict.fromkeys(text for rule in verdict.settled.met for text in rule.then.resume_when))
 
 
-def due_reports(course: Course) -> list[Due]:
-    """Reports that the last session still waits for."""
+class Due(NamedTuple):
+    """A report that the last session still waits for."""
+
+    at: datetime
+    """Until when."""
+    written: str
+    encoded: bytes
+    """As a record lists it."""
+
+
+def due_report(course: Course) -> Due | None:
+    """What is to be reported next."""
     if not course.sessions or course.status != "open":
-        return []
+        return None
     session = course.sessions[-1]
     for report in session.reports:
         if report.when in ("next_morning", "next_day"):
-            return []
-    by, local = _morning_after(session.day, course.zone)
-    return [("next_morning", local, by)] if course.as_of < by else []
+            return None
+    due = _morning_after(session.day, course.zone)
+    return due if course.as_of < due.at else None
 
 
 @lru_cache(maxsize=4096)
-def _morning_after(day: date, zone_name: str) -> tuple[datetime, str]:
-    """Until when the morning after a session may be reported, and in local time."""
+def _morning_after(day: date, zone_name: str) -> Due:
     by = start_of(day + timedelta(days=1), zone_name, MORNING_REPORT_UNTIL)
-    return by, by.astimezone(zone(zone_name)).isoformat()
+    return Due(by, written(by), canonical_text([f"next morning report by {by.astimezone(zone(zone_name)).isoformat()}"]))

@@ -40,8 +40,8 @@ class Head:
     before: bytes
     """What is written of the reason before the evidence."""
     behind: bytes
-    told: dict[tuple[Evidence, ...], Told] = field(default_factory=dict)
-    """Evidence that lasts to the reason made of it, for every course."""
+    told: dict[tuple[str, ...], Told] = field(default_factory=dict)
+    """Of each condition why it is not known, where there is no event to name, to the reason. It rests on nothing of a course."""
 
 
 @dataclass(slots=True)
@@ -53,6 +53,8 @@ class Telling:
     of_rule: dict[str, Told] = field(default_factory=dict)
     evidence: dict[object, tuple[Fact, Tri, Evidence]] = field(default_factory=dict)
     """Point of a rule to the evidence with what it was made of; of what a session lacks to be clean its id and the point."""
+    prescribed: dict[str, tuple[tuple[object, ...], Evidence]] = field(default_factory=dict)
+    """Session to why it was not done as prescribed, with what that was made of."""
     told: list[Told] = field(default_factory=list)
     """By the ids of the rules. Another list whenever any of it is told anew."""
     advancing: bool | None = None
