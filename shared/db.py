@@ -1,6 +1,7 @@
 """PostgreSQL: the engine, the bare connection for bulk appends, migrations, and the durability contract checked at start."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -10,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import ARRAY, Connection, Text, bindparam, make_url, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError as NoConnectionLent
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from shared import tenancy
@@ -43,6 +44,8 @@ _MORE_THAN_ERASABLE: Final = text(
 
 FAULTS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a statement raises when the database cannot do it now, through SQLAlchemy or below it."""
+# Of SQLSTATE: a connection that failed, a conflict, nothing left (connections, room), told to stop or starting.
+_PASSING: Final = ("08", "40", "53", "57")
 NEWEST_ERASURES: Final = 100
 """Of how many erasures is asked while a service runs. Data that is put back from before lacks the newest first, so asking again for all
 that were ever made would find nothing more; it is done when a service starts.
@@ -68,7 +71,20 @@ class DatabaseRefused(Exception):
 
 
 class DatabaseUnreachable(DatabaseRefused):
-    """The database does not answer; this says nothing of how it is set."""
+    """The database does not answer; this says nothing of how it is set. `may_pass`: whether it may yet, as one that starts or recovers."""
+
+    def __init__(self, text: str, may_pass: bool = True) -> None:
+        super().__init__(text)
+        self.may_pass = may_pass
+
+
+@contextmanager
+def reached() -> Iterator[None]:
+    """Raises `DatabaseUnreachable` for what a statement inside raises where the database cannot do it now."""
+    try:
+        yield
+    except FAULTS as fault:
+        raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}", _may_pass(fault)) from fault
 
 
 def engine(settings: Settings, pool_size: int = POOL_SIZE, abandoned_after_s: float = 0) -> AsyncEngine:
@@ -155,13 +171,11 @@ async def verify(database: AsyncEngine, again: bool = False) -> None:
 
     `again`: it was verified when the service started, and of the erasures only the newest are looked for.
     """
-    try:
+    with reached():
         async with database.connect() as conn:
             await _verify(conn, OLDER_THAN_NEWEST if again else OLDER_THAN_ANY)
             await _verify_role(conn, _CHANGEABLE, "MILEPOST_DATABASE_URL may change history")
             _refuse(await tenancy.fault((await conn.get_raw_connection()).driver_connection))
-    except FAULTS as fault:
-        raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}") from fault
 
 
 async def verify_eraser(database: AsyncEngine, is_current: bool = True, again: bool = False) -> None:
@@ -170,13 +184,11 @@ async def verify_eraser(database: AsyncEngine, is_current: bool = True, again: b
     `is_current`: whether to refuse data that is older than an erasure too; `again`: as `verify`.
     """
     older = OLDER_THAN_NEWEST if again else OLDER_THAN_ANY
-    try:
+    with reached():
         async with database.connect() as conn:
             await _verify(conn, older if is_current else None)
             await _verify_role(conn, _MORE_THAN_ERASABLE, "MILEPOST_ERASER_DATABASE_URL may do more than erase")
             _refuse(await tenancy.hidden((await conn.get_raw_connection()).driver_connection))
-    except FAULTS as fault:
-        raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}") from fault
 
 
 async def broken_setting(driver: "asyncpg.Connection[asyncpg.Record]") -> DatabaseRefused | None:
@@ -232,3 +244,15 @@ def _why(fault: BaseException) -> str:
     said = str(fault).partition("\n")[0]
     # SQLAlchemy 2.0 begins with the driver's class.
     return said.partition("'>: ")[2] or said or type(fault).__name__
+
+
+def _may_pass(fault: BaseException | None) -> bool:
+    """Whether the same may be answered later: not where the server refused who asks, or what is asked."""
+    while fault is not None:
+        if state := getattr(fault, "sqlstate", None):
+            return str(state)[:2] in _PASSING
+        if isinstance(fault, OSError | TimeoutError | NoConnectionLent | asyncpg.InterfaceError):
+            # An address that cannot be read is of asyncpg's interface faults too.
+            return not isinstance(fault, ValueError)
+        fault = fault.__cause__
+    return False

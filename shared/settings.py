@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     )
     secret_key: str = Field("", repr=False, description="32 bytes in hex; encrypts stored webhook secrets (AES-GCM). Embedded: generated.")
 
+    start_wait_s: float = Field(
+        30, ge=0, le=600, description="How long a service that starts waits for PostgreSQL and NATS to answer, both together, in seconds."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severe log line that is written.")
 
     # Ingest

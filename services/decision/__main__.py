@@ -3,27 +3,14 @@
 import asyncio
 import sys
 
-import uvicorn
+import uvloop
 
 from services.decision.app import create_app
-from shared import db
-from shared.bus import Bus, BusError
-from shared.settings import Settings, SettingsFault, load, require
+from shared.bus import BusError
+from shared.db import DatabaseRefused
+from shared.serving import serve
+from shared.settings import SettingsFault, load, require
 from shared.telemetry import configure_logs
-
-
-async def check_servers(settings: Settings) -> None:
-    """Raises, in one sentence, why the service must not run on these servers. uvicorn would show a traceback of it."""
-    engine = db.engine(settings, pool_size=1)
-    try:
-        await db.verify(engine)
-        bus = await Bus.connect(settings, "milepost-decision-check")
-        try:
-            await bus.verify()
-        finally:
-            await bus.close()
-    finally:
-        await engine.dispose()
 
 
 def main() -> int:
@@ -36,13 +23,12 @@ def main() -> int:
         return 1
     configure_logs("decision", settings.log_level)
     try:
-        asyncio.run(check_servers(settings))
-    except (db.DatabaseRefused, BusError) as fault:
-        print(fault, file=sys.stderr)
+        return 0 if uvloop.run(serve(create_app(settings), settings.host, settings.decision_port)) else 1
+    except asyncio.CancelledError:
+        return 0
+    except (DatabaseRefused, BusError) as fault:
+        print(f"decision does not start: {fault}", file=sys.stderr)
         return 1
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), host=settings.host, port=settings.decision_port, log_config=None))
-    server.run()
-    return 0 if server.started else 1
 
 
 if __name__ == "__main__":

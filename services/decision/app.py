@@ -41,8 +41,8 @@ from services.decision.rules.library import PackLibrary
 from services.decision.store import leases, outbox
 from services.decision.store.connection import Database, borrowed
 from services.decision.unscrubbed import Unscrubbed
-from shared import db, problems, telemetry
-from shared.bus import EVENTS, Bus
+from shared import db, problems, starting, telemetry
+from shared.bus import EVENTS
 from shared.durability import Durability
 from shared.proof import Keyring
 from shared.settings import Settings
@@ -58,10 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             engine = db.engine(settings)
             stack.push_async_callback(engine.dispose)
-            await db.verify(engine)
-            bus = await Bus.connect(settings, "milepost-decision-api")
-            stack.push_async_callback(bus.close)
-            await bus.verify()
+            bus = await starting.connected(stack, settings, engine, "milepost-decision-api")
             durability = Durability(engine, bus)
             await stack.enter_async_context(durability.held())
             app.state.engine, app.state.bus, app.state.durability = engine, bus, durability

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import gc
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -30,11 +29,12 @@ from services.decision.rules.library import PackLibrary
 from services.decision.second import Second
 from services.decision.store.connection import Connection, borrowed
 from services.decision.ticker import Ticker
-from shared import db
+from shared import db, starting
 from shared.bus import Bus, BusError
 from shared.durability import Durability
 from shared.proof import Keyring
 from shared.settings import Settings, SettingsFault, load, require
+from shared.stopping import told_ends
 from shared.telemetry import configure_logs
 
 _log = structlog.get_logger("milepost.decision")
@@ -81,17 +81,20 @@ async def serve(settings: Settings, lane: int) -> None:
     """Runs lane `lane` until SIGTERM or SIGINT, then gives its partitions back. Raises what the servers are refused for."""
     require(settings, "database_url", "nats_url", "nats_monitor_url", "pseudonym_key", "secret_key")
     packs = Published(PackLibrary(ReferenceEngine()), ReferenceEngine())
+    told_ends(asyncio.current_task())
     async with AsyncExitStack() as stack:
         engine = db.engine(settings, pool_size=5, abandoned_after_s=settings.lease_s)
         stack.push_async_callback(engine.dispose)
-        await db.verify(engine)
-        async with borrowed(engine) as connection:
-            await packs.record_shipped(connection)
-            await packs.refresh(connection)
+
+        async def prepared(engine: AsyncEngine) -> None:
+            await db.verify(engine)
+            with db.reached():
+                async with borrowed(engine) as connection:
+                    await packs.record_shipped(connection)
+                    await packs.refresh(connection)
+
+        bus = await starting.connected(stack, settings, engine, f"milepost-decision-{lane}", prepared)
         packs.expired()
-        bus = await Bus.connect(settings, f"milepost-decision-{lane}")
-        stack.push_async_callback(bus.close)
-        await bus.verify()
         second = Second(packs.by_hash)
         stack.push_async_callback(second.close)
         await second.start()
@@ -102,9 +105,7 @@ async def serve(settings: Settings, lane: int) -> None:
 
 async def _until_told(worker: Worker, durability: Durability) -> None:
     running = asyncio.create_task(durability.while_kept(worker.run))
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, running.cancel)
+    told_ends(running)
     try:
         await running
     except asyncio.CancelledError:
@@ -132,6 +133,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             measures.serve(settings.host, options.metrics_port)
         _collect_seldom()
         uvloop.run(serve(settings, lane))
+    except asyncio.CancelledError:
+        # Told to stop before it had started.
+        return 0
     except (SettingsFault, db.DatabaseRefused, BusError, SecondEngineMissing, PackRefused, PacksRefused) as fault:
         print(fault, file=sys.stderr)
         return 1

@@ -12,8 +12,7 @@ from services.ingest.intake import Intake
 from services.ingest.publish import Publisher
 from services.ingest.reading import FitReaders
 from services.ingest.reception import Reception
-from shared import db, problems, telemetry
-from shared.bus import Bus
+from shared import db, problems, starting, telemetry
 from shared.durability import Durability
 from shared.events import TYPES
 from shared.events.schema import adapter
@@ -29,17 +28,14 @@ def now() -> datetime:
 
 def create_app(settings: Settings, clock: Callable[[], datetime] = now) -> FastAPI:
     """The application. It connects when it starts, and then raises `db.DatabaseRefused` or `shared.bus.BusError`, each one sentence,
-    for servers that do not keep the durability contract. `clock` gives aware datetimes."""
+    for servers that do not keep the durability contract, or do not answer in `start_wait_s`. `clock` gives aware datetimes."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             engine = db.engine(settings)
             stack.push_async_callback(engine.dispose)
-            await db.verify(engine)
-            bus = await Bus.connect(settings, "milepost-ingest")
-            stack.push_async_callback(bus.close)
-            await bus.verify()
+            bus = await starting.connected(stack, settings, engine, "milepost-ingest")
             durability = Durability(engine, bus)
             await stack.enter_async_context(durability.held())
             publisher = Publisher(bus, settings.ingest_queue_limit, settings.group_commit_ms / 1000, settings.group_commit_events)

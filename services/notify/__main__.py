@@ -4,27 +4,14 @@ import asyncio
 import gc
 import sys
 
-import uvicorn
+import uvloop
 
 from services.notify.app import create_app
-from shared import db
-from shared.bus import Bus, BusError
-from shared.settings import Settings, SettingsFault, load, require
+from shared.bus import BusError
+from shared.db import DatabaseRefused
+from shared.serving import serve
+from shared.settings import SettingsFault, load, require
 from shared.telemetry import configure_logs
-
-
-async def check_servers(settings: Settings) -> None:
-    """Raises, in one sentence, why the service must not run on these servers. uvicorn would show a traceback of it."""
-    engine = db.engine(settings, pool_size=1)
-    try:
-        await db.verify(engine)
-        bus = await Bus.connect(settings, "milepost-notify-check")
-        try:
-            await bus.verify()
-        finally:
-            await bus.close()
-    finally:
-        await engine.dispose()
 
 
 def main() -> int:
@@ -36,19 +23,18 @@ def main() -> int:
         print(fault, file=sys.stderr)
         return 1
     configure_logs("notify", settings.log_level)
-    try:
-        asyncio.run(check_servers(settings))
-    except (db.DatabaseRefused, BusError) as fault:
-        print(fault, file=sys.stderr)
-        return 1
     app = create_app(settings)
     # What is loaded lives as long as the process, and a delivery leaves no cycles behind: looking for them found nothing, often.
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-    server = uvicorn.Server(uvicorn.Config(app, host=settings.host, port=settings.notify_port, log_config=None))
-    server.run()
-    return 0 if server.started else 1
+    try:
+        return 0 if uvloop.run(serve(app, settings.host, settings.notify_port)) else 1
+    except asyncio.CancelledError:
+        return 0
+    except (DatabaseRefused, BusError) as fault:
+        print(f"notify does not start: {fault}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

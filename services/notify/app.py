@@ -19,7 +19,7 @@ from services.notify.store.telling import Kept
 from services.notify.supervise import Supervised
 from services.notify.vault import Vault
 from services.notify.watch import Watch
-from shared import db, problems, telemetry
+from shared import db, problems, starting, telemetry
 from shared.bus import Bus
 from shared.durability import Durability
 from shared.settings import Settings
@@ -35,10 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             engine = db.engine(settings)
             stack.push_async_callback(engine.dispose)
-            await db.verify(engine)
-            bus = await Bus.connect(settings, "milepost-notify")
-            stack.push_async_callback(bus.close)
-            await bus.verify()
+            bus = await starting.connected(stack, settings, engine, "milepost-notify")
             durability = Durability(engine, bus)
             await stack.enter_async_context(durability.held())
             app.state.engine, app.state.durability = engine, durability

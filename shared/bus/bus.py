@@ -204,6 +204,10 @@ class Bus:
         for stream in STREAMS:
             found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
             if found is None:
+                # A server knows of none before it has joined its cluster; from then on its word counts.
+                await monitor.joined(self._settings)
+                found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
+            if found is None:
                 raise BusRefused(f"stream {stream.name} does not exist: run `milepost migrate`")
             compare(stream.configuration(facts.replicas, 1), found["config"])
 
@@ -297,6 +301,9 @@ class Bus:
         self._up.clear()
 
     async def _on_error(self, fault: Exception) -> None:
+        if not self.connections and "authorization violation" in str(fault).lower():
+            # Out of the client's loop of tries, which would go on until its time is over.
+            raise BusRefused("connect to the bus: the server does not accept the credentials in MILEPOST_NATS_URL") from fault
         # Every failed try to reconnect comes here as well, five a second; that the connection is lost was said once.
         write = _log.warning if self._up.is_set() else _log.debug
         write("bus client fault", error=type(fault).__name__)

@@ -1,6 +1,7 @@
 """What the server's HTTP monitor says of how it stores: the client protocol does not tell."""
 
 import asyncio
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -25,19 +26,49 @@ class StoreFacts:
 
 async def read(settings: Settings) -> StoreFacts:
     """Ask every address in `settings.nats_monitor_url`. Raises `BusRefused` when none is set or JetStream is off, or `BusUnavailable`."""
-    addresses = [part.strip() for part in settings.nats_monitor_url.split(",") if part.strip()]
-    if not addresses:
-        raise BusRefused("MILEPOST_NATS_MONITOR_URL is not set; without it nobody can check that nats-server syncs what it confirms")
+    addresses = _addresses(settings)
     nodes = [await asyncio.to_thread(_jsz, address) for address in addresses]
-    configurations = [node.get("config") or {} for node in nodes]
-    if any(node.get("disabled") or not configuration for node, configuration in zip(nodes, configurations, strict=True)):
+    if any(_is_off(node) for node in nodes):
+        # A server that starts has its monitor before JetStream: off for good is what is off once it calls itself well.
+        await joined(settings)
+        nodes = [await asyncio.to_thread(_jsz, address) for address in addresses]
+    if any(_is_off(node) for node in nodes):
         raise BusRefused("JetStream is not enabled on the NATS server; add a jetstream block to its configuration and restart it")
+    configurations = [node["config"] for node in nodes]
     size = max(int((node.get("meta_cluster") or {}).get("cluster_size", 1)) for node in nodes)
     return StoreFacts(
         sync_always=all(bool(configuration.get("sync_always")) for configuration in configurations),
         max_storage=min(int(configuration["max_storage"]) for configuration in configurations),
         replicas=3 if size >= 3 else 1,
     )
+
+
+async def joined(settings: Settings) -> None:
+    """Raises `BusUnavailable` unless every server has started and, in a cluster, knows its leader and so which streams there are."""
+    for address in _addresses(settings):
+        await asyncio.to_thread(_well, address)
+
+
+def _addresses(settings: Settings) -> list[str]:
+    addresses = [part.strip() for part in settings.nats_monitor_url.split(",") if part.strip()]
+    if not addresses:
+        raise BusRefused("MILEPOST_NATS_MONITOR_URL is not set; without it nobody can check that nats-server syncs what it confirms")
+    return addresses
+
+
+def _is_off(node: dict[str, Any]) -> bool:
+    return bool(node.get("disabled")) or not node.get("config")
+
+
+def _well(address: str) -> None:
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/healthz?js-meta-only=true", timeout=LIMIT_S):
+            pass
+    except urllib.error.HTTPError as unwell:
+        unwell.close()
+        raise BusUnavailable("a NATS server is starting, or has not joined its cluster yet") from unwell
+    except (OSError, ValueError) as fault:
+        raise BusUnavailable("the NATS server's monitor does not answer; look at MILEPOST_NATS_MONITOR_URL") from fault
 
 
 def _jsz(address: str) -> dict[str, Any]:

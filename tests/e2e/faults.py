@@ -52,7 +52,7 @@ class Faults:
                 leader.kill()
             else:
                 await self._stack_or_server(part, "kill")
-        # A service refuses to start on a server that is away, and decision is not ready without a worker.
+        # Each is ready before the next is started: nothing without the servers, and decision not without a worker.
         for part in sorted(parts, key=STARTING.index):
             if part == "nats" and leader is not None:
                 leader.start()

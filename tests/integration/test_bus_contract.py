@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from shared.bus import EVENTS, Bus, BusFull, BusRefused, BusUnavailable, event_subject
 from shared.bus.monitor import StoreFacts
@@ -99,6 +103,88 @@ def of_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
         return StoreFacts(sync_always=True, max_storage=10_000_000, replicas=3)
 
     monkeypatch.setattr("shared.bus.bus.monitor.read", read)
+
+
+@asynccontextmanager
+async def monitored(healthy: Callable[[], bool], jetstream: dict[str, Any]) -> AsyncIterator[str]:
+    """The address of a monitor that calls its server well, or still starting."""
+
+    async def healthz(request: web.Request) -> web.Response:
+        assert request.query_string == "js-meta-only=true", "what is asked of one stream or of a disk says nothing here"
+        return web.Response(status=200 if healthy() else 503)
+
+    async def jsz(request: web.Request) -> web.Response:
+        return web.json_response(jetstream)
+
+    app = web.Application()
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/jsz", jsz)
+    server = TestServer(app, host="127.0.0.1")
+    await server.start_server()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        await server.close()
+
+
+@asynccontextmanager
+async def over(careless: Settings, address: str) -> AsyncIterator[Bus]:
+    """A connection to the careless server of which this monitor tells."""
+    bus = await Bus.connect(careless.model_copy(update={"nats_monitor_url": address}))
+    try:
+        yield bus
+    finally:
+        await bus.close()
+
+
+KEEPS = {"config": {"sync_always": True, "max_storage": 10_000_000}}
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+async def test_a_stream_that_a_server_does_not_know_before_it_joined_its_cluster_is_waited_for(careless: Settings, nodes: int):
+    """As a node of three that was just started again; one that has joined, or is alone, is believed."""
+    well = True
+    async with monitored(lambda: well, KEEPS | {"meta_cluster": {"cluster_size": nodes}}) as address, over(careless, address) as bus:
+        with pytest.raises(BusRefused, match="stream EVENTS does not exist"):
+            await bus.verify()
+        well = False
+        with pytest.raises(BusUnavailable, match="has not joined its cluster yet"):
+            await bus.verify()
+
+
+async def test_a_stream_that_is_found_once_its_server_joined_is_there(bus: Bus, careless: Settings):
+    asked: list[str] = []
+    async with monitored(lambda: True, KEEPS) as address, over(careless, address) as joining:
+        ask = joining.api
+
+        async def api(subject: str, body: Any = None, timeout: float = 5, missing: int | None = None) -> Any:
+            asked.append(subject)
+            if len(asked) == 1:
+                return None  # Before it joined.
+            return await ask(subject, body, timeout, missing)
+
+        joining.api = api  # type: ignore[method-assign]
+        for stream in STREAMS:
+            await bus.api(f"STREAM.CREATE.{stream.name}", stream.configuration(1, 1_000_000))
+        await joining.verify()
+    assert asked == ["STREAM.INFO.EVENTS"] * 2 + ["STREAM.INFO.DECISIONS"]
+
+
+async def test_jetstream_that_is_off_while_a_server_starts_is_waited_for_and_refused_once_it_has(careless: Settings):
+    well = False
+    async with monitored(lambda: well, {"disabled": True}) as address, over(careless, address) as bus:
+        with pytest.raises(BusUnavailable, match="is starting"):
+            await bus.verify()
+        well = True
+        with pytest.raises(BusRefused, match="JetStream is not enabled"):
+            await bus.verify()
+
+
+async def test_credentials_that_are_not_accepted_are_refused_and_not_tried_again(settings: Settings, monkeypatch: pytest.MonkeyPatch):
+    wrong = re.sub(r"//service:[^@]*@", "//service:wrong@", settings.nats_url)
+    monkeypatch.setattr("shared.bus.bus.CONNECT_LIMIT_S", 600)
+    with pytest.raises(BusRefused, match="does not accept the credentials in MILEPOST_NATS_URL"):
+        await Bus.connect(settings.model_copy(update={"nats_url": wrong}))
 
 
 async def test_streams_are_made_once_the_node_has_joined_its_cluster(bus: Bus, monkeypatch: pytest.MonkeyPatch):

@@ -175,7 +175,7 @@ async def test_generated_requests_never_meet_a_fault_of_the_server_or_an_undocum
 
 
 async def refusal(servers: EmbeddedServers, **settings: str) -> str:
-    async with ingest(servers, **{"MILEPOST_INGEST_PORT": "0"} | settings) as process:
+    async with ingest(servers, **{"MILEPOST_INGEST_PORT": "0", "MILEPOST_START_WAIT_S": "0"} | settings) as process:
         _, log = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 1
         (line,) = log.decode().strip().splitlines()

@@ -32,7 +32,7 @@ async def _answers(client: httpx.AsyncClient) -> bool:
     ids=["no secret key", "no database", "no bus"],
 )
 async def test_a_start_that_is_refused_says_why_in_one_line(process: Any, changes: dict[str, str], words: str) -> None:
-    async with process(0, **changes) as refused:
+    async with process(0, MILEPOST_START_WAIT_S="0", **changes) as refused:
         _, said = await asyncio.wait_for(refused.communicate(), 60)
         assert refused.returncode == 1
         lines = [line for line in said.decode().splitlines() if not line.startswith("{")]
