@@ -12,7 +12,6 @@ from services.decision.core.facts.registry import View
 from services.decision.core.line import Line
 from services.decision.core.recall import BITS, FIRST_ON, LOUD, NotedCourse
 from services.decision.core.recovery import base_rest, next_step, not_before
-from services.decision.core.sessions import Session
 from services.decision.core.verdict import NOT_READ
 from shared.events import content_digest, parse
 from tests.property.histories import PACKS, Raw, histories
@@ -24,17 +23,11 @@ def from_scratch(line: Line) -> tuple[object, ...]:
     """The facts of the slots that rules in scope read, found of a course that holds nothing found before."""
     course = line.course.copy()
     course.tested = {}
-    course.sessions, course.others = (tuple(anew(one) for one in sessions) for sessions in (course.sessions, course.others))
+    course.sessions, course.others = (tuple(one.but() for one in sessions) for sessions in (course.sessions, course.others))
     course.judged = course.sessions
     today, earliest = line.verdict.view.today, line.verdict.view.earliest
     facts = line.judge.read_all(View(course, course.as_of, today, course.last_session, earliest))
     return tuple(fact if found is not NOT_READ else NOT_READ for fact, found in zip(facts, line.verdict.facts, strict=True))
-
-
-def anew(session: Session) -> Session:
-    bare = session.but()
-    bare.memo.clear()
-    return bare
 
 
 @given(histories(most_sessions=5), st.randoms(use_true_random=False))

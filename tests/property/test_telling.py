@@ -1,6 +1,7 @@
 """What is told from what was kept is what one tells who has told nothing yet, and a record is written as its canonical form says."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import cast
 
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -10,13 +11,19 @@ from services.decision.core.citing import PRESCRIBED_ON, prescribed
 from services.decision.core.course import Course
 from services.decision.core.decision import ARRIVAL_FIELDS, Decision, content, sealed
 from services.decision.core.line import Line
-from services.decision.core.sessions import BITS, NotedSession, Session
+from services.decision.core.noting import noted
+from services.decision.core.sessions import CLEAN, Session
 from services.decision.core.verdict import Judge
 from shared.events import content_digest, parse
 from shared.events.canonical import canonical
 from tests.property.histories import PACKS, Raw, histories, receive_all, session, started
 
 MANY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+FIELDS = {one.name: CLEAN << n for n, one in enumerate(fields(Session), 1) if one.name != "read"}
+SEEN = noted(Session, FIELDS)
+"""Beside what a session notes itself, every field that is read."""
 
 
 def never_told(course: Course) -> Course:
@@ -71,9 +78,9 @@ def test_a_record_is_written_as_its_canonical_form_says_with_the_hash_of_the_res
 def test_why_a_session_is_not_as_prescribed_rests_on_the_fields_it_is_kept_with(raws: list[Raw]) -> None:
     for line, _ in folded(raws):
         for one in line.course.sessions:
-            noted = NotedSession(one)
-            prescribed(cast(Session, noted))
-            assert noted.read & ~sum(BITS[name] for name in PRESCRIBED_ON) == 0
+            seen = SEEN(one)
+            prescribed(cast(Session, seen))
+            assert seen.read & ~sum(FIELDS[name] for name in PRESCRIBED_ON) == 0
 
 
 def test_names_of_any_letters_stand_in_a_record_as_they_are() -> None:

@@ -7,5 +7,5 @@ from services.decision.core.sessions import Session
 
 class Judging(Port):
     def cleaned(self, session: Session) -> Session:
-        """The session with `clean` judged by its protocol's own conditions over the session's facts."""
+        """The session, which nobody keeps yet, with `clean` judged by its protocol's own conditions over the session's facts."""
         ...

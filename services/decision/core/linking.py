@@ -17,9 +17,9 @@ def link(course: Course, report: Report, judging: Judging) -> None:
     """Give the report to its session, or keep it until that session starts."""
     linked = report.data.get("session")
     if linked is not None:
-        if any(s.id == linked for s in (*course.sessions, *course.others)):
-            _attach(course, report, lambda s: s.id == linked, judging)
-        else:
+        before = course.sessions, course.others
+        _attach(course, report, lambda s: s.id == linked, judging)
+        if course.sessions is before[0] and course.others is before[1]:
             _wait(course, report)
     elif report.when in ("before", "warm_up"):
         _wait(course, report)

@@ -1,7 +1,6 @@
 """What to measure next: the missing reports, ordered by how much each would help."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from services.decision.core.conditions import flat, holds
 from services.decision.core.counterfactual import Search, Smallest
@@ -100,5 +99,11 @@ def short_with(protocol: Protocol, verdict: Verdict, counted: Sequence[Session])
     """Clean sessions still short at the step if these were clean."""
     course = verdict.view.course.copy()
     keys = [session.key for session in counted]
-    course.judged = tuple(replace(s, clean=Tri.MET) if s.key in keys else s for s in course.judged)
+    course.judged = tuple(_clean(s) if s.key in keys else s for s in course.judged)
     return max(clean_needed(course) - len(clean_sessions(course, protocol.progress)), 0)
+
+
+def _clean(session: Session) -> Session:
+    found = session.but()
+    found.judged(Tri.MET)
+    return found

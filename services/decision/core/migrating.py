@@ -4,8 +4,6 @@ Where the step in force, or the one that a regress in force led to, has no rung 
 met or a clinician sets a step. Sessions until then are loading as before, and speak for no step: their dose was another's.
 """
 
-from dataclasses import replace
-
 from services.decision.core.course import Course
 from services.decision.core.judging import Judging
 from services.decision.core.protocol import ENTRY, Protocol
@@ -22,8 +20,8 @@ def migrate(course: Course, event: Event, standing: Standing, protocol: Protocol
     rebuilt = before.steps[course.rebuild_to + 1]
     course.rebuild_to = protocol.place.get(rebuilt, -1)
     # Judged anew: which facts make a session clean, and where their values stand, is the protocol's.
-    course.sessions = course.judged = tuple(judging.cleaned(replace(session)) for session in course.sessions)
-    course.others = tuple(judging.cleaned(replace(session)) for session in course.others)
+    course.sessions = course.judged = tuple(judging.cleaned(session.but()) for session in course.sessions)
+    course.others = tuple(judging.cleaned(session.but()) for session in course.others)
     course.tested = {}
     course.answered = None
     set_step(course, event, wanted if wanted in protocol.place else ENTRY)

@@ -1,18 +1,17 @@
-"""One session, the reports that belong to it, and what can be said of it: dose, symptoms, technique.
+"""One session and the reports that belong to it, with the facts that were found of it.
 
-Every answer is a `Fact`: a value or `Unknown` with its reason, and the events it was read from. Where a word and a number disagree, or
-several reports speak of one moment, the worse counts.
+A `Fact` is a value or `Unknown` with its reason, and the events it was read from. `comparing.py` finds those of symptoms.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from services.decision.core.days import Key
-from services.decision.core.noting import noted
 from services.decision.core.trivalent import Tri, Unknown
-from shared.events.frozen import frozen
 
 Data = Mapping[str, Any]
 Value = int | float | bool | str
@@ -65,8 +64,15 @@ class Before(NamedTuple):
     keys: tuple[Key, ...]
 
 
-@frozen
+@dataclass(slots=True)
 class Session:
+    """One session as it stands. It is not changed once it is kept: what is reported of it since makes another one of it.
+
+    Facts are found of a session once, and another that is made of it takes over those that rest on nothing that changed. A finder is a
+    pure function, so it is enough to note what it reads: reports by their moments, sensors, and whether the session is clean. All other
+    fields stay as they were recorded; where one does not (`but`), nothing is taken over.
+    """
+
     key: Key
     id: str
     time: datetime
@@ -85,202 +91,98 @@ class Session:
     above_step: bool
     technique: Fact
     before: Before
-    reports: tuple[Report, ...] = ()
-    sensors: tuple[tuple[Key, Data], ...] = ()
-    clean: Tri = Tri.UNKNOWN
     speed_cap: int | None = None
     """The step's highest speed in per cent of maximum."""
+    _reports: tuple[Report, ...] = ()
+    _sensors: tuple[tuple[Key, Data], ...] = ()
+    _clean: Tri = Tri.UNKNOWN
+    read: int = field(init=False, compare=False, repr=False, default=0)
+    """What has been read since it was set to 0: bits of `BITS`."""
     memo: dict[str, Fact] = field(init=False, compare=False, repr=False, default_factory=dict)
-    """Facts already found of this very session. One that is made of it takes over those that rest on nothing that changed."""
+    """Facts already found of this very session, by their names."""
     rests: dict[str, int] = field(init=False, compare=False, repr=False, default_factory=dict)
-    """On which fields, and on reports of which moments, each of them rests: bits of `BITS`."""
+    """What was read to find each of them."""
     values: list[int | None] = field(init=False, compare=False, repr=False, default_factory=list)
-    """What `clean` reads, as the engines want it; filled once."""
+    """What `clean` reads, as the engines want it; all of it but the facts named in `stale`."""
+    stale: list[str] = field(init=False, compare=False, repr=False, default_factory=list)
+    """Facts that were found of the session that this one was made of, and have to be found anew."""
     lacks: dict[bytes, Evidence] = field(init=False, compare=False, repr=False, default_factory=dict)
     """Evidence of what it lacks to count at its step, by how it is written; filled once."""
 
     @property
+    def reports(self) -> tuple[Report, ...]:
+        self.read |= EVERY_MOMENT
+        return self._reports
+
+    @property
+    def sensors(self) -> tuple[tuple[Key, Data], ...]:
+        self.read |= SENSORS
+        return self._sensors
+
+    @property
+    def clean(self) -> Tri:
+        self.read |= CLEAN
+        return self._clean
+
+    @property
     def end(self) -> datetime:
         """Start plus measured duration, or plus half an hour where none was sent."""
-        return self.time + timedelta(seconds=self.data.get("duration_s", self.data.get("run_s", 900) + self.data.get("walk_s", 900)))
+        data = self.data
+        return self.time + _seconds(data["duration_s"] if "duration_s" in data else data.get("run_s", 900) + data.get("walk_s", 900))
 
     def told(self, *whens: str) -> list[Report]:
         """The reports of these moments."""
-        return [report for report in self.reports if report.when in whens]
+        for when in whens:
+            self.read |= BITS[when]
+        return [report for report in self._reports if report.when in whens]
 
     def but(self, **changed: Any) -> "Session":
-        """This session with other values of some fields."""
-        return self._twin(changed, sum(BITS[name] for name in changed) | (EVERY_MOMENT if "reports" in changed else 0))
+        """This session with other values of some fields, of which nothing has been found yet."""
+        return replace(self, **changed)
 
     def reported(self, report: Report) -> "Session":
         """This session with one more report."""
-        reports = tuple(sorted((*self.reports, report), key=lambda one: one.key))
-        return self._twin({"reports": reports}, BITS["reports"] | MOMENTS[report.when])
+        reports = (*self._reports, report)
+        if len(reports) > 1 and reports[-2].key > report.key:
+            reports = tuple(sorted(reports, key=_key))
+        return self._twin(reports, self._sensors, BITS[report.when])
 
-    def _twin(self, changed: Mapping[str, Any], bits: int) -> "Session":
-        twin = object.__new__(Session)
-        put = object.__setattr__
-        for name in FIELDS:
-            put(twin, name, changed[name] if name in changed else getattr(self, name))
-        rests = {name: on for name, on in self.rests.items() if not on & bits}
-        put(twin, "rests", rests)
-        put(twin, "memo", {name: self.memo[name] for name in rests})
-        put(twin, "values", [])
-        put(twin, "lacks", {})
+    def measured(self, sensors: tuple[tuple[Key, Data], ...]) -> "Session":
+        """This session with these sensor summaries in place of its own."""
+        return self._twin(self._reports, sensors, SENSORS)
+
+    def judged(self, clean: Tri) -> None:
+        """Says whether it is clean. Only of a session that nobody keeps yet."""
+        if clean is not self._clean:
+            self._clean = clean
+            self._forget(CLEAN)
+
+    def _twin(self, reports: tuple[Report, ...], sensors: tuple[tuple[Key, Data], ...], bits: int) -> "Session":
+        twin = Session(*_recorded(self))
+        twin._reports, twin._sensors, twin._clean = reports, sensors, self._clean
+        twin.memo, twin.rests, twin.values, twin.stale = self.memo.copy(), self.rests.copy(), self.values.copy(), self.stale.copy()
+        twin._forget(bits)
         return twin
 
-
-FIELDS = tuple(one.name for one in fields(Session) if one.init)
-BITS = {name: 1 << n for n, name in enumerate(FIELDS)}
-MOMENTS = {when: 1 << (len(FIELDS) + n) for n, when in enumerate(WHENS)}
-EVERY_MOMENT = sum(MOMENTS.values())
-
-
-class NotedSession(noted(Session, BITS)):  # type: ignore[misc]
-    """A session that notes which fields, and reports of which moments, are read."""
-
-    __slots__ = ()
-
-    def told(self, *whens: str) -> list[Report]:
-        for when in whens:
-            self.read |= MOMENTS[when]
-        return self.of.told(*whens)  # type: ignore[no-any-return]
+    def _forget(self, bits: int) -> None:
+        """Drops the facts that rest on any of these."""
+        for name in [name for name, on in self.rests.items() if on & bits]:
+            del self.memo[name], self.rests[name]
+            self.stale.append(name)
 
 
-def _number_higher(found: float | None, before: float | None) -> bool | None:
-    if found is None:
-        return None
-    if found == 0:
-        return False
-    return None if before is None else found > before
+BITS: Final = {when: 1 << n for n, when in enumerate(WHENS)}
+EVERY_MOMENT: Final = sum(BITS.values())
+SENSORS: Final = 1 << len(WHENS)
+CLEAN: Final = SENSORS << 1
+_key: Final = attrgetter("key")
+_recorded: Final = attrgetter(*[one.name for one in fields(Session) if one.init and not one.name.startswith("_")])
 
 
-def worse_of(word: str | None, number: bool | None) -> bool | None:
-    """True when either says higher; False when one denies it and none affirms; None when neither speaks."""
-    said = None if word is None else word == "higher"
-    if said or number:
-        return True
-    return None if said is None and number is None else False
-
-
-def pain_higher(report: Report, before: Before) -> bool | None:
-    return worse_of(report.data.get("pain_change"), _number_higher(report.data.get("pain_nrs"), before.pain))
-
-
-def swelling_higher(report: Report, before: Before) -> bool | None:
-    grade = report.data.get("swelling")
-    number = None if grade is None else _number_higher(SWELLING.index(grade), before.swelling)
-    return worse_of(report.data.get("swelling_change"), number)
-
-
-def stiffness_higher(report: Report, before: Before) -> bool | None:
-    return worse_of(report.data.get("stiffness_change"), _number_higher(report.data.get("stiffness_min"), before.stiffness))
-
-
-Higher = Callable[[Report, Before], bool | None]
-
-
-def worst_pain(session: Session, needed: str, *also: str) -> Fact:
-    """The highest pain of the reports `needed` or `also`; unknown unless one `needed` gave a number."""
-    reports = session.told(needed, *also)
-    known = [report for report in reports if "pain_nrs" in report.data]
-    keys = tuple(report.key for report in known)
-    if not any(report.when == needed for report in known):
-        return Fact(Unknown("was not reported"), keys)
-    return Fact(max(report.data["pain_nrs"] for report in known), keys, known[-1].time)
-
-
-def rose(session: Session, higher: Higher, *whens: str) -> Fact:
-    """True when any of these reports says higher; False when each moment was reported and none says so."""
-    reports = session.told(*whens)
-    said = [(report, higher(report, session.before)) for report in reports]
-    keys = tuple(report.key for report, answer in said if answer is not None)
-    if any(answer for _, answer in said):
-        return Fact(True, keys)
-    for when in whens:
-        if not any(answer is False for report, answer in said if report.when == when):
-            told = any(report.when == when for report in reports)
-            return Fact(Unknown("cannot be compared, for the level before is not known" if told else "was not reported"), keys)
-    return Fact(False, keys)
-
-
-def settled_within(session: Session, minutes: int) -> Fact:
-    """Back to the level before within so many minutes of the end. A clean `after` report shows it; an unsettled one denies it."""
-    reports = session.told("after", "next_morning", "next_day")
-    keys = tuple(report.key for report in reports)
-    late = session.end + timedelta(minutes=minutes)
-    clean_by_then = False
-    for report in reports:
-        data = report.data
-        raised = pain_higher(report, session.before)
-        if data.get("settled_min", 0) > minutes:
-            return Fact(False, keys)
-        if report.time >= late and (raised or data.get("settled") is False):
-            return Fact(False, keys)
-        if "settled_min" in data or (raised is False and data.get("settled") is not False and report.when == "after"):
-            clean_by_then = True
-    return Fact(True, keys) if clean_by_then else Fact(Unknown("was not reported"), keys)
-
-
-def unsettled_after_a_day(session: Session, higher: Higher) -> Fact:
-    """Still higher 24 h after the session. A morning that is back to the level before denies it; a raised morning alone leaves it open."""
-    reports = session.told("next_morning", "next_day", "two_days_after", "after")
-    if not reports:
-        return Fact(Unknown("was not reported"))
-    day_later, before = session.end + timedelta(hours=24), session.before
-    keys = tuple([report.key for report in reports])
-    denied = False
-    for report in reports:
-        answer = higher(report, before)
-        full_day = report.time >= day_later or report.when in ("next_day", "two_days_after")
-        if full_day and (answer or (report.data.get("settled") is False and higher is pain_higher)):
-            return Fact(True, keys)
-        if report.data.get("settled_min", 0) > 1440 and higher is pain_higher:
-            return Fact(True, keys)
-        if answer is False and report.when != "after":
-            denied = True
-    return Fact(False, keys) if denied else Fact(Unknown("was not reported"), keys)
-
-
-def rise_next_morning(session: Session) -> Fact:
-    """Pain next morning minus the level before, in NRS points."""
-    mornings = session.told("next_morning")
-    reports = [r for r in mornings if "pain_nrs" in r.data]
-    keys = (*session.before.keys, *(report.key for report in mornings))
-    if not reports:
-        if rose(session, pain_higher, "next_morning").value is False:
-            return Fact(0, keys)
-        return Fact(Unknown("was not reported as a number"), keys)
-    worst = max(report.data["pain_nrs"] for report in reports)
-    if worst == 0 or session.before.pain is not None:
-        return Fact(max(worst - (session.before.pain or 0), 0), keys)
-    return Fact(Unknown("cannot be reckoned, for the level before is not known"), keys)
-
-
-def masked(session: Session) -> Fact:
-    """A report under an analgesic can hold or regress, it never supports an advance. Not asked is not masked."""
-    keys = tuple(r.key for r in session.reports if r.data.get("analgesic", "none") != "none")
-    return Fact(bool(keys), keys)
-
-
-def from_data(session: Session, field: str) -> Fact:
-    value = session.data.get(field)
-    return Fact(Unknown("was not reported"), (session.key,)) if value is None else Fact(value, (session.key,))
-
-
-def stopped_for_pain(session: Session) -> Fact:
-    reason = session.data.get("stopped_for")
-    if reason is None and session.prescribed.value is not True and session.data.get("completed") is not True:
-        return Fact(Unknown("was not reported"), (session.key,))
-    return Fact(reason == "pain", (session.key,))
-
-
-def rpe_over_step(session: Session) -> Fact:
-    """Session RPE minus the step's cap: above zero is harder than prescribed."""
-    rpe = session.data.get("rpe")
-    if rpe is None:
-        return Fact(Unknown("was not reported"), (session.key,))
-    return Fact(0 if session.rpe_cap is None else rpe - session.rpe_cap, (session.key,))
+@lru_cache(maxsize=1024)
+def _seconds(count: float) -> timedelta:
+    """To make one takes five times as long as to add it."""
+    return timedelta(seconds=count)
 
 
 def before_level(reports: Iterable[Report], daily: Report | None, baseline_pain: float | None) -> Before:

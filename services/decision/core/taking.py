@@ -1,12 +1,13 @@
 """The fold's step: `apply` takes one event, in the fold's order, together with what stood before it."""
 
 from collections.abc import Callable, Collection
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 
 from services.decision.core.course import ASSESSORS, KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result
-from services.decision.core.days import Key, aged, zone
+from services.decision.core.days import Key, aged, later, zone
 from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY, OpenFlag, elsewhere, raised_flags, red_flags
 from services.decision.core.judging import Judging
+from services.decision.core.keeping import kept
 from services.decision.core.linking import belongs, link
 from services.decision.core.sessions import Fact, Report, before_level
 from services.decision.core.stalling import stalled
@@ -32,12 +33,16 @@ def apply(course: Course, event: Event, standing: Standing | None, judging: Judg
     before this course that it reviews such flags; `withdrawn`, that the start was retracted; `none`, only that its time was reached.
     Behind what is from before the course stand, line by line, the courses that the flag stood on or that the review was of.
     """
-    facet, *on = facet.split("\n")
+    on: list[str] = []
+    if "\n" in facet:
+        facet, *on = facet.split("\n")
     return_to_entry(course, event, standing)
-    course.as_of = max(course.as_of, event.time)
-    course.last_key = max(course.last_key or event.key, event.key)
-    if event.type not in OWN:
-        course.heard = max(course.heard, event.time)
+    if event.time > course.as_of:
+        course.as_of = event.time
+    if course.last_key is None or event.key > course.last_key:
+        course.last_key = event.key
+    if event.time > course.heard and event.type not in OWN:
+        course.heard = event.time
     if facet == "withdrawn":
         course.status = "ended"
     elif facet == "review":
@@ -61,8 +66,9 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
     key = event.key
     day = course.day(event.time)
     session_id = event.data["session"]
-    mine = tuple(r for r in course.waiting if belongs(r, session_id, day))
-    course.waiting = tuple(r for r in course.waiting if r not in mine)
+    mine = tuple([r for r in course.waiting if belongs(r, session_id, day)])
+    if mine:
+        course.waiting = tuple([r for r in course.waiting if r not in mine])
     day_before = event.time - timedelta(hours=24)
     daily = next((r for r in reversed(course.reports) if r.when == "daily" and r.time >= day_before), None)
     session = record_session(
@@ -73,11 +79,11 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
     for report in mine:
         session = session.reported(report)
     if course.measured:
-        session = session.but(sensors=tuple(one for one in course.measured if one[1]["session"] == session_id))
+        session = session.measured(tuple(one for one in course.measured if one[1]["session"] == session_id))
         course.measured = tuple(one for one in course.measured if one[1]["session"] != session_id)
     session = judging.cleaned(session)
     if not session.runs:
-        course.others = (*tuple(s for s in course.others if s.day >= day - timedelta(days=7)), session)
+        course.others = (*kept(course.others, later(day, -7)), session)
         return
     move_step(course, session, standing)
     if course.block_start is None or (course.last_run_day is not None and (day - course.last_run_day).days > 7):
@@ -85,10 +91,10 @@ def _session(course: Course, event: Event, standing: Standing | None, judging: J
     deload = course.protocol.deload
     while deload is not None and (day - course.block_start).days >= deload.after_days + deload.days:
         course.block_start += timedelta(days=deload.after_days + deload.days)
-    kept = day - timedelta(days=KEEP_DAYS)
-    course.sessions = (*tuple(s for s in course.sessions if s.day >= kept), session)
-    course.ran = (*tuple(s for s in course.ran if s.day >= kept), session)
-    course.judged = (*tuple(s for s in course.judged if s.day >= kept), session)
+    since = later(day, -KEEP_DAYS)
+    course.sessions = (*kept(course.sessions, since), session)
+    course.ran = (*kept(course.ran, since), session)
+    course.judged = (*kept(course.judged, since), session)
     course.skipped = ()
     if session.planned and session.prescribed.value is True:
         course.answered = None
@@ -115,27 +121,36 @@ def _symptom(course: Course, event: Event, standing: Standing | None, judging: J
     if facet == "flags" or (facet == "latched" and away):
         _open(course, red_flags(event.data, course.tissue, course.side), key)
         return
-    earlier = next((r for r in reversed(course.reports) if r.when == report.when), None)
     if away:
         flags: tuple[str, ...] = tuple(sorted(dict.fromkeys(event.data.get("flags", ()))))
     else:
-        carried = {flag: None for r in course.reports for flag in r.data.get("flags", ())}
-        flags = raised_flags(report, course.tissue, earlier, course.baseline_pain, tuple(carried))
+        flags = _raised(course, report)
         if facet == "latched":
             _open(course, flags, key)
             return
         _review_flags(course, report, flags)
     _open(course, flags, key)
-    kept = report.day - timedelta(days=KEEP_REPORT_DAYS)
+    since = later(report.day, -KEEP_REPORT_DAYS)
     if away:
-        course.elsewhere = (*tuple(r for r in course.elsewhere if r.day >= kept), report)
+        course.elsewhere = (*kept(course.elsewhere, since), report)
         return
-    course.reports = (*tuple(r for r in course.reports if r.day >= kept), report)
+    course.reports = (*kept(course.reports, since), report)
     link(course, report, judging)
+
+
+def _raised(course: Course, report: Report) -> tuple[str, ...]:
+    """The flags of a report about the injured place, held against the reports before it where it could raise any."""
+    if report.when not in MOMENT_FLAGS and not report.data.get("flags"):
+        return ()
+    earlier = next((r for r in reversed(course.reports) if r.when == report.when), None)
+    carried = {flag: None for r in course.reports for flag in r.data.get("flags", ())}
+    return raised_flags(report, course.tissue, earlier, course.baseline_pain, tuple(carried))
 
 
 def _open(course: Course, flags: tuple[str, ...], key: Key, on: tuple[str, ...] = ()) -> None:
     """Open a referral for each flag that is not open yet."""
+    if not flags:
+        return
     standing = {(flag.flag, flag.on): None for flag in course.flags}
     course.flags += tuple(OpenFlag(flag, key, on) for flag in flags if (flag, on) not in standing)
 
@@ -167,15 +182,26 @@ def _moment(course: Course, event: Event) -> str:
         return when
     local = event.time.astimezone(zone(course.zone))
     linked = event.data.get("session")
-    day = next((s.day for s in (*course.sessions, *course.others) if s.id == linked), None) if linked is not None else None
+    day = None if linked is None else _day_of(course, linked)
     if day is not None and local.date() <= day:
         return "after"
     late = local.time() > LATE_MORNING or (day is not None and local.date() > day + timedelta(days=1))
     return "next_day" if late else when
 
 
+def _day_of(course: Course, session_id: str) -> date | None:
+    """The day of a session; None where it is not known any more."""
+    for sessions in (course.sessions, course.others):
+        for session in reversed(sessions):
+            if session.id == session_id:
+                return session.day
+    return None
+
+
 def _review_flags(course: Course, report: Report, flags: tuple[str, ...]) -> None:
     """Rest or night pain that does not refer here still asks for review."""
+    if not course.reviews and report.when not in MOMENT_FLAGS and not report.data.get("flags"):
+        return
     said = [flag for flag in report.data.get("flags", ()) if flag not in flags]
     if report.when in ("rest", "night") and report.data.get("pain_nrs", 0) >= 1 and not flags:
         said.append(f"{report.when}_pain")
@@ -190,7 +216,7 @@ def _sensor(course: Course, event: Event, standing: Standing | None, judging: Ju
         kept = event.time - timedelta(days=7)
         course.measured = (*tuple(one for one in course.measured if one[0][0] >= kept), summary)
         return
-    course.sessions = tuple(s.but(sensors=(*s.sensors, summary)) if s.id == event.data["session"] else s for s in course.sessions)
+    course.sessions = tuple(s.measured((*s.sensors, summary)) if s.id == event.data["session"] else s for s in course.sessions)
 
 
 def _milestone(course: Course, event: Event, standing: Standing | None, judging: Judging, facet: str) -> None:

@@ -118,28 +118,24 @@ class Judge:
         return scope
 
     def cleaned(self, session: Session) -> Session:
-        """The session with `clean` judged anew."""
-        clean = together(self.protocol.clean, self.session_values(session))
-        if clean is session.clean:
-            return session
-        judged = session.but(clean=clean)
-        judged.values.extend(session.values)
-        return judged
-
-    def session_facts(self, session: Session) -> dict[int, Fact]:
-        """The facts that `clean` reads, by slot."""
-        return {slot: of_session(name, session) for slot, name, _ in self._clean}
+        """The session, which nobody keeps yet, with `clean` judged."""
+        session.judged(together(self.protocol.clean, self.session_values(session)))
+        return session
 
     def session_values(self, session: Session) -> list[int | None]:
-        """The same, as the engines want them; other slots are None."""
-        if session.values:
-            return session.values
-        values, memo = session.values, session.memo
-        values.extend([None] * len(self.protocol.slots))
-        for slot, name, as_read in self._clean:
-            value = (memo.get(name) or of_session(name, session)).value
-            if not isinstance(value, Unknown):
-                values[slot] = as_read(value)
+        """The facts that `clean` reads, as the engines want them; other slots are None."""
+        values, stale = session.values, session.stale
+        if not values:
+            values.extend([None] * len(self.protocol.slots))
+            read = self._clean
+        elif stale:
+            read = [one for one in self._clean if one[1] in stale]
+        else:
+            return values
+        stale.clear()
+        for slot, name, as_read in read:
+            value = of_session(name, session).value
+            values[slot] = None if isinstance(value, Unknown) else as_read(value)
         return values
 
     def decide(self, course: Course, recall: Recall | None = None) -> Verdict:

@@ -1,9 +1,10 @@
 """Facts of what stands on the course: flags, status, a clinician's word, and whom the protocol is for."""
 
+from services.decision.core.comparing import from_data, stopped_for_pain
 from services.decision.core.facts.registry import View, fact
 from services.decision.core.protocol import ENTRY, TISSUES
 from services.decision.core.recovery import exceeds, limits_at
-from services.decision.core.sessions import Fact, Session, from_data, stopped_for_pain
+from services.decision.core.sessions import Fact, Session
 from shared.events.catalogue import SITES
 
 

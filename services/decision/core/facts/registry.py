@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from services.decision.core.course import Course
 from services.decision.core.days import later
 from services.decision.core.protocol import FactType
-from services.decision.core.sessions import Fact, NotedSession, Session
+from services.decision.core.sessions import Fact, Session
 from services.decision.core.trivalent import Unknown
 from services.decision.core.units import NO_UNIT, UNITS
 from shared.events.frozen import frozen
@@ -138,9 +138,11 @@ def finder_of(name: str) -> Finder:
 def of_session(name: str, session: Session) -> Fact:
     found = session.memo.get(name)
     if found is None:
-        noted = NotedSession(session)
-        found = session.memo[name] = _SESSION_FINDERS[name](cast(Session, noted))
-        session.rests[name] = noted.read
+        outside, session.read = session.read, 0
+        found = session.memo[name] = _SESSION_FINDERS[name](session)
+        session.rests[name], session.read = session.read, outside
+    # Who finds another fact by this one rests on what this one rests on.
+    session.read |= session.rests[name]
     return found
 
 

@@ -1,6 +1,6 @@
 """Facts of one session: symptoms during and after, dose, technique."""
 
-from services.decision.core import sessions as s
+from services.decision.core import comparing as s
 from services.decision.core.facts.registry import recent_session_fact, session_fact
 from services.decision.core.sessions import Fact, Session
 

@@ -6,8 +6,9 @@ counts.
 
 from datetime import timedelta
 
+from services.decision.core.comparing import pain_higher, rose, worse_of
 from services.decision.core.facts.registry import session_fact
-from services.decision.core.sessions import Before, Fact, Report, Session, pain_higher, rose, worse_of
+from services.decision.core.sessions import Before, Fact, Report, Session
 from services.decision.core.trivalent import Unknown
 
 _HOUR = timedelta(minutes=60)

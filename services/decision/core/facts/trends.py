@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from statistics import median
 
-from services.decision.core import sessions as s
+from services.decision.core import comparing as s
 from services.decision.core.course import Course
 from services.decision.core.facts.registry import View, fact, recent_session_fact
 from services.decision.core.facts.symptoms import masked

@@ -231,7 +231,7 @@ def _at(number: int, hour: int) -> datetime:
 
 
 def _session(step: str, day: int, clean: bool) -> Session:
-    return Session(
+    session = Session(
         key=(_at(day, 17), "", f"s{day}"),
         id=f"s{day}",
         time=_at(day, 17),
@@ -247,8 +247,9 @@ def _session(step: str, day: int, clean: bool) -> Session:
         above_step=False,
         technique=Fact(True),
         before=Before(0, 0, 0, ()),
-        clean=Tri.MET if clean else Tri.NOT_MET,
     )
+    session.judged(Tri.MET if clean else Tri.NOT_MET)
+    return session
 
 
 def _course(protocol: Protocol, step: str, day: int, sessions: tuple[Session, ...] = ()) -> Course:
