@@ -27,6 +27,8 @@ _SETTINGS: Final = ("server_version_num", "fsync", "full_page_writes", "synchron
 _SHOWN: Final = "SELECT " + ", ".join(f"current_setting('{name}') AS {name}" for name in _SETTINGS)
 CONNECT_LIMIT_S: Final = 5
 STATEMENT_LIMIT_S: Final = 60
+ABANDONED_AFTER_S: Final = 60.0
+"""Longer than any transaction of ours pauses between two statements: it waits for no receiver and no bus longer than some seconds."""
 
 # Serialises migrations started at the same time by several processes; the number is arbitrary and ours.
 _MIGRATION_LOCK: Final = 0x6D696C65
@@ -87,13 +89,14 @@ def reached() -> Iterator[None]:
         raise DatabaseUnreachable(f"PostgreSQL cannot be used: {_why(fault)}", _may_pass(fault)) from fault
 
 
-def engine(settings: Settings, pool_size: int = POOL_SIZE, abandoned_after_s: float = 0) -> AsyncEngine:
+def engine(settings: Settings, pool_size: int = POOL_SIZE, abandoned_after_s: float | None = None) -> AsyncEngine:
     """An engine as the service role, with at most `pool_size` connections. Statements end after 60 s; faults do not quote values.
 
-    The server ends a transaction in which nothing was asked for `abandoned_after_s` seconds (0: never): a process that was stopped in the
+    The server ends a transaction in which nothing was asked for `abandoned_after_s` seconds (None: 60): a process that was stopped in the
     middle of one would else hold its locks, and so what it owned, for as long as it is stopped.
     """
-    abandoned = {"idle_in_transaction_session_timeout": f"{abandoned_after_s * 1000:.0f}"}
+    after_s = ABANDONED_AFTER_S if abandoned_after_s is None else abandoned_after_s
+    abandoned = {"idle_in_transaction_session_timeout": f"{after_s * 1000:.0f}"}
     return _engine(settings.database_url, pool_size, abandoned, settings.secret_key)
 
 

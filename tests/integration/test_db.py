@@ -1,6 +1,7 @@
 """The services run only on a database that keeps what it confirms and whose history they cannot change."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -8,6 +9,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from services.decision import app as decision
+from services.decision.eraser import opened
+from services.ingest import app as ingest
+from services.notify import app as notify
 from shared import db
 from shared.settings import Settings
 
@@ -93,6 +98,40 @@ async def test_a_database_that_is_not_there_is_named_in_one_line(settings: Setti
         await db.migrate(nowhere)
     for fault in (refused, not_migrated):
         assert "\n" not in str(fault.value) and "secret" not in str(fault.value)
+
+
+@asynccontextmanager
+async def at_work(name: str, settings: Settings) -> AsyncIterator[AsyncEngine]:
+    """The engine of a service that runs, as it made it itself."""
+    async with AsyncExitStack() as stack:
+        if name == "eraser":
+            yield (await opened(stack, settings))[0]._engine
+        else:
+            app = {"ingest": ingest, "decision": decision, "notify": notify}[name].create_app(settings)
+            await stack.enter_async_context(app.router.lifespan_context(app))
+            yield app.state.engine
+
+
+@pytest.mark.law("nothing-lost")
+@pytest.mark.parametrize("name", ["ingest", "decision", "notify", "eraser"])
+async def test_a_service_that_stands_still_inside_a_transaction_holds_its_locks_for_a_limited_time(
+    settings: Settings, engine: AsyncEngine, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    """The worker's limit is its lease (`decision/test_crash_points.py` stops one there)."""
+    monkeypatch.setattr(db, "ABANDONED_AFTER_S", 0.3)
+    async with at_work(name, settings) as own, own.connect() as standing:
+        await standing.execute(text("UPDATE partition_heads SET epoch = epoch WHERE partition = 0"))
+        async with engine.begin() as conn:
+            await conn.execute(text("SET LOCAL lock_timeout = '60s'"))
+            await conn.execute(text("UPDATE partition_heads SET epoch = epoch WHERE partition = 0"))
+        with pytest.raises(db.FAULTS):
+            await standing.execute(text("SELECT 1"))
+        await standing.invalidate()
+
+
+async def test_a_service_waits_a_minute_before_a_transaction_counts_as_abandoned(engine: AsyncEngine):
+    async with engine.connect() as conn:
+        assert (await conn.execute(text("SHOW idle_in_transaction_session_timeout"))).scalar_one() == "1min"
 
 
 @pytest.mark.law("once")
