@@ -1,6 +1,8 @@
 """A service that starts waits for a server that does not answer yet, and ends at once where it is refused."""
 
 import asyncio
+import logging
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import count, repeat
@@ -9,6 +11,7 @@ from typing import Any, cast
 
 import asyncpg
 import pytest
+import structlog
 from sqlalchemy.exc import DBAPIError, TimeoutError as NoConnectionLent
 from structlog.testing import capture_logs
 
@@ -23,6 +26,15 @@ AWAY = BusUnavailable("request: no answer in time")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starting, "AGAIN_S", 0.001)
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Warnings are written, whatever was configured before."""
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    yield
+    structlog.configure(**before)
 
 
 class Server:
