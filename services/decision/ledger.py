@@ -122,11 +122,11 @@ def _outcome(arrival: Arrival) -> tuple[str, str | None, str | None, int]:
 
 
 def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int) -> None:
-    settled = decision.settled
+    says, state = decision.said, decision.state
     tenant, course = arrival.tenant, decision.course
     source, cause, cause_type = decision.cause
     as_of, as_at = moment(decision.as_of), moment(decision.as_at)
-    measures.DECISIONS.labels(settled["action"]).inc()
+    measures.DECISIONS.labels(says["action"]).inc()
     writes.decisions.append(
         DecisionRow(
             tenant,
@@ -143,27 +143,27 @@ def _decide(writes: Writes, arrival: Arrival, decision: Decision, event_seq: int
             decision.encoded,
         )
     )
-    protocol = f"{settled['protocol']['id']}@{settled['protocol']['version']}"
+    protocol = f"{says['protocol']['id']}@{says['protocol']['version']}"
     writes.courses[tenant, course] = CourseRow(
         tenant,
         course,
         arrival.athlete,
         arrival.partition,
         protocol,
-        str(decision.state["status"]),
+        str(state["status"]),
         decision.seq,
-        settled["action"],
-        settled["urgency"],
-        settled["answer"] is not None,
+        says["action"],
+        says["urgency"],
+        says["answer"] is not None,
         as_of,
         as_at,
-        orjson.dumps(decision.state),
+        orjson.dumps(state),
     )
     writes.timers[tenant, course] = [
         TimerRow(tenant, course, kind, arrival.athlete, arrival.partition, moment(at)) for kind, at in dict(decision.due).items()
     ]
     stored = writes.stored.setdefault((tenant, course), decision.seq - 1)
-    told, zone = {"source": source, "id": cause, "type": cause_type}, {"zone": decision.state["timezone"]}
+    told, zone = {"source": source, "id": cause, "type": cause_type}, {"zone": state["timezone"]}
     named = {**zone, "body": {"course": course, "protocol": protocol}}
     if decision.seq == 1:
         writes.outbox.append(message(arrival, "course.started", course, told, named))

@@ -70,7 +70,7 @@ def test_a_record_is_written_as_its_canonical_form_says_with_the_hash_of_the_res
         assert decision.encoded == canonical(body)
         assert sealed({name: value for name, value in body.items() if name != "hash"}) == (body["hash"], decision.encoded)
         assert (decision.id, decision.as_of, decision.as_at) == (body["id"], body["as_of"], body["as_at"])
-        assert decision.settled == {name: body[name] for name in decision.settled}
+        assert decision.said == {name: body[name] for name in decision.said}
 
 
 @given(histories(most_sessions=4))
@@ -81,6 +81,14 @@ def test_why_a_session_is_not_as_prescribed_rests_on_the_fields_it_is_kept_with(
             seen = SEEN(one)
             prescribed(cast(Session, seen))
             assert seen.read & ~sum(FIELDS[name] for name in PRESCRIBED_ON) == 0
+
+
+@given(histories(most_sessions=3))
+@MANY
+def test_what_a_decision_says_of_its_course_stays_true_of_its_moment_though_the_course_goes_on(raws: list[Raw]) -> None:
+    asked = [(decision, decision.due, decision.state) for _, decision in folded(raws)]
+    for decision, due, state in asked:
+        assert (decision.due, decision.state) == (due, state)
 
 
 def test_names_of_any_letters_stand_in_a_record_as_they_are() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from services.decision.core.course import begin
-from services.decision.core.decision import timers
 from services.decision.core.recovery import no_more, steps_back
+from services.decision.core.timing import timers
 from shared.events import parse
 from tests.property.histories import BEGIN, PACKS, Raw, event, last, receive_all, report, session, started, two_clean_sessions
 
@@ -197,12 +197,12 @@ def test_every_decision_on_the_ladder_says_until_when_it_holds() -> None:
 def test_a_moment_of_the_same_second_that_has_passed_is_no_timer() -> None:
     """Instants are compared, not their texts: of "00Z" and "00.5Z" the later instant is the smaller text."""
     course = begin(parse(started(start_step="W8")), PACKS.protocols["progressive-return"])
-    verdict: Any = SimpleNamespace(valid_until=date(2026, 3, 12), eligible_from=None, settled=SimpleNamespace(moments=None))
+    settled: Any = SimpleNamespace(valid_until=date(2026, 3, 12), eligible_from=None)
     due = datetime(2026, 3, 12, 23, tzinfo=UTC)
     course.as_of = due - timedelta(milliseconds=500)
-    assert ("valid_until", "2026-03-12T23:00:00Z") in timers(course, verdict)
+    assert ("valid_until", "2026-03-12T23:00:00Z") in timers(course, settled)
     course.as_of = due + timedelta(milliseconds=500)
-    assert "valid_until" not in dict(timers(course, verdict))
+    assert "valid_until" not in dict(timers(course, settled))
 
 
 def test_after_three_weeks_of_loading_comes_a_lighter_one() -> None:

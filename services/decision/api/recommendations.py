@@ -31,7 +31,7 @@ from services.decision.api.explained import Explain, Trace, explained, in_words
 from services.decision.api.forgotten import page_without_erased, refuse_erased
 from services.decision.api.moments import Moment, course_then, would_have_been
 from services.decision.arrivals import moment as instant_of, stamp
-from services.decision.core.decision import shown_dose
+from services.decision.core.dosing import shown_dose
 from services.decision.core.protocol import Protocol
 from services.decision.packs import Published
 from services.decision.store import moments, past, reads

@@ -286,7 +286,7 @@ class Athlete:
         line, before = self._lines[course], self._marks.get(course)
         seq = 1 if before is None else before.seq + 1
         made_by, kind = (cause.source, cause.id, cause.type), _kind(cause, before)
-        decision = record(line.judge, line.course, line.verdict, cause.subject, seq, made_by, as_at, kind, before)
+        decision = record(line.judge, line.course, line.verdict, cause.subject, seq, made_by, as_at, kind, before, line.fields)
         self._marks[course] = decision
         return decision
 

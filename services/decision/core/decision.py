@@ -5,22 +5,19 @@
 
 import hashlib
 import uuid
-from dataclasses import fields
-from datetime import datetime, timedelta
-from functools import lru_cache
-from operator import itemgetter
-from typing import NamedTuple, Protocol as Port
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol as Port
 
 from services.decision.core.course import Course
-from services.decision.core.days import start_of, written
+from services.decision.core.days import written
+from services.decision.core.dosing import change, shown_dose
 from services.decision.core.explain import blocking, missing, reasons
 from services.decision.core.flags import urgent
-from services.decision.core.protocol import Dose
 from services.decision.core.question import Question
 from services.decision.core.settled import Frame, Settled
-from services.decision.core.stalling import stalls
 from services.decision.core.summary import Due, due_report, meanwhile, resume_when, summary
 from services.decision.core.telling import Record, Telling
+from services.decision.core.timing import timers
 from services.decision.core.verdict import Judge, Verdict
 from shared.events.canonical import OPEN, canonical_record, canonical_text, left_open, parsed
 
@@ -51,22 +48,34 @@ class Decision(NamedTuple):
     """The instant of `as_of`."""
     as_of: str
     as_at: str
-    settled: Record
-    """The fields of the record that follow from what was settled."""
     encoded: bytes
     """Canonical JSON with `hash`."""
     cause: tuple[str, str, str]
     """Source, id and type of the event that made it."""
-    due: tuple[tuple[str, str], ...]
-    """(kind, instant in UTC) at which time itself makes an event of it; replaces the course's timers."""
     question: Question
-    state: Record
-    """The course as `GET /v1/courses/{course}` shows it."""
+    settled: Settled
+    then: tuple[Any, ...]
+    """The fields of the course as it stood. What follows is reckoned of it when it is asked for: many decisions are only written."""
 
     @property
     def body(self) -> Record:
-        """The whole record, read anew each time it is asked for: most decisions are only written."""
+        """The whole record."""
         return parsed(self.encoded)
+
+    @property
+    def said(self) -> Record:
+        """The fields of the record that follow from what was settled."""
+        return self.settled.record or {}
+
+    @property
+    def due(self) -> tuple[tuple[str, str], ...]:
+        """(kind, instant in UTC) at which time itself makes an event of it; replaces the course's timers."""
+        return timers(Course(*self.then), self.settled)
+
+    @property
+    def state(self) -> Record:
+        """The course as `GET /v1/courses/{course}` shows it."""
+        return state(Course(*self.then))
 
 
 class Latest(Port):
@@ -96,7 +105,7 @@ def _settled(course: Course, verdict: Verdict) -> Settled:
     """What was settled, with its fields of the record written once."""
     settled, standing = verdict.settled, verdict.standing
     if settled.record is None:
-        rung = course.protocol.step(standing.to_step)
+        here, rung = course.protocol.step(standing.from_step), course.protocol.step(standing.to_step)
         axes = list(rung.raises) if standing.action == "advance" and rung is not None else []
         referral = urgent(course.flags) if course.flags else None
         settled.record = {
@@ -107,7 +116,7 @@ def _settled(course: Course, verdict: Verdict) -> Settled:
             "to_step": standing.to_step,
             "dose": shown_dose(standing.dose),
             "axes": axes,
-            "change": change(course, verdict),
+            "change": {} if here is None or standing.dose is None else change(here.dose, standing.dose),
             "modifier": standing.modifier,
             "running": standing.running,
             "resume_when": resume_when(verdict),
@@ -148,37 +157,6 @@ def _told(judge: Judge, course: Course, verdict: Verdict) -> Telling:
     return telling
 
 
-@lru_cache(maxsize=1024)
-def shown_dose(dose: Dose | None) -> Record:
-    """The dose's known measures, and the most sessions a week."""
-    if dose is None:
-        return {}
-    shown = {item.name: getattr(dose, item.name) for item in fields(dose)}
-    return {name: value for name, value in shown.items() if value is not None and value is not False and value != ""}
-
-
-def change(course: Course, verdict: Verdict) -> Record:
-    """Old and new of what a session asks for, where either is known."""
-    here, there = course.protocol.step(verdict.standing.from_step), verdict.standing.dose
-    if here is None or there is None:
-        return {}
-    pairs = {
-        "run_min": (minutes(here.dose.run_s), minutes(there.run_s)),
-        "bout_min": (minutes(here.dose.bout_s), minutes(there.bout_s)),
-        "distance_m": (here.dose.distance_m, there.distance_m),
-        "rpe_max": (here.dose.rpe_max, there.rpe_max),
-        "sessions_per_week": (here.dose.sessions_per_week_max, there.sessions_per_week_max),
-        "terrain": (here.dose.terrain, there.terrain),
-    }
-    return {name: [old, new] for name, (old, new) in pairs.items() if old is not None and new is not None}
-
-
-def minutes(seconds: int | None) -> int | float | None:
-    if seconds is None:
-        return None
-    return seconds // 60 if seconds % 60 == 0 else round(seconds / 60, 1)
-
-
 def answer(course: Course, verdict: Verdict) -> Record | None:
     """The clinician's answer to what stands, if there is one."""
     said, standing = course.answered, verdict.standing
@@ -201,33 +179,6 @@ def _shown(due: Due | None) -> bytes:
     return b"[]" if due is None else due.encoded
 
 
-def timers(course: Course, verdict: Verdict) -> tuple[tuple[str, str], ...]:
-    """When time itself will matter: the start of the day after `valid_until`, of `eligible_from`, the first report due, and stalls."""
-    return _timers(course, verdict, due_report(course))
-
-
-def _timers(course: Course, verdict: Verdict, due: Due | None) -> tuple[tuple[str, str], ...]:
-    if course.status == "ended":
-        return ()
-    settled, now = verdict.settled, course.as_of
-    if settled.moments is None:
-        moments = []
-        if verdict.valid_until is not None:
-            moments.append(("valid_until", start_of(verdict.valid_until + timedelta(days=1), course.zone)))
-        if verdict.eligible_from is not None:
-            moments.append(("eligible_from", start_of(verdict.eligible_from, course.zone)))
-        settled.moments = [(kind, at, written(at)) for kind, at in moments]
-    timers = [(kind, text) for kind, at, text in settled.moments if at > now]
-    if due is not None:
-        timers.append(("report_due", due.written))
-    # Of the two ways to stall the nearer, for both would cost every decision a row more; the other follows when it has passed.
-    coming = [one for one in stalls(course, verdict.eligible_from) if one[1] > now]
-    if coming:
-        kind, at = min(coming, key=itemgetter(1))
-        timers.append((kind, written(at)))
-    return tuple(timers)
-
-
 def record(
     judge: Judge,
     course: Course,
@@ -238,8 +189,11 @@ def record(
     as_at: str,
     kind: str | None,
     before: Latest | None,
+    then: tuple[Any, ...],
 ) -> Decision:
-    """The whole decision. `as_at` is when its cause was known; `kind`, where the cause could supersede, why; `before` is the last one."""
+    """The whole decision. `as_at` is when its cause was known; `kind`, where the cause could supersede, why; `before` is the last one,
+    `then` the fields of the course, which goes on.
+    """
     settled, telling, due = _settled(course, verdict), _told(judge, course, verdict), due_report(course)
     supersedes = None
     if kind is not None and before is not None:
@@ -259,11 +213,8 @@ def record(
         b"null" if supersedes is None else canonical_record({"event": cause[1], "kind": kind}),
         b"null" if supersedes is None else canonical_text(supersedes),
     )
-    if settled.state is None:
-        settled.state = state(course)
-    says, timers = settled.record or {}, _timers(course, verdict, due)
     encoded = _hashed(first, rest)[1]
-    return Decision(course.id, seq, id, course.as_of, as_of, as_at, says, encoded, cause, timers, verdict.question, settled.state)
+    return Decision(course.id, seq, id, course.as_of, as_of, as_at, encoded, cause, verdict.question, settled, then)
 
 
 def _filled(

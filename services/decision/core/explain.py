@@ -133,19 +133,25 @@ def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence
 
 
 def _reason(head: Head, found: Sequence[Evidence]) -> Told:
+    written: list[bytes] = []
+    met: list[str] = []
     short: list[tuple[str, str]] = []
-    if head.open_still:
-        short = [(one.fact, one.said) for one in found if one.verdict is Tri.NOT_MET]
-        if short and not all(_for_whom(one.fact) for one in found):
+    unknown: dict[str, None] = {}
+    for one in found:
+        written.append(one.encoded)
+        if one.verdict is Tri.UNKNOWN:
+            unknown[one.said] = None
+        elif one.verdict is Tri.NOT_MET:
+            short.append((one.fact, one.said))
+        else:
+            met.append(one.fact)
+    if short:
+        if not head.open_still:
+            short = []
+        elif not all(_for_whom(one.fact) for one in found):
             short = [one for one in short if not _for_whom(one[0])]
-    return Told(
-        head.outcome,
-        b"".join((head.before, b",".join([one.encoded for one in found]), head.behind)),
-        head.way,
-        tuple([one.fact for one in found if one.verdict is Tri.MET]) if head.way is not None else (),
-        tuple(short),
-        dict.fromkeys([one.said for one in found if one.verdict is Tri.UNKNOWN]),
-    )
+    encoded = head.before + b",".join(written) + head.behind
+    return Told(head.outcome, encoded, head.way, tuple(met) if head.way is not None else (), tuple(short), unknown)
 
 
 def _head(judge: Judge, rule: Rule, tri: Tri) -> Head:

@@ -85,6 +85,11 @@ class Line:
         return self.first if self.course.protocol is self.first.protocol else self.packs.judge(self.course.protocol)
 
     @property
+    def fields(self) -> tuple[Any, ...]:
+        """Of the course as it stands: nothing changes it between two entries."""
+        return self.checkpoints[-1].course
+
+    @property
     def protocol(self) -> Protocol:
         return self.course.protocol
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from typing import Any, NamedTuple
 
 from services.decision.core.protocol import Rule
@@ -39,6 +39,3 @@ class Settled:
     record: dict[str, Any] | None = None
     """The fields of a decision record that follow from this alone."""
     frame: Frame = UNWRITTEN
-    moments: list[tuple[str, datetime, str]] | None = None
-    """When time itself will matter to it: what for, the instant, and how it is written."""
-    state: dict[str, Any] | None = None

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.decision.core.course import Course
-from services.decision.core.days import start_of, written, zone
+from services.decision.core.days import start_of, zone
 from services.decision.core.facts.words import flag_word, small
 from services.decision.core.flags import REFERRALS, Referral
 from services.decision.core.telling import Told
@@ -100,7 +100,6 @@ class Due(NamedTuple):
 
     at: datetime
     """Until when."""
-    written: str
     encoded: bytes
     """As a record lists it."""
 
@@ -120,4 +119,4 @@ def due_report(course: Course) -> Due | None:
 @lru_cache(maxsize=4096)
 def _morning_after(day: date, zone_name: str) -> Due:
     by = start_of(day + timedelta(days=1), zone_name, MORNING_REPORT_UNTIL)
-    return Due(by, written(by), canonical_text([f"next morning report by {by.astimezone(zone(zone_name)).isoformat()}"]))
+    return Due(by, canonical_text([f"next morning report by {by.astimezone(zone(zone_name)).isoformat()}"]))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from services.decision import advice
-from services.decision.core.decision import shown_dose
+from services.decision.core.dosing import shown_dose
 from services.decision.core.explain import reasoned
 from services.decision.core.facts.registry import CATALOGUE
 from services.decision.core.facts.sources import ATHLETE, asked_for

@@ -3,7 +3,7 @@
 from typing import Any
 
 from services.decision import advice
-from services.decision.core.decision import shown_dose
+from services.decision.core.dosing import shown_dose
 from services.decision.core.protocol import Protocol
 from services.decision.core.summary import fitted
 from services.decision.rendering.words import Record, day, dose_lines, rendering, sentence

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from services.decision.core.decision import shown_dose
+from services.decision.core.dosing import shown_dose
 from services.decision.core.protocol import Protocol
 
 Record = Mapping[str, Any]
