@@ -111,7 +111,8 @@ class Backtests:
             _log.error("a backtest failed", tenant=tenant, pack=run.pack, exc_info=fault)
             state, because = "failed", "an internal fault ended it; start it again, and look at the log of decision"
         finally:
-            async with borrowed(self._engine) as connection:
+            # In one transaction: whoever reads that it is done reads the step as well, and a process that ends in between leaves neither.
+            async with borrowed(self._engine) as connection, connection.transaction():
                 ended = await past.end(connection, tenant, run.id, state, because)
                 if ended and state == "done":
                     await self._note(connection, tenant, run, who, tally)

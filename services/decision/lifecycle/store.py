@@ -60,21 +60,23 @@ async def append(connection: Connection, scope: str, pack: str, seq: int, event:
     """Writes event number `seq`. Raises `Taken` when there is one already."""
     floors = None if source is None else list(source.floors)
     try:
-        await connection.execute(
-            "INSERT INTO pack_events (scope, pack, seq, kind, actor, role, hash, at, body, source, floors)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-            scope,
-            pack,
-            seq,
-            event.kind,
-            event.actor,
-            event.role,
-            event.hash,
-            event.at,
-            orjson.dumps(dict(event.body)),
-            None if source is None else source.pack,
-            floors,
-        )
+        # A transaction around this one goes on when the number is taken.
+        async with connection.transaction():
+            await connection.execute(
+                "INSERT INTO pack_events (scope, pack, seq, kind, actor, role, hash, at, body, source, floors)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                scope,
+                pack,
+                seq,
+                event.kind,
+                event.actor,
+                event.role,
+                event.hash,
+                event.at,
+                orjson.dumps(dict(event.body)),
+                None if source is None else source.pack,
+                floors,
+            )
     except asyncpg.UniqueViolationError:
         raise Taken(f"{pack}: event {seq}") from None
 

@@ -19,6 +19,7 @@ from services.cli.protocol import app as protocol
 from services.decision.app import create_app
 from services.decision.lifecycle import past, shadow
 from services.decision.lifecycle.compare import Job, Outcome, decide_again
+from services.decision.lifecycle.office import Office
 from services.decision.lifecycle.states import Shadow
 from services.decision.store.connection import borrowed
 from shared.bus import Bus
@@ -279,6 +280,31 @@ async def test_a_backtest_over_other_courses_is_no_step_while_there_are_courses_
     assert not await simulated(PACK, "progressive-return"), "its own courses are to be looked at"
     assert await simulated("new-knee", PACK)
     assert not await simulated("newer-knee", "tibia-bsi-lowrisk"), "nobody was there to look at"
+
+
+async def test_a_backtest_is_done_no_earlier_than_its_step_is_written(clinic: Clinic, fed: None, monkeypatch: pytest.MonkeyPatch):
+    seen: list[list[str]] = []
+    hash = await drafted(clinic, text_of("9.8.1"))
+    for step in ("check", "test"):
+        await clinic.stepped(hash, step)
+    note = Office.note
+
+    async def looked(office: Office, *args: Any) -> Any:
+        written = await note(office, *args)
+        if args[4] == "simulated":
+            runs = (await clinic.ann.get(f"/v1/protocols/{PACK}/backtests"))["items"]
+            seen.append([one["state"] for one in runs if one["hash"] == hash])
+        return written
+
+    monkeypatch.setattr(Office, "note", looked)
+    run = await clinic.ann.post(f"/v1/protocols/{PACK}/backtests", {"hash": hash}, 202)
+
+    async def ended() -> bool:
+        return bool((await clinic.ann.get(f"/v1/protocols/{PACK}/backtests/{run['id']}"))["state"] == "done")
+
+    await until(ended, 90)
+    assert seen == [["running"]], "to everybody else it goes on until the step stands"
+    assert (await clinic.ann.get(f"/v1/protocols/{PACK}/life"))["state"] == "simulated"
 
 
 async def test_without_a_database_history_is_refused_in_words(
