@@ -23,7 +23,6 @@ MAX_TEXT = 4_000
 # So many faults are told of one event; who sends more has sent another thing altogether.
 MAX_FAULTS = 50
 _TEXT = frozenset({str})
-_ALWAYS_PLAIN = frozenset({bool, type(None)})
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
 
 
@@ -111,13 +110,17 @@ def _plain(value: Any, path: str, depth: int, budget: list[int], faults: list[Fa
         return None
     if kind is dict:
         if _TEXT.issuperset(map(type, value)):
-            copy = {}
+            copy = value.copy()
             for key, item in value.items():
                 kind = type(item)
                 # What is plain already, as nearly everything sent is, needs neither a call nor its path.
-                if kind in _ALWAYS_PLAIN or (kind is str and len(item) <= MAX_TEXT) or (kind is int and abs(item) <= MAX_INTEGER):
-                    copy[key] = item
+                if kind is str:
+                    plain = len(item) <= MAX_TEXT
+                elif kind is int:
+                    plain = -MAX_INTEGER <= item <= MAX_INTEGER
                 else:
+                    plain = kind is bool or item is None
+                if not plain:
                     copy[key] = _plain(item, f"{path}.{key}", depth + 1, budget, faults)
             return copy
     elif kind is list:

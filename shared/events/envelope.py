@@ -97,7 +97,11 @@ def parse(obj: object, internal: bool = False) -> Event:
     if get("specversion") != "1.0":
         faults.append(_wrong("specversion", '"1.0"', get("specversion"), 'send "specversion": "1.0"'))
     content_type = get("datacontenttype")
-    if content_type not in (None, "application/json") and not (isinstance(content_type, str) and _JSON.fullmatch(content_type)):
+    if (
+        content_type is not None
+        and content_type != "application/json"
+        and not (isinstance(content_type, str) and _JSON.fullmatch(content_type))
+    ):
         faults.append(Fault("datacontenttype", "application/json", found(content_type), "send data as JSON"))
     event_id = _text("id", get("id"), faults)
     source = _text("source", get("source"), faults)
@@ -108,14 +112,15 @@ def parse(obj: object, internal: bool = False) -> Event:
     time = instant(time_text) if isinstance(time_text, str) else None
     if time is None:
         faults.append(_wrong("time", INSTANT_FORM, time_text, "send when it happened, with its offset from UTC"))
-    course = _optional("course", get("course"), faults)
-    tenant = _optional("tenant", get("tenant"), faults)
-    recorded = _optional("recordedtime", get("recordedtime"), faults)
+    course, tenant, recorded = get("course"), get("tenant"), get("recordedtime")
+    course = None if course is None else _text("course", course, faults)
+    tenant = None if tenant is None else _text("tenant", tenant, faults)
+    recorded = None if recorded is None else _text("recordedtime", recorded, faults)
     if recorded and instant(recorded) is None:
         faults.append(Fault("recordedtime", INSTANT_FORM, found(recorded), "leave it out; it is set where the event is received"))
     extensions: dict[str, str] = {}
     if not _EXTENDED.isdisjoint(obj):
-        extensions = {name: text for name in _EXTENSIONS if name in obj and (text := _optional(name, obj[name], faults, 512)) is not None}
+        extensions = {name: _text(name, obj[name], faults, 512) for name in _EXTENSIONS if name in obj and obj[name] is not None}
         if "terms" in extensions:
             _check_terms(extensions["terms"], faults)
     event_type, data = get("type"), None
@@ -132,6 +137,10 @@ def parse(obj: object, internal: bool = False) -> Event:
     if faults or time is None or data is None:
         raise EventFault(faults)
     return Event(event_id, source, event_type, subject, time, str(time_text), course, tenant, recorded, data, extensions)
+
+
+def _is_json(content_type: object) -> bool:
+    return isinstance(content_type, str) and _JSON.fullmatch(content_type) is not None
 
 
 @lru_cache(maxsize=1024)
@@ -153,10 +162,6 @@ def _text(name: str, value: object, faults: list[Fault], longest: int = 200) -> 
         return value
     faults.append(_wrong(name, f"a text of 1 to {longest} characters without control characters", value, "correct the value"))
     return ""
-
-
-def _optional(name: str, value: object, faults: list[Fault], longest: int = 200) -> str | None:
-    return None if value is None else _text(name, value, faults, longest)
 
 
 def _wrong(path: str, expected: str, value: object, do: str) -> Fault:

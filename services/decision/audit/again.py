@@ -83,9 +83,10 @@ def known_then(past: Past, packs: Library, others: Mapping[str, Protocol]) -> It
     for one, event in zip(past.events, [parse(orjson.loads(one.body), internal=True) for one in past.events], strict=True):
         library.about(event)
         receipt = athlete.receive(event, one.digest)
-        became = (receipt.status, receipt.path, receipt.reason)
-        if one.became is not None and not others and became != one.became:
-            yield Difference(None, one.seq, "outcome", ("status",), _json(one.became), _json(became))
+        if one.became is not None and not others:
+            became = (receipt.status, receipt.path, receipt.reason)
+            if became != one.became:
+                yield Difference(None, one.seq, "outcome", ("status",), _json(one.became), _json(became))
         again = {(decision.course, decision.seq): decision.encoded for decision in receipt.decisions}
         then = stored.pop(one.seq, {})
         if then != again:

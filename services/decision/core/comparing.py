@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
-from services.decision.core.sessions import SWELLING, Before, Fact, Report, Session
+from services.decision.core.sessions import SWELLING, Before, Fact, Report, Session, seconds
 from services.decision.core.trivalent import Unknown
 
 NOT_REPORTED: Final = Fact(Unknown("was not reported"))
@@ -85,7 +85,7 @@ def settled_within(session: Session, minutes: int) -> Fact:
     if not reports:
         return NOT_REPORTED
     keys = tuple([report.key for report in reports])
-    before, late = session.before, session.end + timedelta(minutes=minutes)
+    before, late = session.before, session.end + seconds(60 * minutes)
     clean_by_then = False
     for report in reports:
         data = report.data

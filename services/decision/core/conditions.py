@@ -1,16 +1,17 @@
 """One condition over one value, and lists of them: the meaning that every engine must have."""
 
+import operator
 from collections.abc import Callable, Sequence
 
 from services.decision.core.protocol import AnyOf, Condition, Operator
-from services.decision.core.trivalent import Tri, all_of, any_of
+from services.decision.core.trivalent import MET, NOT_MET, UNKNOWN, Tri, any_of
 
 _COMPARE: dict[Operator, Callable[[int, int | tuple[int, ...]], bool]] = {
-    "at_most": lambda found, wanted: found <= wanted,  # type: ignore[operator]
-    "at_least": lambda found, wanted: found >= wanted,  # type: ignore[operator]
-    "below": lambda found, wanted: found < wanted,  # type: ignore[operator]
-    "above": lambda found, wanted: found > wanted,  # type: ignore[operator]
-    "is": lambda found, wanted: found == wanted,
+    "at_most": operator.le,
+    "at_least": operator.ge,
+    "below": operator.lt,
+    "above": operator.gt,
+    "is": operator.eq,
     "one_of": lambda found, wanted: found in wanted,  # type: ignore[operator]
     "not_one_of": lambda found, wanted: found not in wanted,  # type: ignore[operator]
 }
@@ -20,8 +21,8 @@ def holds(condition: Condition, values: Sequence[int | None]) -> Tri:
     """Met, not met, or unknown where the slot's value is None."""
     found = values[condition.slot]
     if found is None:
-        return Tri.UNKNOWN
-    return Tri.MET if _COMPARE[condition.op](found, condition.encoded) else Tri.NOT_MET
+        return UNKNOWN
+    return MET if _COMPARE[condition.op](found, condition.encoded) else NOT_MET
 
 
 def met_by(condition: Condition, value: int) -> bool:
@@ -39,7 +40,14 @@ def each(conditions: Sequence[Condition | AnyOf], values: Sequence[int | None]) 
 
 def together(conditions: Sequence[Condition | AnyOf], values: Sequence[int | None]) -> Tri:
     """The conjunction of all."""
-    return all_of(each(conditions, values))
+    found = MET
+    for condition in conditions:
+        tri = holds(condition, values) if isinstance(condition, Condition) else any_of(each(condition.conditions, values))
+        if tri < found:
+            if tri is NOT_MET:
+                return tri
+            found = tri
+    return found
 
 
 def flat(conditions: Sequence[Condition | AnyOf]) -> list[Condition]:

@@ -128,7 +128,7 @@ class Session:
     def end(self) -> datetime:
         """Start plus measured duration, or plus half an hour where none was sent."""
         data = self.data
-        return self.time + _seconds(data["duration_s"] if "duration_s" in data else data.get("run_s", 900) + data.get("walk_s", 900))
+        return self.time + seconds(data["duration_s"] if "duration_s" in data else data.get("run_s", 900) + data.get("walk_s", 900))
 
     def told(self, *whens: str) -> list[Report]:
         """The reports of these moments."""
@@ -180,7 +180,7 @@ _recorded: Final = attrgetter(*[one.name for one in fields(Session) if one.init 
 
 
 @lru_cache(maxsize=1024)
-def _seconds(count: float) -> timedelta:
+def seconds(count: float) -> timedelta:
     """To make one takes five times as long as to add it."""
     return timedelta(seconds=count)
 

@@ -1,14 +1,14 @@
 """The fold's step: `apply` takes one event, in the fold's order, together with what stood before it."""
 
 from collections.abc import Callable, Collection
-from datetime import date, time, timedelta
+from datetime import time, timedelta
 
 from services.decision.core.course import ASSESSORS, KEEP_DAYS, KEEP_REPORT_DAYS, Answered, Clearance, Course, Limits, Result
 from services.decision.core.days import Key, aged, later, zone
 from services.decision.core.flags import MOMENT_FLAGS, NEW_OR_RISING_ONLY, OpenFlag, elsewhere, raised_flags, red_flags
 from services.decision.core.judging import Judging
 from services.decision.core.keeping import kept
-from services.decision.core.linking import belongs, link
+from services.decision.core.linking import belongs, link, session_of
 from services.decision.core.sessions import Fact, Report, before_level
 from services.decision.core.stalling import stalled
 from services.decision.core.standing import Standing
@@ -182,20 +182,12 @@ def _moment(course: Course, event: Event) -> str:
         return when
     local = event.time.astimezone(zone(course.zone))
     linked = event.data.get("session")
-    day = None if linked is None else _day_of(course, linked)
+    session = None if linked is None else session_of(course, linked)
+    day = None if session is None else session.day
     if day is not None and local.date() <= day:
         return "after"
     late = local.time() > LATE_MORNING or (day is not None and local.date() > day + timedelta(days=1))
     return "next_day" if late else when
-
-
-def _day_of(course: Course, session_id: str) -> date | None:
-    """The day of a session; None where it is not known any more."""
-    for sessions in (course.sessions, course.others):
-        for session in reversed(sessions):
-            if session.id == session_id:
-                return session.day
-    return None
 
 
 def _review_flags(course: Course, report: Report, flags: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from services.decision.core.facts.registry import View, fact
 from services.decision.core.protocol import Progress
 from services.decision.core.recovery import break_days, deload_due, room, spike_pct
 from services.decision.core.sessions import Fact, Session
-from services.decision.core.trivalent import Tri
+from services.decision.core.trivalent import MET, NOT_MET
 
 
 def clean_sessions(course: Course, progress: Progress) -> tuple[Session, ...]:
@@ -15,10 +15,10 @@ def clean_sessions(course: Course, progress: Progress) -> tuple[Session, ...]:
     """
     counted: tuple[Session, ...] = ()
     for session in course.judged_at_step:
-        unclean = session.clean is Tri.NOT_MET
+        unclean = session.clean is NOT_MET
         if session.above or (unclean and progress.unclean_restarts):
             counted = ()
-        elif session.prescribed.value is True and session.clean is Tri.MET:
+        elif session.prescribed.value is True and session.clean is MET:
             near = bool(counted) and progress.non_consecutive and (session.day - counted[-1].day).days < 2
             counted = counted if near else (*counted, session)
     return counted
@@ -60,7 +60,7 @@ def _(view: View) -> Fact:
 def _(view: View) -> Fact:
     row: list[Session] = []
     for session in reversed(view.course.judged_at_step):
-        if session.clean is not Tri.NOT_MET:
+        if session.clean is not NOT_MET:
             break
         row.append(session)
     return Fact(len(row), tuple(session.key for session in reversed(row)))
