@@ -4,9 +4,9 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import pytest
@@ -186,13 +186,20 @@ async def test_a_declined_pack_stays_out_until_it_is_changed(clinic: Clinic):
     assert "declined" in (await clinic.second.post("/v1/protocols/mil-knee-overuse/approve", {"hash": hash}, 409))["detail"]
 
 
-async def test_a_planned_publication_takes_place_at_its_moment_and_a_passed_one_is_refused(clinic: Clinic):
+class InTwoHours(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(hours=2)
+
+
+async def test_a_planned_publication_takes_place_at_its_moment_and_a_passed_one_is_refused(clinic: Clinic, monkeypatch: pytest.MonkeyPatch):
     hash = await clinic.approved(text_of("9.0.0"))
     past = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     assert "has passed" in (await clinic.lead.post("/v1/protocols/mil-knee-overuse/publish", {"hash": hash, "at": past}, 409))["detail"]
-    soon = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-    planned = await clinic.lead.post("/v1/protocols/mil-knee-overuse/publish", {"hash": hash, "at": soon})
+    to_come = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    planned = await clinic.lead.post("/v1/protocols/mil-knee-overuse/publish", {"hash": hash, "at": to_come})
     assert planned["revision"]["publishes"] and planned["live"] is None
+    monkeypatch.setattr("services.decision.lifecycle.keeper.datetime", InTwoHours)
 
     async def live() -> bool:
         return bool((await clinic.lead.get("/v1/protocols/mil-knee-overuse/life"))["live"] == hash)
