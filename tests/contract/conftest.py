@@ -108,7 +108,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 @pytest.fixture(scope="session")
 async def clinics(stack: Stack) -> AsyncIterator[dict[str, Clinic]]:
     database = db.engine(stack.settings, pool_size=1)
-    async with httpx.AsyncClient(timeout=15) as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         found = {}
         for tenant in ("north", "south", "generated"):
             async with database.begin() as conn:
@@ -151,7 +151,7 @@ class Operation:
 async def operations(stack: Stack) -> list[Operation]:
     """Every operation of the three documents that needs a key."""
     found = []
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         for service, base in (("ingest", stack.ingest_url), ("decision", stack.decision_url), ("notify", stack.notify_url)):
             document = (await client.get(f"{base}/openapi.json")).json()
             for path, methods in document["paths"].items():

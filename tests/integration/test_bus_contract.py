@@ -259,7 +259,7 @@ async def test_a_server_that_is_not_there_is_named_within_the_time_limit(monkeyp
     begin = monotonic()
     with pytest.raises(BusUnavailable, match="connect to the bus"):
         await Bus.connect(Settings(nats_url="nats://127.0.0.1:1"))
-    assert monotonic() - begin < 5
+    assert monotonic() - begin < 9
 
 
 async def test_without_a_monitor_nobody_can_tell_and_the_server_is_refused(bus: Bus, careless: Settings):

@@ -196,13 +196,13 @@ async def test_it_says_in_one_line_which_server_it_cannot_reach(settings: Settin
 async def test_it_refuses_a_stream_that_is_not_as_declared(settings: Settings, servers: EmbeddedServers):
     connection = await nats.connect(servers.nats.owner_url)
     try:
-        answer = await connection.request(f"$JS.API.STREAM.INFO.{EVENTS}", timeout=5)
+        answer = await connection.request(f"$JS.API.STREAM.INFO.{EVENTS}", timeout=60)
         declared = json.loads(answer.data)["config"]
         changed = json.dumps(declared | {"max_age": 3_600_000_000_000}).encode()
-        assert "error" not in json.loads((await connection.request(f"$JS.API.STREAM.UPDATE.{EVENTS}", changed, timeout=5)).data)
+        assert "error" not in json.loads((await connection.request(f"$JS.API.STREAM.UPDATE.{EVENTS}", changed, timeout=60)).data)
         try:
             assert "stream EVENTS: max_age is" in await refusal(servers)
         finally:
-            await connection.request(f"$JS.API.STREAM.UPDATE.{EVENTS}", json.dumps(declared).encode(), timeout=5)
+            await connection.request(f"$JS.API.STREAM.UPDATE.{EVENTS}", json.dumps(declared).encode(), timeout=60)
     finally:
         await connection.close()

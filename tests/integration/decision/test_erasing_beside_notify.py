@@ -123,7 +123,7 @@ async def standing_still(child: Child) -> bool:
 async def ended(child: Child, number: signal.Signals) -> None:
     child.send_signal(signal.SIGCONT)
     child.send_signal(number)
-    await asyncio.wait_for(child.wait(), 20)
+    await asyncio.wait_for(child.wait(), 90)
 
 
 def waits_for_notify() -> float:

@@ -48,8 +48,10 @@ async def owning(settings: Settings) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def erasing(settings: Settings, owning: Any) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+async def erasing(settings: Settings, owning: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Rows of one athlete everywhere, and what erases them."""
+    # It waits for the test, which may take a while on a busy machine.
+    monkeypatch.setattr(erase, "LOCK_WAIT_S", 60)
     for table in (*HELD, "keys.athlete_keys"):
         await owning.execute(f"DELETE FROM {table}")
     for statement in KEPT:
@@ -84,7 +86,7 @@ async def beside(work: Callable[[], Awaitable[None]], owning: Any) -> AsyncItera
     task = asyncio.ensure_future(work())
     await until(lambda: waiting(owning))
     yield
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 90)
 
 
 def told() -> dict[tuple[str, str], Course]:

@@ -105,7 +105,7 @@ async def test_a_receiver_that_asks_for_time_gets_it_within_bounds(notify: Any, 
         receiver.answers["/in"] += [lambda heard: web.Response(status=503, headers={"Retry-After": "1000"})]
         await publish(clinic.tenant, made(1))
         first, second = await until(lambda: len(receiver.heard) == 2 and receiver.heard)
-        assert 0.75 <= second.at - first.at < 5
+        assert 0.75 <= second.at - first.at < 60, "the 1,000 s that it asked for are more than it gets"
 
 
 async def test_gone_disables_the_endpoint_ends_what_waits_and_tells_the_others(

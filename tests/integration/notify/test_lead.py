@@ -24,7 +24,7 @@ async def test_an_attempt_cut_off_by_kill_9_is_made_again_with_the_same_id_and_b
     await publish(clinic.tenant, made(1))
     async with process(unused_tcp_port):
         await until(lambda: receiver.heard, within=60)
-    async with process(unused_tcp_port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}") as client:
+    async with process(unused_tcp_port), httpx.AsyncClient(base_url=f"http://127.0.0.1:{unused_tcp_port}", timeout=60) as client:
         await until(lambda: len(receiver.heard) == 2, within=60)
         first, second = receiver.heard
         assert (first.id, first.body) == (second.id, second.body)

@@ -68,7 +68,7 @@ def _lookup(port: int) -> Any:
         found: list[tuple[Any, ...]] = []
         for wanted, shape in (("AAAA", socket.AF_INET6), ("A", socket.AF_INET)):
             asked = DNSRecord(DNSHeader(rd=1), q=DNSRecord.question(host, wanted).q)
-            reply = DNSRecord.parse(asked.send("127.0.0.1", port, timeout=5))
+            reply = DNSRecord.parse(asked.send("127.0.0.1", port, timeout=60))
             for record in reply.rr:
                 address = str(record.rdata)
                 place = (address, number, 0, 0) if shape == socket.AF_INET6 else (address, number)

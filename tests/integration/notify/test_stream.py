@@ -34,7 +34,7 @@ async def served(site: Any, process: Any, until: Any, unused_tcp_port: int) -> A
 async def listening(base: str, key: str, last: str | None = None) -> AsyncIterator[Any]:
     """`await heard()` yields the next event as (id, type, data)."""
     headers = {"Authorization": f"Bearer {key}"} | ({"Last-Event-ID": last} if last else {})
-    async with httpx.AsyncClient(base_url=base, timeout=30) as client, client.stream("GET", "/v1/stream", headers=headers) as answer:
+    async with httpx.AsyncClient(base_url=base, timeout=90) as client, client.stream("GET", "/v1/stream", headers=headers) as answer:
         assert answer.status_code == 200 and answer.headers["content-type"].startswith("text/event-stream")
         lines = answer.aiter_lines()
         assert await anext(lines) == "retry: 2000"
@@ -71,7 +71,7 @@ async def test_a_stream_tells_as_it_happens_and_resumes_behind_the_last_event_wi
         resumed.append(await heard())
     assert [data["seq"] for _, _, data in resumed] == [2, 3, 4, 5]
     assert len({event for event, _, _ in (first, second, *resumed)}) == 6
-    async with httpx.AsyncClient(base_url=served) as client:
+    async with httpx.AsyncClient(base_url=served, timeout=60) as client:
         for key, last, status in (("clinician", "msg_none", 400), ("clinician", "%00", 400), ("integrator", None, 401)):
             good = clinic.keys[key] if status != 401 else "mp_live_nobody"
             headers = {"Authorization": f"Bearer {good}"} | ({"Last-Event-ID": last} if last else {})
