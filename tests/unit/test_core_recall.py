@@ -7,7 +7,8 @@ from pathlib import Path
 from services.decision.core.athlete import Athlete
 from services.decision.core.course import Course, begin
 from services.decision.core.facts.registry import View
-from services.decision.core.recall import Reading, Recall, Scope
+from services.decision.core.recall import Reading, Recall
+from services.decision.core.scope import Scope
 from services.decision.core.sessions import Fact
 from services.decision.core.verdict import NOT_READ
 from services.decision.rules.library import load_text
@@ -16,7 +17,7 @@ from tests.property.histories import BEGIN, PACKS, event, receive_all, report, s
 from tests.unit.test_core_pack_referrals import Own
 
 GOOD = Path(__file__).parent / "rules" / "packs" / "good.yaml"
-ALONE = Scope((), (0,), (), (), {0: {}}, (), (), (), {}, {})
+ALONE = Scope((), (0,), (), (), (), {0: {}}, (), (), tuple, (), {}, {})
 """One fact of the course, which no rule reads."""
 
 

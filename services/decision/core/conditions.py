@@ -2,9 +2,13 @@
 
 import operator
 from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import TypeVar
 
 from services.decision.core.protocol import AnyOf, Condition, Operator
 from services.decision.core.trivalent import MET, NOT_MET, UNKNOWN, Tri, any_of
+
+T = TypeVar("T")
 
 _COMPARE: dict[Operator, Callable[[int, int | tuple[int, ...]], bool]] = {
     "at_most": operator.le,
@@ -53,3 +57,10 @@ def together(conditions: Sequence[Condition | AnyOf], values: Sequence[int | Non
 def flat(conditions: Sequence[Condition | AnyOf]) -> list[Condition]:
     """Every single condition, those inside `AnyOf` included."""
     return [one for condition in conditions for one in (condition.conditions if isinstance(condition, AnyOf) else (condition,))]
+
+
+def picked(slots: Sequence[int]) -> Callable[[Sequence[T]], tuple[T, ...]]:
+    """What picks, of one thing for each slot, those of these slots, in their order and at once."""
+    if len(slots) < 2:
+        return lambda things: tuple([things[slot] for slot in slots])
+    return itemgetter(*slots)

@@ -147,7 +147,7 @@ class Line:
         course = self.course
         if event.type in MEASURED and event.time > course.as_of and course.day(event.time) != course.day(course.as_of):
             course.as_of = event.time
-            return self.judge.decide(course, self.recall).standing
+            return self.judge.standing(course, self.recall)
         return self.verdict.standing
 
     def _take(self, entry: Entry, taken: int) -> None:

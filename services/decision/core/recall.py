@@ -4,8 +4,7 @@ How a fact is kept makes it sound: its finder runs against a course that notes w
 each field it read still holds the very same object, it would read the same fields again and find the same. Nothing has to be declared.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from itertools import compress
 from operator import attrgetter, is_not
@@ -15,10 +14,10 @@ from services.decision.core.course import FIELDS, Course
 from services.decision.core.days import later
 from services.decision.core.facts.registry import NO_SESSION, View, of_recent, of_session, recent
 from services.decision.core.noting import Noted, noted
-from services.decision.core.protocol import Rule
 from services.decision.core.question import Answer, Question
 from services.decision.core.recovery import base_rest, next_step, not_before
-from services.decision.core.sessions import Fact
+from services.decision.core.scope import Scope
+from services.decision.core.sessions import Fact, Session
 from services.decision.core.settled import Settled
 from services.decision.core.telling import Telling
 from services.decision.core.trivalent import Unknown
@@ -54,29 +53,6 @@ Reading = tuple[Callable[[View], Fact], Callable[[Any], int]]
 
 
 NotedCourse: Final = noted(Course, {name: BITS[name] for name in FIELDS})
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """What applies at one step to one tissue: the rules by their place, and the slots that any of them reads."""
-
-    rules: tuple[tuple[int, Rule], ...]
-    of_course: tuple[int, ...]
-    of_session: tuple[tuple[int, str], ...]
-    """Slots of which the fact is the last session's alone, whatever its age, each with the fact's name."""
-    of_recent: tuple[tuple[int, str], ...]
-    """The same of the recent sessions' facts."""
-    readers: Mapping[int, Mapping[int, None]]
-    """Slot to the places in `rules` of those that read it."""
-    advancing: tuple[int, ...]
-    """Places in `rules` of those that advance."""
-    guarding: tuple[tuple[int, Rule], ...]
-    """The other rules."""
-    outspoken: tuple[tuple[int, Rule], ...]
-    """Rules that tell of a disagreement between sources."""
-    guards: Mapping[int, None]
-    """Their places in the pack, and those of the outspoken."""
-    speakers: Mapping[int, None]
 
 
 class _NotedView:
@@ -130,6 +106,7 @@ class Recall:
         "_before",
         "_facts",
         "_first",
+        "_last",
         "_noted",
         "_rests",
         "_scope",
@@ -165,6 +142,8 @@ class Recall:
         self._values: list[int | None] = []
         self._scope: Scope | None = None
         self._rests: list[int] = []
+        self._last: Sequence[Fact | None] = ()
+        """The facts of the last session, as found."""
         self._stale: dict[int, tuple[int, ...]] = {}
         """Set of changed fields to the slots of the course of which the fact rests on one of them."""
         self._spans: dict[int, tuple[datetime, datetime]] = {}
@@ -202,12 +181,7 @@ class Recall:
         if changed & _RECENT or new:
             session = view.session
             if changed & _SESSION or new:
-                memo = {} if session is None else session.memo
-                for slot, name in scope.of_session:
-                    found = memo.get(name) or (NO_SESSION if session is None else of_session(name, session))
-                    if found is not facts[slot] and found != facts[slot]:
-                        facts[slot] = found
-                        moved.append(slot)
+                self._of_session(session, scope, moved)
             if scope.of_recent:
                 sessions = recent(view.course)
                 for slot, name in scope.of_recent:
@@ -230,10 +204,23 @@ class Recall:
 
     def _forget(self, scope: Scope, unread: Sequence[Fact]) -> None:
         self._scope, self._facts, self._values, self._rests = scope, list(unread), [None] * len(unread), [_NEVER_FOUND] * len(unread)
-        self._stale, self._spans = {}, {}
+        self._stale, self._spans, self._last = {}, {}, [unread[slot] for slot in scope.of_session]
         self.facts, self.values, self.question, self.settled = tuple(unread), tuple(self._values), None, None
         self.answer, self.turned = None, []
         self.telling = Telling(dict.fromkeys(range(len(scope.rules))))
+
+    def _of_session(self, session: Session | None, scope: Scope, moved: list[int]) -> None:
+        memo, names, facts = {} if session is None else session.memo, scope.of_session_facts, self._facts
+        last: list[Fact | None] = [*map(memo.get, names)]
+        for n in compress(range(len(names)), map(is_not, last, self._last)):
+            found = last[n]
+            if found is None:
+                found = last[n] = NO_SESSION if session is None else of_session(names[n], session)
+            slot = scope.of_session[n]
+            if found is not facts[slot] and found != facts[slot]:
+                facts[slot] = found
+                moved.append(slot)
+        self._last = last
 
     def _resting_on(self, changed: int, scope: Scope) -> tuple[int, ...]:
         if len(self._stale) >= _PATTERNS:

@@ -5,6 +5,7 @@ Absent is a type here, never `None` passed along: what is unknown can hold or re
 
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import final
 
 from shared.events.frozen import frozen
 
@@ -26,6 +27,7 @@ NOT_MET, UNKNOWN, MET = Tri
 """For what is asked a hundred times a decision: a member is read of its class ten times as slowly."""
 
 
+@final
 @frozen
 class Unknown:
     """A value that is not known, and why: absent, stale, not comparable, by somebody not entitled."""

@@ -1,21 +1,21 @@
 """From a course to a verdict: facts into slots, slots to the engine, the most conservative answer into what stands."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
-from functools import partial
-from itertools import compress
-from operator import is_not, itemgetter
+from itertools import compress, repeat
+from operator import is_, is_not
 from typing import NamedTuple, TypeVar
 
-from services.decision.core.conditions import flat, together
+from services.decision.core.cleaning import Cleaning
+from services.decision.core.conditions import flat, picked
 from services.decision.core.course import Course
 from services.decision.core.days import aged
-from services.decision.core.facts.registry import View, encode, find, of_last_session, of_recent_sessions, of_session
+from services.decision.core.facts.registry import View, encoder, find
 from services.decision.core.finding import reading
 from services.decision.core.outline import outline
 from services.decision.core.protocol import COMPLETE, ENTRY, RUNNING_ORDER, TISSUES, URGENCY_ORDER, Protocol, Rule, Running
-from services.decision.core.question import Answer, Engine, Question, applies
-from services.decision.core.recall import LOUD, Recall, Scope
+from services.decision.core.question import Answer, Engine, Question
+from services.decision.core.recall import BITS, LOUD, Recall
 from services.decision.core.recovery import (
     base_rest,
     break_since,
@@ -27,6 +27,7 @@ from services.decision.core.recovery import (
     not_before,
     steps_back,
 )
+from services.decision.core.scope import Scope, scope_of
 from services.decision.core.sessions import Fact, Session
 from services.decision.core.settled import Settled
 from services.decision.core.standing import Modifier, Standing
@@ -57,6 +58,8 @@ class Verdict(NamedTuple):
         return tuple([(rule, verdicts[place]) for place, rule in self.scope.rules])
 
 
+_OF_STANDING = LOUD & ~BITS["today"]
+"""What stands rests on no date but the earliest of the next session (a test holds it to that)."""
 NOT_READ = Fact(Unknown("is read by no rule at this step"))
 
 
@@ -68,15 +71,12 @@ class Judge:
         self.engine = engine
         self.outlines = {rule.id: outline(rule.when, protocol) for rule in protocol.rules}
         self.clean_outline = outline(protocol.clean, protocol)
-        self.facts_of_rule = {rule.id: _picked([condition.slot for condition in flat(rule.when)]) for rule in protocol.rules}
+        self.facts_of_rule = {rule.id: picked([condition.slot for condition in flat(rule.when)]) for rule in protocol.rules}
         """Rule id to what picks its facts out of a verdict's."""
         self.referring = frozenset(rule.id for rule in protocol.rules if rule.kind == "refer" and not self._reads_open_referral(rule))
         """The rules that open a referral where they are met; one that reads an open referral rests on what latches already."""
         self._scopes: dict[tuple[str, str], Scope] = {}
-        self._clean = [
-            (slot, protocol.slots[slot].fact, partial(encode, protocol.facts[protocol.slots[slot].fact]))
-            for slot in sorted(dict.fromkeys(condition.slot for condition in flat(protocol.clean)))
-        ]
+        self._cleaning = Cleaning(protocol)
         self._breaks = sorted(
             condition.encoded
             for rule in protocol.rules
@@ -86,7 +86,7 @@ class Judge:
         )
         self.heads: dict[str, list[Head]] = {}
         """Rule to what is told of it, by verdict."""
-        self._readings = [(reading(slot), partial(encode, protocol.facts[slot.fact])) for slot in protocol.slots]
+        self._readings = [(reading(slot), encoder(protocol.facts[slot.fact])) for slot in protocol.slots]
         self._unread = [NOT_READ] * len(protocol.slots)
 
     def read_all(self, view: View) -> tuple[Fact, ...]:
@@ -96,51 +96,36 @@ class Judge:
     def _scope(self, step: str, tissue: str) -> Scope:
         scope = self._scopes.get((step, tissue))
         if scope is None:
-            slots = self.protocol.slots
-            rules = tuple((n, rule) for n, rule in enumerate(self.protocol.rules) if applies(rule, step, tissue))
-            read = dict.fromkeys(condition.slot for _, rule in rules for condition in flat(rule.when))
-            last = tuple((n, slots[n].fact) for n in sorted(read) if slots[n].max_age_days is None and of_last_session(slots[n].fact))
-            late = tuple((n, slots[n].fact) for n in sorted(read) if slots[n].max_age_days is None and of_recent_sessions(slots[n].fact))
-            alone = dict(last + late)
-            scope = Scope(
-                rules,
-                tuple(n for n in sorted(read) if n not in alone),
-                last,
-                late,
-                {slot: dict.fromkeys(n for n, (_, rule) in enumerate(rules) if slot in _slots(rule)) for slot in read},
-                tuple(n for n, (_, rule) in enumerate(rules) if rule.kind == "advance"),
-                guarding := tuple((place, rule) for place, rule in rules if rule.kind != "advance"),
-                outspoken := tuple((place, rule) for place, rule in rules if rule.disagreement),
-                dict.fromkeys(place for place, _ in guarding),
-                dict.fromkeys(place for place, _ in outspoken),
-            )
-            self._scopes[step, tissue] = scope
+            scope = self._scopes[step, tissue] = scope_of(self.protocol, step, tissue)
         return scope
 
     def cleaned(self, session: Session) -> Session:
         """The session, which nobody keeps yet, with `clean` judged."""
-        session.judged(together(self.protocol.clean, self.session_values(session)))
-        return session
+        return self._cleaning.cleaned(session)
 
     def session_values(self, session: Session) -> list[int | None]:
-        """The facts that `clean` reads, as the engines want them; other slots are None."""
-        values, stale = session.values, session.stale
-        if not values:
-            values.extend([None] * len(self.protocol.slots))
-            read = self._clean
-        elif stale:
-            read = [one for one in self._clean if one[1] in stale]
-        else:
-            return values
-        stale.clear()
-        for slot, name, as_read in read:
-            value = of_session(name, session).value
-            values[slot] = None if isinstance(value, Unknown) else as_read(value)
-        return values
+        """What `clean` reads of the session, as the engines want it; other slots are None."""
+        return self._cleaning.values(session)
 
     def decide(self, course: Course, recall: Recall | None = None) -> Verdict:
         """A pure function of the course: the same course, the same verdict. `recall` of the same course under this protocol saves time."""
         recall = Recall() if recall is None else recall
+        view, scope, question = self._looked(course, recall)
+        settled = recall.settled
+        if settled is None or not self._stands(settled, question, course, recall, scope):
+            settled = recall.settled = self._settled(view, question, recall.facts, scope)
+            recall.since = 0
+        return Verdict(settled.standing, question, recall.facts, view, settled.eligible_from, settled.valid_until, scope, settled, recall)
+
+    def standing(self, course: Course, recall: Recall) -> Standing:
+        """What `decide` says stands, without the dates until which and from which on something else will."""
+        view, scope, question = self._looked(course, recall)
+        settled = recall.settled
+        if settled is not None and self._stands(settled, question, course, recall, scope, _OF_STANDING):
+            return settled.standing
+        return self._standing(view, question.answer, _met(scope, question.answer.verdicts))
+
+    def _looked(self, course: Course, recall: Recall) -> tuple[View, Scope, Question]:
         today = course.day(course.as_of)
         first = recall.first(course)
         view = View(course, course.as_of, today, course.last_session, today if first is None else max(first, today))
@@ -149,11 +134,7 @@ class Judge:
         question = recall.question
         if question is None:
             question = recall.question = self._asked(recall, self.protocol.place[course.step], TISSUES.index(course.tissue))
-        settled = recall.settled
-        if settled is None or not self._stands(settled, question, course, recall, scope):
-            settled = recall.settled = self._settled(view, question, recall.facts, scope)
-            recall.since = 0
-        return Verdict(settled.standing, question, recall.facts, view, settled.eligible_from, settled.valid_until, scope, settled, recall)
+        return view, scope, question
 
     def _asked(self, recall: Recall, rung: int, tissue: int) -> Question:
         """The engine's answer to the values recalled; only of what turned since the last one, where there is one."""
@@ -165,10 +146,10 @@ class Judge:
         recall.answer, recall.turned = answer, []
         return Question(protocol.hash, values, rung, tissue, answer)
 
-    def _stands(self, settled: Settled, question: Question, course: Course, recall: Recall, scope: Scope) -> bool:
-        """Whether what was settled follows still."""
+    def _stands(self, settled: Settled, question: Question, course: Course, recall: Recall, scope: Scope, on: int = LOUD) -> bool:
+        """Whether what was settled follows still, as far as it rests on the fields `on`."""
         # Whether a word to decline an advance or a regress still counts rests on every report since.
-        if recall.since & LOUD or course.answered is not None:
+        if recall.since & on or course.answered is not None:
             return False
         action = question.answer.action
         if action == "advance":
@@ -280,13 +261,8 @@ class Judge:
         return max(min(ends), view.today) if ends else None
 
 
-def _slots(rule: Rule) -> list[int]:
-    return [condition.slot for condition in flat(rule.when)]
-
-
 def _met(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
-    met = Tri.MET
-    return [rule for place, rule in scope.guarding if verdicts[place] is met]
+    return list(compress(scope.guarding, map(is_, scope.of_guarding(verdicts), repeat(Tri.MET))))
 
 
 def _heard(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
@@ -307,12 +283,6 @@ def _same_voices(scope: Scope, was: Answer, now: Answer) -> bool:
         if (one is not_met) is not (other is not_met) and place in scope.speakers:
             return False
     return True
-
-
-def _picked(slots: Sequence[int]) -> Callable[[tuple[Fact, ...]], tuple[Fact, ...]]:
-    if len(slots) < 2:
-        return lambda facts: tuple([facts[slot] for slot in slots])
-    return itemgetter(*slots)
 
 
 def _declined(course: Course, to_step: str) -> bool:

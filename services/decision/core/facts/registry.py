@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
+from functools import partial
 from typing import Any, Literal
 
 from services.decision.core.course import Course
@@ -167,3 +168,12 @@ def encode(kind: FactType, value: int | float | bool | str) -> int:
     if kind.choices:
         return kind.choices.index(str(value))
     return value * kind.scale if type(value) is int else round(float(value) * kind.scale)
+
+
+def encoder(kind: FactType) -> Callable[[Any], int]:
+    """`encode` of this fact's values, bound to it once."""
+    if kind.kind == "boolean":
+        return int
+    if kind.choices:
+        return {choice: n for n, choice in enumerate(kind.choices)}.__getitem__
+    return partial(encode, kind)
