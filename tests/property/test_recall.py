@@ -1,6 +1,7 @@
 """What a line recalls of the last look is what a look from scratch would find."""
 
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import cast
 
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -47,6 +48,18 @@ def test_every_fact_recalled_is_the_fact_that_is_found_from_scratch(raws: list[R
             assert content(line.judge, line.course, again) == content(line.judge, line.course, line.verdict)
 
 
+@given(histories(most_sessions=5), st.randoms(use_true_random=False))
+@MANY
+def test_what_stands_at_a_later_moment_is_what_a_verdict_of_that_moment_says(raws: list[Raw], order) -> None:
+    athlete = Athlete(PACKS)
+    for raw in raws:
+        athlete.receive(parse(raw, internal=True), content_digest(raw))
+        for line in athlete._lines.values():
+            course = line.course.copy()
+            course.as_of += timedelta(days=order.choice((0, 1, 2, 5, 8, 15, 30)))
+            assert line.judge.standing(course, line.recall) == line.judge.decide(course).standing
+
+
 @given(histories(most_sessions=5))
 @MANY
 def test_what_is_settled_rests_on_no_field_that_reports_change(raws: list[Raw]) -> None:
@@ -58,6 +71,8 @@ def test_what_is_settled_rests_on_no_field_that_reports_change(raws: list[Raw]) 
             view = replace(verdict.view, course=cast(Course, noted), session=None)
             settled = line.judge._settled(view, verdict.question, verdict.facts, verdict.scope)
             assert settled.standing == verdict.standing
+            undated = replace(view, today=cast(date, None))
+            assert line.judge._standing(undated, verdict.question.answer, list(settled.met)) == verdict.standing
             # A word to decline rests on every report since; where there is one, nothing is kept.
             assert line.course.answered is not None or noted.read & LOUD == noted.read
 

@@ -54,13 +54,14 @@ def base_rest(course: Course, *steps: str) -> int:
 
 def next_step(course: Course) -> str:
     """The rung above the step in force; `complete` above the last."""
-    steps = course.protocol.steps
-    return steps[min(course.protocol.place[course.step] + 2, len(steps) - 1)]
+    protocol = course.protocol
+    steps = protocol.steps
+    return steps[min(protocol.place[course.step] + 2, len(steps) - 1)]
 
 
-def _caps(course: Course) -> tuple[RateCap, ...]:
+def _caps(course: Course) -> list[RateCap]:
     to = next_step(course)
-    return tuple(cap for cap in course.protocol.rates if to in cap.steps)
+    return [cap for cap in course.protocol.rates if to in cap.steps]
 
 
 def _gained(course: Course, cap: RateCap, day: date) -> int:
@@ -68,12 +69,12 @@ def _gained(course: Course, cap: RateCap, day: date) -> int:
     since = later(day, 1 - cap.in_days)
     if cap.counts == "trained":
         to = next_step(course)
-        return len(dict.fromkeys(one.step for one in course.ran if since <= one.day <= day and one.step != to))
-    count = 0
+        return len(dict.fromkeys([one.step for one in course.ran if since <= one.day <= day and one.step != to]))
+    protocol, count = course.protocol, 0
     for when, step in course.gained:
         # A step of the protocol followed before counts for every axis.
-        foreign = step not in course.protocol.place
-        rung = None if foreign else course.protocol.step(step)
+        foreign = step not in protocol.place
+        rung = None if foreign else protocol.step(step)
         if since <= when <= day and (foreign or cap.axis is None or (rung is not None and cap.axis in rung.raises)):
             count += 1
     return count
@@ -81,7 +82,7 @@ def _gained(course: Course, cap: RateCap, day: date) -> int:
 
 def room(course: Course, day: date) -> int:
     """Steps that may still be gained on `day` by every cap that speaks for the next step; 9 where none does."""
-    return max(min((cap.max_steps - _gained(course, cap, day) for cap in _caps(course)), default=9), 0)
+    return max(min([cap.max_steps - _gained(course, cap, day) for cap in _caps(course)], default=9), 0)
 
 
 def eligible_from(course: Course, day: date, lighter_week: bool = False) -> date | None:

@@ -78,10 +78,13 @@ def _(view: View) -> Fact:
 def last_of_any_kind(view: View) -> Session | None:
     """The last session, running or not, since the step was set or the course went back to entry."""
     course = view.course
-    after = max((moment for moment in (course.entry_since, course.set_at[0] if course.set_at else None) if moment), default=None)
-    both = [sessions[-1] for sessions in (course.ran, course.others) if sessions]
-    last = max(both, key=lambda one: one.key, default=None)
-    return None if last is None or (after is not None and last.time <= after) else last
+    ran, others, entered, set_at = course.ran, course.others, course.entry_since, course.set_at
+    last = ran[-1] if ran else None
+    if others and (last is None or others[-1].key > last.key):
+        last = others[-1]
+    if last is None or (entered is not None and last.time <= entered) or (set_at is not None and last.time <= set_at[0]):
+        return None
+    return last
 
 
 @fact("last.gait_changed", "boolean", "", "true", "technique", "gait changed during the last session of any kind", "whether gait changed")

@@ -13,22 +13,24 @@ def clean_sessions(course: Course, progress: Progress) -> tuple[Session, ...]:
 
     One above the dose always restarts it: the step is repeated first. An unclean one does where the pack says so.
     """
-    counted: tuple[Session, ...] = ()
+    counted: list[Session] = []
     for session in course.judged_at_step:
-        unclean = session.clean is NOT_MET
-        if session.above or (unclean and progress.unclean_restarts):
-            counted = ()
-        elif session.prescribed.value is True and session.clean is MET:
+        clean = session.clean
+        if session.above or (clean is NOT_MET and progress.unclean_restarts):
+            counted = []
+        elif clean is MET and session.prescribed.value is True:
             near = bool(counted) and progress.non_consecutive and (session.day - counted[-1].day).days < 2
-            counted = counted if near else (*counted, session)
-    return counted
+            if not near:
+                counted.append(session)
+    return tuple(counted)
 
 
 def clean_needed(course: Course) -> int:
-    progress = course.protocol.progress
-    if course.failures.get(course.step):
+    protocol, step = course.protocol, course.step
+    progress = protocol.progress
+    if course.failures.get(step):
         return progress.after_failure
-    if course.protocol.place[course.step] < course.rebuild_to:
+    if protocol.place[step] < course.rebuild_to:
         return progress.on_rebuild
     return progress.clean_sessions
 
@@ -45,7 +47,7 @@ def clean_needed(course: Course) -> int:
 )
 def _(view: View) -> Fact:
     counted = clean_sessions(view.course, view.course.protocol.progress)
-    return Fact(max(clean_needed(view.course) - len(counted), 0), tuple(session.key for session in counted))
+    return Fact(max(clean_needed(view.course) - len(counted), 0), tuple([session.key for session in counted]))
 
 
 @fact(
@@ -63,7 +65,7 @@ def _(view: View) -> Fact:
         if session.clean is not NOT_MET:
             break
         row.append(session)
-    return Fact(len(row), tuple(session.key for session in reversed(row)))
+    return Fact(len(row), tuple([session.key for session in reversed(row)]))
 
 
 @fact(
@@ -84,7 +86,7 @@ def _(view: View) -> Fact:
     lacking="No further step may be gained yet under the rate cap",
 )
 def _(view: View) -> Fact:
-    return Fact(room(view.course, view.earliest), tuple(s.key for s in view.course.ran[-3:]))
+    return Fact(room(view.course, view.earliest), tuple([s.key for s in view.course.ran[-3:]]))
 
 
 @fact(
@@ -105,7 +107,7 @@ def _(view: View) -> Fact:
 @fact("break.days", "number", "days", "higher", "load", "whole dates without running since the last run", "when the last run was")
 def _(view: View) -> Fact:
     last = view.course.ran[-1:]
-    return Fact(break_days(view.course, view.today), tuple(session.key for session in last))
+    return Fact(break_days(view.course, view.today), tuple([session.key for session in last]))
 
 
 @fact(

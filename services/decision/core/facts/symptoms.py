@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from services.decision.core.days import later
 from services.decision.core.facts.registry import View, fact
 from services.decision.core.sessions import SWELLING, Fact, Report
 from services.decision.core.trivalent import Unknown
@@ -17,13 +18,14 @@ def current(reports: tuple[Report, ...], name: str) -> tuple[Report, ...]:
     A report under an analgesic can only add to them: it never makes an older one a thing of the past. Empty where there is no other.
     """
     found: list[Report] = []
-    newest = None
+    newest = since = None
     for report in reversed(reports):
-        if newest is not None and report.day < newest - timedelta(days=1):
+        if since is not None and report.day < since:
             break
         if name in report.data:
             found.append(report)
-            newest = report.day if newest is None and not masked(report) else newest
+            if newest is None and not masked(report):
+                newest, since = report.day, later(report.day, -1)
     return () if newest is None else tuple(reversed(found))
 
 
@@ -41,7 +43,7 @@ def _(view: View) -> Fact:
     reports = current(view.course.reports, "pain_nrs")
     if not reports:
         return Fact(Unknown("was not reported in the last 15 days"))
-    return Fact(max(r.data["pain_nrs"] for r in reports), tuple(r.key for r in reports), reports[-1].time)
+    return Fact(max([r.data["pain_nrs"] for r in reports]), tuple([r.key for r in reports]), reports[-1].time)
 
 
 @fact(
@@ -59,8 +61,8 @@ def _(view: View) -> Fact:
     reports = current(view.course.reports, "swelling")
     if not reports:
         return Fact(Unknown("was not reported in the last 15 days"))
-    worst = max(reports, key=lambda r: SWELLING.index(r.data["swelling"]))
-    return Fact(worst.data["swelling"], tuple(r.key for r in reports), reports[-1].time)
+    worst = max([SWELLING.index(r.data["swelling"]) for r in reports])
+    return Fact(SWELLING[worst], tuple([r.key for r in reports]), reports[-1].time)
 
 
 def _daily(view: View) -> list[Report]:
