@@ -87,3 +87,17 @@ def test_bad_news_of_an_earlier_session_is_heard_while_the_last_one_stays_as_it_
     protocol = line.protocol
     found = {slot.fact: fact.value for slot, fact in zip(protocol.slots, line.verdict.facts, strict=True)}
     assert found["session.pain_after_24_h"] is True
+
+
+def test_what_stands_is_asked_anew_where_the_earliest_date_comes_into_a_lighter_week() -> None:
+    runs = [one for n, day in enumerate((1, 3, 5, 8, 10, 12, 15, 18)) for one in session(10 * n + 10, day, completed=False)]
+    athlete, _ = receive_all([started(start_step="W1"), *runs])
+    line = athlete._lines["c1"]
+    found = {}
+    for days in (20, 21, 22, 21, 22):
+        course = line.course.copy()
+        course.as_of = BEGIN + timedelta(days=days, hours=13)
+        standing = line.judge.standing(course, line.recall)
+        assert standing == line.judge.decide(course).standing
+        found[days] = standing.modifier
+    assert found == {20: "none", 21: "none", 22: "deload"}
