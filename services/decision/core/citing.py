@@ -7,7 +7,7 @@ from services.decision.core.facts.registry import CATALOGUE
 from services.decision.core.outline import Point
 from services.decision.core.sentences import sentence, unknown_sentence
 from services.decision.core.sessions import Evidence, Fact, Session
-from services.decision.core.trivalent import Tri, Unknown
+from services.decision.core.trivalent import NOT_MET, UNKNOWN, Tri, Unknown
 from shared.events.canonical import canonical_record, canonical_text
 
 EVENTS_TOLD = 20
@@ -38,14 +38,14 @@ def cited(point: Point, fact: Fact, tri: Tri) -> Evidence:
         return known
     events = [key[2] for key in keys] if len(keys) < 2 else event_ids(fact)
     value = plain(value)
-    said = sentence(CATALOGUE[point.fact], value, point.op, point.threshold) if tri is Tri.NOT_MET else ""
+    said = sentence(CATALOGUE[point.fact], value, point.op, point.threshold) if tri is NOT_MET else ""
     written = b'{"events":%b%b%b%b' % (canonical_text(events), point.stem, canonical_text(value), _VERDICT[tri])
     return Evidence(point.fact, tri, (*point.order, events), written, said)
 
 
 def _unknown(point: Point, why: str, events: list[str]) -> Evidence:
     written = b'{"events":%b%bnull,"verdict":"unknown","why":%b}' % (canonical_text(events), point.stem, canonical_text(why))
-    return Evidence(point.fact, Tri.UNKNOWN, (*point.order, events), written, unknown_sentence(point.fact, why))
+    return Evidence(point.fact, UNKNOWN, (*point.order, events), written, unknown_sentence(point.fact, why))
 
 
 def prescribed(session: Session) -> Evidence:
@@ -53,7 +53,7 @@ def prescribed(session: Session) -> Evidence:
     value, events = session.prescribed.value, [session.key[2]]
     unknown = isinstance(value, Unknown)
     why = value.reason if isinstance(value, Unknown) else "; ".join(session.departures)
-    tri = Tri.UNKNOWN if unknown else Tri.NOT_MET
+    tri = UNKNOWN if unknown else NOT_MET
     record = {
         "fact": AS_PRESCRIBED,
         "value": None if unknown else False,

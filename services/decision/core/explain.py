@@ -12,16 +12,16 @@ from services.decision.core.outline import Point
 from services.decision.core.protocol import AnyOf, Rule
 from services.decision.core.sessions import Evidence, Fact, Session
 from services.decision.core.telling import Head, Record, Telling, Told
-from services.decision.core.trivalent import Tri, Unknown, any_of
+from services.decision.core.trivalent import MET, NOT_MET, UNKNOWN, Tri, Unknown, any_of
 from services.decision.core.verdict import Judge, Verdict
 from shared.events.canonical import canonical_record
 
 CLEAN_SHORT = "step.clean_sessions_short"
 SESSIONS_TOLD = 2
 """Of the sessions at a step, so many are explained."""
-ALWAYS = (Tri.MET, Tri.NOT_MET, Tri.UNKNOWN)
-OPEN = (Tri.NOT_MET, Tri.UNKNOWN)
-VOTING = (Tri.MET, Tri.UNKNOWN)
+ALWAYS = (MET, NOT_MET, UNKNOWN)
+OPEN = (NOT_MET, UNKNOWN)
+VOTING = (MET, UNKNOWN)
 _NO_EVIDENCE = b'"evidence":[]'
 
 
@@ -41,14 +41,14 @@ def reasons(judge: Judge, verdict: Verdict) -> Telling:
 
 
 def _tell_anew(judge: Judge, verdict: Verdict, telling: Telling, advancing: bool) -> None:
-    rules, verdicts, of_rule, unknown = verdict.scope.rules, verdict.question.answer.verdicts, telling.of_rule, Tri.UNKNOWN
+    rules, verdicts, of_rule, unknown = verdict.scope.rules, verdict.question.answer.verdicts, telling.of_rule, UNKNOWN
     for n in telling.stale:
         place, rule = rules[n]
         tri = verdicts[place]
         wanted: Sequence[Tri] = ()
         if rule.kind == "advance":
-            wanted = ALWAYS if advancing else () if tri is Tri.MET else OPEN
-        elif tri is Tri.MET or (tri is unknown and rule.unknown == "hold"):
+            wanted = ALWAYS if advancing else () if tri is MET else OPEN
+        elif tri is MET or (tri is unknown and rule.unknown == "hold"):
             wanted = VOTING
         if wanted:
             told = _of_nothing_known(judge, rule, verdict.facts) if tri is unknown else None
@@ -65,7 +65,7 @@ def _alike(one: Sequence[Session], other: Sequence[Session]) -> bool:
 
 def _read(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence[Tri], telling: Telling) -> list[Evidence]:
     """The conditions of a rule whose verdict is one of `wanted`; of an `AnyOf` every branch that shares its verdict."""
-    values, facts, unknown = verdict.question.values, verdict.facts, Tri.UNKNOWN
+    values, facts, unknown = verdict.question.values, verdict.facts, UNKNOWN
     found: list[Evidence] = []
     for point in judge.outlines[rule.id]:
         condition = point.condition
@@ -96,7 +96,7 @@ def _kept(telling: Telling, name: object, point: Point, fact: Fact, tri: Tri) ->
 def _add_sessions(judge: Judge, found: list[Evidence], telling: Telling) -> None:
     """Adds what the last sessions at the step lacked to count, each once, but of what is not known already."""
     own = {one.encoded: one for one in found}
-    known = [one.fact for one in found if one.verdict is Tri.UNKNOWN]
+    known = [one.fact for one in found if one.verdict is UNKNOWN]
     told = own.copy()
     for session in telling.sessions:
         told.update(lacks(judge, session, telling))
@@ -116,10 +116,10 @@ def _of_nothing_known(judge: Judge, rule: Rule, facts: Sequence[Fact]) -> Told |
         if fact.keys or not isinstance(value, Unknown):
             return None
         whys.append(value.reason)
-    head, name = _head(judge, rule, Tri.UNKNOWN), tuple(whys)
+    head, name = _head(judge, rule, UNKNOWN), tuple(whys)
     told = head.told.get(name)
     if told is None:
-        told = _reason(head, [cited(point, facts[point.condition.slot], Tri.UNKNOWN) for point in points])
+        told = _reason(head, [cited(point, facts[point.condition.slot], UNKNOWN) for point in points])
         if len(head.told) < LASTING:
             head.told[name] = told
     return told
@@ -127,7 +127,7 @@ def _of_nothing_known(judge: Judge, rule: Rule, facts: Sequence[Fact]) -> Told |
 
 def _told(judge: Judge, verdict: Verdict, rule: Rule, tri: Tri, wanted: Sequence[Tri], telling: Telling) -> Told:
     found = _read(judge, verdict, rule, wanted, telling)
-    if rule.kind == "advance" and CLEAN_SHORT in [one.fact for one in found if one.verdict is Tri.NOT_MET]:
+    if rule.kind == "advance" and CLEAN_SHORT in [one.fact for one in found if one.verdict is NOT_MET]:
         _add_sessions(judge, found, telling)
     return _reason(_head(judge, rule, tri), found)
 
@@ -139,9 +139,9 @@ def _reason(head: Head, found: Sequence[Evidence]) -> Told:
     unknown: dict[str, None] = {}
     for one in found:
         written.append(one.encoded)
-        if one.verdict is Tri.UNKNOWN:
+        if one.verdict is UNKNOWN:
             unknown[one.said] = None
-        elif one.verdict is Tri.NOT_MET:
+        elif one.verdict is NOT_MET:
             short.append((one.fact, one.said))
         else:
             met.append(one.fact)
@@ -186,7 +186,7 @@ def headed(rule: Rule, tri: Tri, found: list[Record]) -> Record:
     """A rule with its words, its source and the evidence. `outcome` is the kind of a rule that is met, else `not_met` or `unknown`."""
     return {
         "rule": rule.id,
-        "outcome": rule.kind if tri is Tri.MET else tri.word,
+        "outcome": rule.kind if tri is MET else tri.word,
         "text": rule.text,
         "citation": sorted(rule.cite),
         "grade": rule.grade,
@@ -201,7 +201,7 @@ def lacks(judge: Judge, session: Session, telling: Telling) -> dict[bytes, Evide
         if session.prescribed.value is not True:
             one = _prescribed(session, telling)
             found[one.encoded] = one
-        met, unknown = Tri.MET, Tri.UNKNOWN
+        met, unknown = MET, UNKNOWN
         if session.clean is not met:
             values = judge.session_values(session)
             for point in judge.clean_outline:

@@ -32,7 +32,7 @@ from services.decision.core.sessions import Fact, Session
 from services.decision.core.settled import Settled
 from services.decision.core.standing import Modifier, Standing
 from services.decision.core.telling import Head
-from services.decision.core.trivalent import Tri, Unknown
+from services.decision.core.trivalent import MET, NOT_MET, Tri, Unknown
 
 T = TypeVar("T", bound=str)
 
@@ -262,11 +262,11 @@ class Judge:
 
 
 def _met(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
-    return list(compress(scope.guarding, map(is_, scope.of_guarding(verdicts), repeat(Tri.MET))))
+    return list(compress(scope.guarding, map(is_, scope.of_guarding(verdicts), repeat(MET))))
 
 
 def _heard(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
-    return [rule for place, rule in scope.outspoken if verdicts[place] is not Tri.NOT_MET]
+    return [rule for place, rule in scope.outspoken if verdicts[place] is not NOT_MET]
 
 
 def _same_voices(scope: Scope, was: Answer, now: Answer) -> bool:
@@ -275,7 +275,7 @@ def _same_voices(scope: Scope, was: Answer, now: Answer) -> bool:
         return True
     if was.action != now.action:
         return False
-    before, after, met, not_met = was.verdicts, now.verdicts, Tri.MET, Tri.NOT_MET
+    before, after, met, not_met = was.verdicts, now.verdicts, MET, NOT_MET
     for place in compress(range(len(after)), map(is_not, after, before)):
         one, other = before[place], after[place]
         if (one is met) is not (other is met) and place in scope.guards:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from services.decision.core.protocol import TISSUES, AnyOf, Condition, Kind, Operator, Protocol
 from services.decision.core.question import MOST_RULES, Answer, Engine, applies, combined, effect
-from services.decision.core.trivalent import Tri, all_of, any_of
+from services.decision.core.trivalent import MET, NOT_MET, UNKNOWN, Tri, all_of, any_of
 
 Values = Sequence[int | None]
 Test = Callable[[int], bool]
@@ -74,8 +74,8 @@ def _picked(body: tuple[Bound, ...]) -> Callable[[Values], Any]:
 
 def _verdict(value: int | None, test: Test) -> Tri:
     if value is None:
-        return Tri.UNKNOWN
-    return Tri.MET if test(value) else Tri.NOT_MET
+        return UNKNOWN
+    return MET if test(value) else NOT_MET
 
 
 class CompiledReference:
@@ -122,7 +122,7 @@ class CompiledReference:
         return found
 
     def judge(self, values: Values, rung: int, tissue: int) -> Answer:
-        verdicts = [Tri.NOT_MET] * len(self._heads)
+        verdicts = [NOT_MET] * len(self._heads)
         tally = 0
         for index, read, found in self._asked(rung, tissue):
             # Most values are as they were a moment ago: a rule is judged once for each combination of the values that it reads.
@@ -173,20 +173,20 @@ class CompiledReference:
 
     def _judged(self, index: int, values: Values) -> Tri:
         single, alternatives = self._heads[index]
-        verdict = Tri.MET
+        verdict = MET
         for slot, test in single:
             value = values[slot]
             if value is None:
-                verdict = Tri.UNKNOWN
+                verdict = UNKNOWN
             elif not test(value):
-                return Tri.NOT_MET
+                return NOT_MET
         for entry in alternatives:
             verdict = min(verdict, any_of(_verdict(values[slot], test) for slot, test in entry))
         return verdict
 
     def trace(self, values: Values, rung: int, tissue: int) -> Trace:
         """The answer, and the verdict on every condition of every rule, of those out of scope as well."""
-        not_met, unknown, met = Tri.NOT_MET, Tri.UNKNOWN, Tri.MET
+        not_met, unknown, met = NOT_MET, UNKNOWN, MET
         scope = self.applicable(rung, tissue)
         in_scope = [False] * len(self._spans)
         for index, _, _ in scope:
