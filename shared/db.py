@@ -46,8 +46,8 @@ _MORE_THAN_ERASABLE: Final = text(
 
 FAULTS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a statement raises when the database cannot do it now, through SQLAlchemy or below it."""
-# Of SQLSTATE: a connection that failed, a conflict, nothing left (connections, room), told to stop or starting.
-_PASSING: Final = ("08", "40", "53", "57")
+# How SQLSTATE begins: a connection that failed, a transaction given up, a conflict, nothing left (connections, room), stopping or starting.
+_PASSING: Final = ("08", "25P03", "40", "53", "57")
 NEWEST_ERASURES: Final = 100
 """Of how many erasures is asked while a service runs. Data that is put back from before lacks the newest first, so asking again for all
 that were ever made would find nothing more; it is done when a service starts.
@@ -253,7 +253,7 @@ def _may_pass(fault: BaseException | None) -> bool:
     """Whether the same may be answered later: not where the server refused who asks, or what is asked."""
     while fault is not None:
         if state := getattr(fault, "sqlstate", None):
-            return str(state)[:2] in _PASSING
+            return str(state).startswith(_PASSING)
         if isinstance(fault, OSError | TimeoutError | NoConnectionLent | asyncpg.InterfaceError):
             # An address that cannot be read is of asyncpg's interface faults too.
             return not isinstance(fault, ValueError)

@@ -184,6 +184,7 @@ PASSING = [
     asyncpg.AdminShutdownError("terminating connection due to administrator command"),
     asyncpg.CrashShutdownError("terminating connection because of crash of another server process"),
     asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+    asyncpg.IdleInTransactionSessionTimeoutError("terminating connection due to idle-in-transaction timeout"),
     asyncpg.InterfaceError("connection is closed"),
 ]
 LASTING = [
