@@ -32,6 +32,8 @@ _OF_TODAY: Final = BITS["today"]
 _OF_EARLIEST: Final = BITS["earliest"]
 _NEVER_FOUND: Final = 1 << len(_EACH)
 _ALWAYS: Final = _NEVER_FOUND << 1
+_OF_SPAN: Final = _ALWAYS << 1
+"""Read whether an instant has passed."""
 _RESTLESS: Final = BITS["as_of"] | BITS["last_key"] | BITS["sessions"]
 """Fields that nearly every event changes: what rests on them is found each time, which is quicker than noting what it reads."""
 _SILENT: Final = (
@@ -70,6 +72,7 @@ class _NotedView:
         self.course.of = view.course
 
     def passed(self, instant: datetime) -> bool:
+        self.course.read |= _OF_SPAN
         if self._view.as_of > instant:  # type: ignore[union-attr]
             self.since = max(self.since, instant)
             return True
@@ -238,15 +241,15 @@ class Recall:
                 found = find(view)
             else:
                 noted.read = 0
-                seen.since, seen.until = _EVER
                 found = find(cast(View, seen))
                 read = _ALWAYS if noted.read & _RESTLESS else noted.read
                 if read != on:
                     rests[slot], self._stale = read, {}
-                if (seen.since, seen.until) != _EVER:
+                if noted.read & _OF_SPAN:
                     self._spans[slot] = (seen.since, seen.until)
-                else:
-                    self._spans.pop(slot, None)
+                    seen.since, seen.until = _EVER
+                elif on & _OF_SPAN:
+                    del self._spans[slot]
             # A fact that says the same stays the same object: so what was told of it can stay as well.
             if found != facts[slot]:
                 facts[slot] = found

@@ -1,15 +1,14 @@
 """From a course to a verdict: facts into slots, slots to the engine, the most conservative answer into what stands."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import date, timedelta
-from itertools import compress, repeat
-from operator import is_, is_not
 from typing import NamedTuple, TypeVar
 
 from services.decision.core.cleaning import Cleaning
 from services.decision.core.conditions import flat, picked
 from services.decision.core.course import Course
-from services.decision.core.days import aged
+from services.decision.core.days import aged, later
 from services.decision.core.facts.registry import View, encoder, find
 from services.decision.core.finding import reading
 from services.decision.core.outline import outline
@@ -32,7 +31,8 @@ from services.decision.core.sessions import Fact, Session
 from services.decision.core.settled import Settled
 from services.decision.core.standing import Modifier, Standing
 from services.decision.core.telling import Head
-from services.decision.core.trivalent import MET, NOT_MET, Tri, Unknown
+from services.decision.core.trivalent import Tri, Unknown
+from services.decision.core.voices import rules_heard, rules_met, same_voices
 
 T = TypeVar("T", bound=str)
 
@@ -123,7 +123,7 @@ class Judge:
         settled = recall.settled
         if settled is not None and self._stands(settled, question, course, recall, scope, _OF_STANDING):
             return settled.standing
-        return self._standing(view, question.answer, _met(scope, question.answer.verdicts))
+        return self._standing(view, question.answer, rules_met(scope, question.answer.verdicts))
 
     def _looked(self, course: Course, recall: Recall) -> tuple[View, Scope, Question]:
         today = course.day(course.as_of)
@@ -155,19 +155,19 @@ class Judge:
         if action == "advance":
             return settled.question is question and settled.facts is recall.facts
         if settled.question is not question:
-            if not _same_voices(scope, settled.question.answer, question.answer):
+            if not same_voices(scope, settled.question.answer, question.answer):
                 return False
             settled.question = question
         return True
 
     def _settled(self, view: View, question: Question, facts: tuple[Fact, ...], scope: Scope) -> Settled:
-        met = _met(scope, question.answer.verdicts)
+        met = rules_met(scope, question.answer.verdicts)
         standing = self._standing(view, question.answer, met)
         return Settled(
             question,
             facts,
             met,
-            _heard(scope, question.answer.verdicts),
+            rules_heard(scope, question.answer.verdicts),
             standing,
             eligible_from(view.course, view.earliest, standing.modifier == "deload") if standing.action == "hold" else None,
             self._valid_until(view, facts, standing.action),
@@ -244,7 +244,7 @@ class Judge:
         ends: list[date] = []
         since = break_since(course)
         if since is not None:
-            ends += [end for days in self._breaks if (end := since + timedelta(days=days)) >= view.today][:1]
+            ends += [later(since, days) for days in self._breaks[bisect_left(self._breaks, (view.today - since).days) :][:1]]
         for _, rule in self._scope(course.step, course.tissue).rules if action == "advance" else ():
             if rule.kind == "advance":
                 for condition in flat(rule.when):
@@ -259,30 +259,6 @@ class Judge:
         if expires is not None and expires >= view.today:
             ends.append(expires)
         return max(min(ends), view.today) if ends else None
-
-
-def _met(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
-    return list(compress(scope.guarding, map(is_, scope.of_guarding(verdicts), repeat(MET))))
-
-
-def _heard(scope: Scope, verdicts: Sequence[Tri]) -> list[Rule]:
-    return [rule for place, rule in scope.outspoken if verdicts[place] is not NOT_MET]
-
-
-def _same_voices(scope: Scope, was: Answer, now: Answer) -> bool:
-    """Whether the action is the same, and `_met` and `_heard` are."""
-    if was is now:
-        return True
-    if was.action != now.action:
-        return False
-    before, after, met, not_met = was.verdicts, now.verdicts, MET, NOT_MET
-    for place in compress(range(len(after)), map(is_not, after, before)):
-        one, other = before[place], after[place]
-        if (one is met) is not (other is met) and place in scope.guards:
-            return False
-        if (one is not_met) is not (other is not_met) and place in scope.speakers:
-            return False
-    return True
 
 
 def _declined(course: Course, to_step: str) -> bool:

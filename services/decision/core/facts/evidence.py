@@ -89,8 +89,13 @@ for _test in TESTS:
 
 def latest(view: View, name: str) -> list[tuple[Key, Data]]:
     """The wellness reports that name the field at the latest time any does: several where they bear one time."""
-    naming = [(key, data) for key, data in view.course.wellness if name in data]
-    return [(key, data) for key, data in naming if key[0] == naming[-1][0][0]]
+    found: list[tuple[Key, Data]] = []
+    for one in reversed(view.course.wellness):
+        if found and one[0][0] != found[0][0][0]:
+            break
+        if name in one[1]:
+            found.append(one)
+    return found[::-1]
 
 
 for _gate in GATES:
@@ -135,7 +140,7 @@ def _(view: View) -> Fact:
 @fact("illness.febrile_since_last_run", "boolean", "", "true", "wellness", "a fever was reported after the last run", "illness")
 def _(view: View) -> Fact:
     last = view.course.ran[-1].key if view.course.ran else None
-    keys = tuple(key for key, data in view.course.wellness if data.get("illness") == "febrile" and (last is None or key > last))
+    keys = tuple([key for key, data in view.course.wellness if data.get("illness") == "febrile" and (last is None or key > last)])
     return Fact(bool(keys), keys)
 
 
@@ -144,7 +149,7 @@ def _(view: View) -> Fact:
     nights = [(key, data["sleep_h"]) for key, data in view.course.wellness if "sleep_h" in data][-2:]
     if not nights:
         return Fact(Unknown("was not reported"))
-    return Fact(sum(1 for _, hours in nights if hours < 5), tuple(key for key, _ in nights))
+    return Fact(len([hours for _, hours in nights if hours < 5]), tuple([key for key, _ in nights]))
 
 
 @fact("fatigue.now", "number", "fatigue", "higher", "wellness", "the latest fatigue score of the last 15 days", "fatigue (0-10)", scale=10)
@@ -152,7 +157,7 @@ def _(view: View) -> Fact:
     said = latest(view, "fatigue")
     if not said:
         return Fact(Unknown("was not reported"))
-    return Fact(max(d["fatigue"] for _, d in said), tuple(k for k, _ in said), said[0][0][0])
+    return Fact(max([d["fatigue"] for _, d in said]), tuple([k for k, _ in said]), said[0][0][0])
 
 
 for _scale in ("acl_rsi", "i_prrs"):

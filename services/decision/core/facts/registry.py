@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
-from functools import partial
 from typing import Any, Literal
 
 from services.decision.core.course import Course
@@ -122,10 +121,10 @@ def of_recent(name: str, sessions: Sequence[Session], last: Session | None) -> F
     if last is None:
         return NO_SESSION
     for session in sessions:
-        found = of_session(name, session)
+        found = session.memo.get(name) or of_session(name, session)
         if found.value is True:
             return found
-    return of_session(name, last)
+    return last.memo.get(name) or of_session(name, last)
 
 
 def find(name: str, view: View) -> Fact:
@@ -176,4 +175,5 @@ def encoder(kind: FactType) -> Callable[[Any], int]:
         return int
     if kind.choices:
         return {choice: n for n, choice in enumerate(kind.choices)}.__getitem__
-    return partial(encode, kind)
+    scale = kind.scale
+    return lambda value: value * scale if type(value) is int else encode(kind, value)
