@@ -29,7 +29,7 @@ def cited(point: Point, fact: Fact, tri: Tri) -> Evidence:
     if isinstance(value, Unknown):
         why = value.reason
         if keys:
-            return _unknown(point, why, event_ids(fact))
+            return _unknown(point, why, [keys[0][2]] if len(keys) == 1 else event_ids(fact))
         known = point.unknown.get(why)
         if known is None:
             known = _unknown(point, why, [])

@@ -23,6 +23,7 @@ ALWAYS = (MET, NOT_MET, UNKNOWN)
 OPEN = (NOT_MET, UNKNOWN)
 VOTING = (MET, UNKNOWN)
 _NO_EVIDENCE = b'"evidence":[]'
+_order = attrgetter("order")
 
 
 def reasons(judge: Judge, verdict: Verdict) -> Telling:
@@ -95,13 +96,13 @@ def _kept(telling: Telling, name: object, point: Point, fact: Fact, tri: Tri) ->
 
 def _add_sessions(judge: Judge, found: list[Evidence], telling: Telling) -> None:
     """Adds what the last sessions at the step lacked to count, each once, but of what is not known already."""
-    own = {one.encoded: one for one in found}
     known = [one.fact for one in found if one.verdict is UNKNOWN]
-    told = own.copy()
+    told = {one.encoded: one for one in found}
+    own = len(told)
     for session in telling.sessions:
-        told.update(lacks(judge, session, telling))
-    found += [one for encoded, one in told.items() if encoded not in own and one.fact not in known]
-    found.sort(key=attrgetter("order"))
+        told.update(session.lacks or lacks(judge, session, telling))
+    found += [one for one in list(told.values())[own:] if one.fact not in known]
+    found.sort(key=_order)
 
 
 def _of_nothing_known(judge: Judge, rule: Rule, facts: Sequence[Fact]) -> Told | None:
@@ -195,21 +196,20 @@ def headed(rule: Rule, tri: Tri, found: list[Record]) -> Record:
 
 
 def lacks(judge: Judge, session: Session, telling: Telling) -> dict[bytes, Evidence]:
-    """What a session lacks to count, by how it is written. Found once, for a session is told of in many decisions."""
+    """What a session lacks to count, by how it is written. Noted in the session, which is told of in many decisions."""
     found: dict[bytes, Evidence] = session.lacks
-    if not found:
-        if session.prescribed.value is not True:
-            one = _prescribed(session, telling)
-            found[one.encoded] = one
-        met, unknown = MET, UNKNOWN
-        if session.clean is not met:
-            values = judge.session_values(session)
-            for point in judge.clean_outline:
-                condition = point.condition
-                tri = unknown if values[condition.slot] is None else holds(condition, values)
-                if tri is not met:
-                    one = _kept(telling, (session.id, point), point, of_session(point.fact, session), tri)
-                    found[one.encoded] = one
+    if session.prescribed.value is not True:
+        one = _prescribed(session, telling)
+        found[one.encoded] = one
+    if session.clean is not MET:
+        values, memo = judge.session_values(session), session.memo
+        for point in judge.clean_outline:
+            condition = point.condition
+            tri = UNKNOWN if values[condition.slot] is None else holds(condition, values)
+            if tri is not MET:
+                fact = memo.get(point.fact) or of_session(point.fact, session)
+                one = _kept(telling, (session.id, point), point, fact, tri)
+                found[one.encoded] = one
     return found
 
 

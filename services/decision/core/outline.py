@@ -35,7 +35,9 @@ class Point:
     stem: bytes
     """What is written of the evidence between the events and the value."""
     unknown: dict[str, Evidence] = field(default_factory=dict)
-    """Why it is not known to the evidence that it is not, where there is no event to name. It rests on nothing of a course."""
+    """Why it is not known to the evidence that it is not, where there is no event to name. It rests on nothing of a course, so courses and
+    threads may share it.
+    """
 
 
 def outline(conditions: Sequence[Condition | AnyOf], protocol: Protocol) -> tuple[Point, ...]:

@@ -41,7 +41,9 @@ class Head:
     """What is written of the reason before the evidence."""
     behind: bytes
     told: dict[tuple[str, ...], Told] = field(default_factory=dict)
-    """Of each condition why it is not known, where there is no event to name, to the reason. It rests on nothing of a course."""
+    """Of each condition why it is not known, where there is no event to name, to the reason. It rests on nothing of a course,
+    so courses and threads may share it.
+    """
 
 
 @dataclass(slots=True)
