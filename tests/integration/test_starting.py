@@ -65,7 +65,7 @@ class Services:
         """The exit code of each, once all were told to stop and have ended."""
         for pid in self.pids.values():
             os.kill(pid, signal.SIGTERM)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             return dict([(await self.told.readline()).decode().split() for _ in self.pids])
 
 
