@@ -1,14 +1,15 @@
 """How old evidence is where the clocks change between: whichever way of counting makes it older."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from services.decision.core.athlete import Athlete
 from services.decision.core.days import aged
+from services.decision.core.facts.registry import find
 from services.decision.rules.library import load_text
-from tests.property.histories import Raw, event, receive_all, report, started
+from tests.property.histories import BEGIN, Raw, event, receive_all, report, started
 from tests.unit.test_core_pack_referrals import Own
 
 GOOD = Path(__file__).parent / "rules" / "packs" / "good.yaml"
@@ -45,3 +46,26 @@ def test_no_advance_rests_on_a_test_that_either_clock_calls_too_old(found: str, 
     assert standing(until)["action"] == "advance"
     later = standing(until.replace(":00+", ":01+"))
     assert later["action"] == "hold" and any("older than 14 days" in one for one in later["missing"]), later["missing"]
+
+
+def test_what_holds_until_a_date_holds_on_that_date_and_no_longer() -> None:
+    start = started(start_step="W1")
+    until = receive_all([start])[1][-1].body["valid_until"]
+
+    def then(days: int) -> str:
+        at = datetime.fromisoformat(until).replace(hour=9, tzinfo=UTC) + timedelta(days=days)
+        return str(receive_all([start, report(1, "daily", None, at, pain_nrs=0) | {"course": "c1"}])[1][-1].body["valid_until"])
+
+    assert then(-1) == then(0) == until < then(1)
+
+
+def test_fatigue_is_the_latest_word_and_of_one_moment_the_worst() -> None:
+    def fatigue(*said: tuple[int, int]) -> object:
+        told = [
+            event(n, "wellness.reported", BEGIN + timedelta(hours=hours), {"fatigue": score}) for n, (hours, score) in enumerate(said, 1)
+        ]
+        athlete, _ = receive_all([started(start_step="W1"), *told])
+        return find("fatigue.now", athlete._lines["c1"].verdict.view).value
+
+    assert fatigue((1, 8), (2, 3)) == 3
+    assert fatigue((1, 8), (2, 3), (2, 5)) == 5
