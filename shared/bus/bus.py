@@ -44,6 +44,8 @@ class Bus:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._addresses = [part.strip() for part in settings.nats_url.split(",")]
+        self._refusals = 0
         self.client = Client()
         self.connections = 0
         """How often the connection was made; readers that hold deliveries compare it."""
@@ -64,7 +66,7 @@ class Bus:
             with translated("connect to the bus"):
                 async with asyncio.timeout(CONNECT_LIMIT_S):
                     await bus.client.connect(
-                        servers=[part.strip() for part in settings.nats_url.split(",")],
+                        servers=bus._addresses,
                         name=name,
                         allow_reconnect=True,
                         max_reconnect_attempts=-1,
@@ -198,9 +200,7 @@ class Bus:
             raise BusRefused(f"nats-server {found} is too old; {oldest} or newer is expected: upgrade the server")
         facts = await monitor.read(self._settings)
         if not facts.sync_always:
-            raise BusRefused(
-                "nats-server confirms messages before they are on disk; set jetstream { sync_interval: always } and restart it"
-            )
+            raise BusRefused(monitor.UNSYNCED)
         for stream in STREAMS:
             found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
             if found is None:
@@ -301,9 +301,12 @@ class Bus:
         self._up.clear()
 
     async def _on_error(self, fault: Exception) -> None:
-        if not self.connections and "authorization violation" in str(fault).lower():
-            # Out of the client's loop of tries, which would go on until its time is over.
-            raise BusRefused("connect to the bus: the server does not accept the credentials in MILEPOST_NATS_URL") from fault
+        if not self.connections:
+            # Servers are tried in turn: so many refusals in a row are of each of them. One alone may not have the new credentials yet.
+            self._refusals = self._refusals + 1 if "authorization violation" in str(fault).lower() else 0
+            if self._refusals >= len(self._addresses):
+                # Out of the client's loop of tries, which would go on until its time is over.
+                raise BusRefused("connect to the bus: no server accepts the credentials in MILEPOST_NATS_URL") from fault
         # Every failed try to reconnect comes here as well, five a second; that the connection is lost was said once.
         write = _log.warning if self._up.is_set() else _log.debug
         write("bus client fault", error=type(fault).__name__)

@@ -3,6 +3,7 @@
 import asyncio
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -12,6 +13,7 @@ from shared.bus.errors import BusRefused, BusUnavailable
 from shared.settings import Settings
 
 LIMIT_S: Final = 5.0
+UNSYNCED: Final = "nats-server confirms messages before they are on disk; set jetstream { sync_interval: always } and restart it"
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,24 @@ class StoreFacts:
 
 
 async def read(settings: Settings) -> StoreFacts:
-    """Ask every address in `settings.nats_monitor_url`. Raises `BusRefused` when none is set or JetStream is off, or `BusUnavailable`."""
+    """Ask every address in `settings.nats_monitor_url`.
+
+    Raises `BusRefused` when none is set, JetStream is off, or one node confirms before it syncs while another does not answer: that says
+    nothing in its favour. `BusUnavailable` when one does not answer and no other is at fault.
+    """
     addresses = _addresses(settings)
-    nodes = [await asyncio.to_thread(_jsz, address) for address in addresses]
-    if any(_is_off(node) for node in nodes):
-        # A server that starts has its monitor before JetStream: off for good is what is off once it calls itself well.
-        await joined(settings)
-        nodes = [await asyncio.to_thread(_jsz, address) for address in addresses]
-    if any(_is_off(node) for node in nodes):
+    nodes: list[dict[str, Any]] = []
+    try:
+        await _ask(addresses, nodes)
+        if any(map(_is_off, nodes)):
+            # A server that starts has its monitor before JetStream: off for good is what is off once it calls itself well.
+            await joined(settings)
+            await _ask(addresses, nodes)
+    except BusUnavailable:
+        if any(not _is_off(node) and not node["config"].get("sync_always") for node in nodes):
+            raise BusRefused(UNSYNCED) from None
+        raise
+    if any(map(_is_off, nodes)):
         raise BusRefused("JetStream is not enabled on the NATS server; add a jetstream block to its configuration and restart it")
     configurations = [node["config"] for node in nodes]
     size = max(int((node.get("meta_cluster") or {}).get("cluster_size", 1)) for node in nodes)
@@ -47,6 +59,15 @@ async def joined(settings: Settings) -> None:
     """Raises `BusUnavailable` unless every server has started and, in a cluster, knows its leader and so which streams there are."""
     for address in _addresses(settings):
         await asyncio.to_thread(_well, address)
+
+
+async def _ask(addresses: Sequence[str], nodes: list[dict[str, Any]]) -> None:
+    """What every address answers, in `nodes` also where one does not: that is raised in the end."""
+    answers = await asyncio.gather(*(asyncio.to_thread(_jsz, address) for address in addresses), return_exceptions=True)
+    nodes[:] = [answer for answer in answers if not isinstance(answer, BaseException)]
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
 
 
 def _addresses(settings: Settings) -> list[str]:
@@ -66,7 +87,7 @@ def _well(address: str) -> None:
             pass
     except urllib.error.HTTPError as unwell:
         unwell.close()
-        raise BusUnavailable("a NATS server is starting, or has not joined its cluster yet") from unwell
+        raise BusUnavailable("a NATS server is starting, has not joined its cluster yet, or lost its store; its log says which") from unwell
     except (OSError, ValueError) as fault:
         raise BusUnavailable("the NATS server's monitor does not answer; look at MILEPOST_NATS_MONITOR_URL") from fault
 

@@ -180,11 +180,37 @@ async def test_jetstream_that_is_off_while_a_server_starts_is_waited_for_and_ref
             await bus.verify()
 
 
-async def test_credentials_that_are_not_accepted_are_refused_and_not_tried_again(settings: Settings, monkeypatch: pytest.MonkeyPatch):
-    wrong = re.sub(r"//service:[^@]*@", "//service:wrong@", settings.nats_url)
+@pytest.mark.law("nothing-lost")
+async def test_a_server_that_syncs_nothing_is_refused_though_another_does_not_answer_or_is_off(careless: Settings):
+    """What one server does not say hides nothing of what another does."""
+    async with monitored(lambda: False, {"disabled": True}) as off:
+        for other in (off, "http://127.0.0.1:1"):
+            async with over(careless, f"{other},{careless.nats_monitor_url}") as bus:
+                with pytest.raises(BusRefused, match="sync_interval: always"):
+                    await bus.verify()
+
+
+def refusing(settings: Settings, host: str) -> str:
+    """The address of the servers of every test, with credentials that it does not know."""
+    return re.sub(r"//service:[^@]*@[^:]*:", f"//service:wrong@{host}:", settings.nats_url)
+
+
+@pytest.mark.parametrize("hosts", [["127.0.0.1"], ["127.0.0.1", "localhost"]])
+async def test_credentials_that_no_server_accepts_are_refused_and_not_tried_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, hosts: list[str]
+):
+    wrong = ",".join(refusing(settings, host) for host in hosts)
     monkeypatch.setattr("shared.bus.bus.CONNECT_LIMIT_S", 600)
-    with pytest.raises(BusRefused, match="does not accept the credentials in MILEPOST_NATS_URL"):
+    with pytest.raises(BusRefused, match="no server accepts the credentials in MILEPOST_NATS_URL"):
         await Bus.connect(settings.model_copy(update={"nats_url": wrong}))
+
+
+async def test_one_server_that_refuses_the_credentials_leaves_the_others(settings: Settings, careless: Settings):
+    """They are tried in any order: one of six would have been refused first but once in 64 runs."""
+    for _ in range(6):
+        bus = await Bus.connect(careless.model_copy(update={"nats_url": f"{refusing(settings, '127.0.0.1')},{careless.nats_url}"}))
+        assert bus.is_ready
+        await bus.close()
 
 
 async def test_streams_are_made_once_the_node_has_joined_its_cluster(bus: Bus, monkeypatch: pytest.MonkeyPatch):
