@@ -139,10 +139,6 @@ def parse(obj: object, internal: bool = False) -> Event:
     return Event(event_id, source, event_type, subject, time, str(time_text), course, tenant, recorded, data, extensions)
 
 
-def _is_json(content_type: object) -> bool:
-    return isinstance(content_type, str) and _JSON.fullmatch(content_type) is not None
-
-
 @lru_cache(maxsize=1024)
 def _is_uri(text: str) -> bool:
     """Of the few sources that send; a text of at most 200 characters."""

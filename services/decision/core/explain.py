@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter, is_
+from typing import TypeVar
 
 from services.decision.core.citing import LASTING, cited, event_ids, plain, prescribed, prescribed_on
 from services.decision.core.conditions import holds
@@ -16,9 +17,13 @@ from services.decision.core.trivalent import MET, NOT_MET, UNKNOWN, Tri, Unknown
 from services.decision.core.verdict import Judge, Verdict
 from shared.events.canonical import canonical_record
 
+N = TypeVar("N")
+
 CLEAN_SHORT = "step.clean_sessions_short"
 SESSIONS_TOLD = 2
 """Of the sessions at a step, so many are explained."""
+LACKING = 64
+"""So much is kept of what sessions lack before it is looked whether they are still told of; it is more than two can lack."""
 ALWAYS = (MET, NOT_MET, UNKNOWN)
 OPEN = (NOT_MET, UNKNOWN)
 VOTING = (MET, UNKNOWN)
@@ -34,6 +39,8 @@ def reasons(judge: Judge, verdict: Verdict) -> Telling:
     advancing = verdict.standing.action == "advance"
     sessions = verdict.view.course.at_step[-SESSIONS_TOLD:]
     if advancing is not telling.advancing or not _alike(sessions, telling.sessions):
+        if len(telling.prescribed) > SESSIONS_TOLD or len(telling.lacking) > LACKING:
+            telling.forget_all_but(sessions)
         telling.advancing, telling.sessions = advancing, sessions
         telling.stale.update(dict.fromkeys(scope.advancing))
     if telling.stale:
@@ -72,7 +79,7 @@ def _read(judge: Judge, verdict: Verdict, rule: Rule, wanted: Sequence[Tri], tel
         condition = point.condition
         tri = unknown if values[condition.slot] is None else holds(condition, values)
         if tri in wanted and (not point.alternative or tri is _of_all(rule, point, values)):
-            found.append(_kept(telling, point, point, facts[condition.slot], tri))
+            found.append(_kept(telling.evidence, point, point, facts[condition.slot], tri))
     return found
 
 
@@ -83,14 +90,14 @@ def _of_all(rule: Rule, point: Point, values: Sequence[int | None]) -> Tri:
     return any_of([holds(one, values) for one in entry.conditions])
 
 
-def _kept(telling: Telling, name: object, point: Point, fact: Fact, tri: Tri) -> Evidence:
+def _kept(kept: dict[N, tuple[Fact, Tri, Evidence]], name: N, point: Point, fact: Fact, tri: Tri) -> Evidence:
     """The evidence as it was told last, where it is of the same fact."""
     value = fact.value
     if isinstance(value, Unknown) and not fact.keys:
         return point.unknown.get(value.reason) or cited(point, fact, tri)
-    known = telling.evidence.get(name)
+    known = kept.get(name)
     if known is None or known[0] is not fact or known[1] is not tri:
-        known = telling.evidence[name] = (fact, tri, cited(point, fact, tri))
+        known = kept[name] = (fact, tri, cited(point, fact, tri))
     return known[2]
 
 
@@ -208,7 +215,7 @@ def lacks(judge: Judge, session: Session, telling: Telling) -> dict[bytes, Evide
             tri = UNKNOWN if values[condition.slot] is None else holds(condition, values)
             if tri is not MET:
                 fact = memo.get(point.fact) or of_session(point.fact, session)
-                one = _kept(telling, (session.id, point), point, fact, tri)
+                one = _kept(telling.lacking, (session.id, point), point, fact, tri)
                 found[one.encoded] = one
     return found
 

@@ -2,6 +2,7 @@
 what has changed since.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -54,7 +55,9 @@ class Telling:
     """Places in the scope of the rules that read a fact that has changed since they were told."""
     of_rule: dict[str, Told] = field(default_factory=dict)
     evidence: dict[object, tuple[Fact, Tri, Evidence]] = field(default_factory=dict)
-    """Point of a rule to the evidence with what it was made of; of what a session lacks to be clean its id and the point."""
+    """Point of a rule to the evidence with what it was made of."""
+    lacking: dict[tuple[str, object], tuple[Fact, Tri, Evidence]] = field(default_factory=dict)
+    """The same of what a session lacks to be clean, by its id and the point."""
     prescribed: dict[str, tuple[tuple[object, ...], Evidence]] = field(default_factory=dict)
     """Session to why it was not done as prescribed, with what that was made of."""
     told: list[Told] = field(default_factory=list)
@@ -68,3 +71,9 @@ class Telling:
     missing: bytes = b""
     reasons: bytes = b""
     summary: bytes = b""
+
+    def forget_all_but(self, sessions: Sequence[Session]) -> None:
+        """What was kept of sessions that are told of no more: a course may stay at one step for years."""
+        ids = [session.id for session in sessions]
+        self.lacking = {name: one for name, one in self.lacking.items() if name[0] in ids}
+        self.prescribed = {id: one for id, one in self.prescribed.items() if id in ids}
