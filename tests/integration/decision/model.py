@@ -197,6 +197,9 @@ class World:
 
     async def turn(self, writer: Writer, limit: int = 100, gate: Commit | None = None, time_speaks: bool = False) -> Exception | None:
         """One turn of the lane; what it raised, after which it starts again with nothing at hand, as a lane does."""
+        if time_speaks:
+            # Later than all that was asked of: what it says is known from now on.
+            self.clock += timedelta(minutes=1)
         GATE.set(gate)
         writer.worker.lane._fetch_size = limit
         writer.ticker.speaks = time_speaks
@@ -268,6 +271,7 @@ class World:
         """Time speaks as it did before its data said the instant once."""
         writer = self.owner
         assert writer is not None
+        self.clock += timedelta(minutes=1)
         due = self.clock - timedelta(hours=1)
         timer = TimerRow(TENANT, course, "report_due", athlete, partition(TENANT, athlete), due)
 
