@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import cast
 
+import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from services.decision.core.athlete import Athlete
 from services.decision.core.citing import PRESCRIBED_ON, prescribed
 from services.decision.core.course import Course
 from services.decision.core.decision import ARRIVAL_FIELDS, Decision, content, sealed
+from services.decision.core.explain import LACKING, SESSIONS_TOLD
 from services.decision.core.line import Line
 from services.decision.core.noting import noted
 from services.decision.core.sessions import CLEAN, Session
@@ -98,3 +100,17 @@ def test_names_of_any_letters_stand_in_a_record_as_they_are() -> None:
         assert decision.encoded == canonical(decision.body)
         assert decision.body["subject"] == odd
     assert any(odd in one for reason in made[-1].body["reasons"] for found in reason["evidence"] for one in found["events"])
+
+
+@pytest.mark.parametrize("lack", [{"rpe": 9}, {"completed": False}, {"technique_ok": None}])
+def test_what_is_kept_for_telling_does_not_grow_with_a_course_that_stays_at_its_step(lack: dict[str, object]) -> None:
+    raws = [started(start_step="W3"), *(raw for n in range(60) for raw in session(10 + 5 * n, 1 + 2 * n, **lack))]
+    raws = [raw | {"data": {name: one for name, one in raw["data"].items() if one is not None}} for raw in raws]
+    kept = []
+    for line, _ in folded(raws):
+        telling = line.verdict.recall.telling
+        kept.append((len(telling.prescribed), len(telling.lacking), len(telling.evidence)))
+    assert line.course.step == "W3", "it stayed there"
+    assert max(one[0] for one in kept) <= SESSIONS_TOLD + 1
+    assert max(one[1] for one in kept) <= LACKING + len(line.judge.clean_outline)
+    assert max(one[2] for one in kept) <= sum(map(len, line.judge.outlines.values()))
