@@ -103,7 +103,9 @@ class _NotedView:
 
 
 class Recall:
-    """Of one course under one protocol: the facts as last found, each with the fields it rests on. Not shared between threads."""
+    """Of one course under one protocol: the facts as last found, each with the fields it rests on. Not shared between threads, and of no
+    use after a look that raised: drop it with its course.
+    """
 
     __slots__ = (
         "_before",
