@@ -52,7 +52,7 @@ def interpreters() -> list[Interpreter]:
     """This interpreter, and the quickest other one that is clearly quicker and loads the same compiled libraries.
 
     What Python costs depends on how it was built: distributions and container images optimize it by profile and when linking, a build from
-    source does not unless it is told to, and takes a quarter longer.
+    source does not unless it is told to, and a replay takes it a seventh longer.
     """
     own = _timed(sys.executable)
     assert own is not None, "this interpreter runs itself"

@@ -59,7 +59,7 @@ class Setback(NamedTuple):
 
 @dataclass(slots=True)
 class Course:
-    """Mutable while folding; keep a `copy`, or its bare fields. Collections are replaced, never changed in place, so copies may share them."""
+    """Mutable while folding; keep a `copy`, or its bare fields. Collections are replaced, never changed in place: copies share them."""
 
     id: str
     protocol: Protocol
