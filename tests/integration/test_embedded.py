@@ -21,19 +21,19 @@ from services.embedded.files import own_port, publish_runtime
 from shared.settings import Settings
 
 HOLD = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from services.embedded import EmbeddedServers
 
 async def main():
     async with EmbeddedServers(Path(sys.argv[1])) as servers:
         print(servers.nats.pid, servers.postgres.pid, flush=True)
-        while True:
-            await asyncio.sleep(0.1)
+        await asyncio.sleep(600)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)
 asyncio.run(main())
 """
-"""It wakes often: asyncio.run alone notices no signal that comes just before its wait begins, until the wait is over."""
+"""What a shell starts in the background ignores interrupts, and so would all that it starts in turn."""
 
 
 @pytest.fixture
