@@ -60,6 +60,15 @@ def test_a_step_that_changes_begins_its_days_anew() -> None:
     assert due(silent)["same_step"] == "2026-04-05T07:00:00Z"
 
 
+@pytest.mark.parametrize(("kind", "days"), [(NOTHING_HEARD, 9), (SAME_STEP, 11)])
+def test_until_a_window_that_is_known_ends_no_day_of_silence_or_of_standing_still_counts(kind: str, days: int) -> None:
+    (line,) = receive_all([started(start_step="W3"), *session(10, 1)])[0]._lines.values()
+    course = line.course
+    begun = {NOTHING_HEARD: course.day(course.heard), SAME_STEP: BEGIN.date()}[kind]
+    without, until = (dict(stalls(course, window))[kind].date() for window in (None, begun + timedelta(days=days)))
+    assert until - without == timedelta(days=days)
+
+
 @pytest.mark.parametrize("kind", ["course.paused", "course.ended"])
 def test_a_course_that_is_paused_or_over_does_not_stall(kind: str) -> None:
     raws = [started(start_step="W1"), *session(10, 1), event(60, kind, BEGIN + timedelta(days=4), {"course": "c1"})]
