@@ -19,7 +19,7 @@ body{font:14px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem}table{border-collapse:collapse;width:100%}
 td,th{border-bottom:1px solid #ccc;padding:.3rem .5rem;text-align:left;vertical-align:top}
 td{overflow-wrap:break-word}td:last-child{overflow-wrap:anywhere}.at,th{white-space:nowrap}
-code{font-size:.8rem;word-break:break-all}pre{white-space:pre-wrap;word-break:break-all}.action{font-weight:600}
+code{font-size:.8rem;overflow-wrap:anywhere}pre{white-space:pre-wrap;word-break:break-all}.action{font-weight:600}
 ul{margin:0;padding-left:1.2rem}
 @media(max-width:45rem){table,tbody,tr,td{display:block;width:auto}th{display:none}tr{border-bottom:1px solid #ccc;padding:.5rem 0}
 td{border:0;padding:.1rem 0}td::before{content:attr(data-of) " ";display:block;color:#555;font-size:.8rem}}
