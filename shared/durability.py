@@ -10,17 +10,22 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import structlog
+from prometheus_client import Gauge
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared import db
 from shared.bus import Bus, BusError, BusRefused
 from shared.stopping import told_to_stop
-from shared.telemetry import NotReady
+from shared.telemetry import REGISTRY, NotReady
 
 EVERY_S: Final = 5.0
 """How often the servers are looked at; a new connection is looked at before it is used, whenever it comes."""
 AGAIN_S: Final = 0.5
+
+NODES_DOWN: Final = Gauge(
+    "milepost_bus_nodes_down", "Nodes of the NATS cluster that the last look left out because they are down", registry=REGISTRY
+)
 
 _log = structlog.get_logger("milepost.durability")
 
@@ -42,6 +47,8 @@ class Durability:
         self._bus = bus
         self._every_s = EVERY_S if every_s is None else every_s
         self._database: db.DatabaseRefused | None = None
+        self._faults = 0
+        """How often the database was found to break the contract."""
         self._kept = asyncio.Event()
         self._kept.set()
         self._broken = asyncio.Event()
@@ -113,6 +120,7 @@ class Durability:
             await asyncio.sleep(self._every_s if self._database is None else min(self._every_s, AGAIN_S))
 
     async def _look(self) -> None:
+        faults = self._faults
         try:
             await self._verify(self._engine, again=True)
         except db.DatabaseUnreachable:
@@ -120,9 +128,12 @@ class Durability:
         except db.DatabaseRefused as fault:
             self._found(fault)
         else:
-            self._found(None)
+            # What was asked before another look found the breach says nothing against it.
+            if faults == self._faults:
+                self._found(None)
 
     def _found(self, fault: db.DatabaseRefused | None) -> None:
+        self._faults += fault is not None
         if fault is not None and self._database is None:
             _log.error("nothing is written any more: the database breaks its durability contract", reason=str(fault))
         elif fault is None and self._database is not None:
@@ -131,6 +142,7 @@ class Durability:
         self._looked()
 
     def _looked(self) -> None:
+        NODES_DOWN.set(len(self._bus.down))
         if self._database is None and self._bus.breach is None:
             self._broken.clear()
             self._kept.set()

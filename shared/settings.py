@@ -47,7 +47,9 @@ class Settings(BaseSettings):
         description="NATS with the credential that makes and changes streams; for migrations only. Empty: the services'.",
     )
     nats_monitor_url: str = Field(
-        "", description="The HTTP monitor of each NATS server, with commas; asked whether it syncs what it confirms."
+        "",
+        description="The HTTP monitor of each NATS server, with commas; asked if it syncs what it confirms, "
+        "unless the others say it is down.",
     )
     data_dir: Path = Field(Path(".milepost"), description="Where the embedded servers keep their data, and the generated secrets.")
 

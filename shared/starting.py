@@ -29,13 +29,13 @@ class Patience:
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
         self._until = monotonic() + wait_s
+        self._said: set[str] = set()
 
     async def answered(self, server: str, ask: Callable[[], Awaitable[_T]]) -> _T:
         """What `ask` returns; asks again while it raises that `server` does not answer now, which is said once in the log.
 
         Raises what it is refused for at once, and what kept it from answering once the time is over.
         """
-        said = False
         while True:
             try:
                 answer = await ask()
@@ -44,10 +44,11 @@ class Patience:
                     raise
                 if monotonic() >= self._until:
                     # 0 seconds: nobody waited, and the fault says it all.
-                    raise type(fault)(f"{server} did not answer within {self._wait_s:g} s: {fault}" if said else str(fault)) from fault
-                if not said:
+                    why = f"{server} did not answer within {self._wait_s:g} s: {fault}" if server in self._said else str(fault)
+                    raise type(fault)(why) from fault
+                if server not in self._said:
                     _log.warning(f"waiting for {server} to answer", reason=str(fault), limit=self._wait_s)
-                    said = True
+                    self._said.add(server)
             else:
                 if not told_to_stop():
                     return answer

@@ -11,7 +11,7 @@ import orjson
 import structlog
 from nats.aio.client import Client
 
-from shared.bus import monitor, publishing
+from shared.bus import monitor, publishing, silence
 from shared.bus.consumer import PullConsumer
 from shared.bus.errors import BusError, BusRefused, BusUnavailable, from_server, translated
 from shared.bus.publishing import PubAck
@@ -56,6 +56,8 @@ class Bus:
         self._doubt = asyncio.Event()
         self._broken: BusError | None = None
         """Why nothing may be published: the contract is broken, or was not looked at since the connection was renewed."""
+        self.down: frozenset[str] = frozenset()
+        """The nodes of the cluster that the last `verify` left out because they are down, by name."""
         self._replies: Replies
 
     @classmethod
@@ -90,6 +92,9 @@ class Bus:
     async def close(self) -> None:
         """End the connection; waits for nothing."""
         if not self.client.is_closed:
+            if not self.client.is_connected:
+                # The client would send it over the connection that was lost, and raise.
+                self.client._pending, self.client._pending_data_size = [], 0
             await self.client.close()
 
     async def publish(self, subject: str, payload: bytes, timeout: float = 5.0) -> PubAck:
@@ -136,10 +141,14 @@ class Bus:
         found = await self.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject}, missing=_NO_MESSAGE)
         return None if found is None else base64.b64decode(found["message"].get("data", ""))
 
+    async def next_seq(self, stream: str, subject: str, start: int) -> int | None:
+        """The sequence of the first message of the subject (wildcards too) from `start` on; None when the stream has none."""
+        found = await self.api(f"STREAM.MSG.GET.{stream}", {"next_by_subj": subject, "seq": start}, missing=_NO_MESSAGE)
+        return None if found is None else int(found["message"]["seq"])
+
     async def check(self) -> None:
-        """Raises `BusUnavailable` when JetStream does not answer within a second, and the breach that `guard` found: for readiness."""
-        if self.breach is not None:
-            raise self.breach
+        """Raises `BusUnavailable` when JetStream does not answer within a second, and why `publish` stores nothing: for readiness."""
+        self._permitted()
         if not self.client.is_connected:
             raise BusUnavailable("not connected to the bus")
         await self.api("INFO", timeout=1.0)
@@ -162,14 +171,22 @@ class Bus:
     async def ensure_streams(self) -> None:
         """Create the streams that are missing, with a credential that may.
 
-        Raises `BusRefused` naming the first difference of one that exists.
+        Raises `BusRefused` naming the first difference of one that exists, and `BusUnavailable` where one is missing and finds no room
+        because a node of the cluster is down.
         """
         facts = await monitor.read(self._settings)
         account = (await self.api("INFO"))["limits"]["max_storage"]
         storage = min(limit for limit in (facts.max_storage, account) if limit > 0)
         for stream in STREAMS:
             declared = stream.configuration(facts.replicas, int(storage * stream.share))
-            compare(declared, (await self._found_or_made(stream.name, declared))["config"])
+            try:
+                found = await self._found_or_made(stream.name, declared)
+            except BusRefused as fault:
+                if not facts.down:
+                    raise
+                why = f"{', '.join(sorted(facts.down))} is down, and each replica needs a node of its own: start it, then try again"
+                raise BusUnavailable(f"stream {stream.name} could not be made ({fault}): {why}") from fault
+            compare(declared, found["config"])
 
     async def _found_or_made(self, name: str, declared: Mapping[str, Any]) -> Any:
         """The stream. A node that has not joined its cluster yet knows of none and makes none, whatever the others' monitors say."""
@@ -192,24 +209,41 @@ class Bus:
             await asyncio.sleep(0.2)
 
     async def verify(self) -> None:
-        """Refuse, with `BusRefused`, a server that could lose what it confirmed or whose streams are not as declared."""
+        """Refuse, with `BusRefused`, a server that could lose what it confirmed or whose streams are not as declared.
+
+        A node of a cluster that does not answer is left out where the others hear nothing of it and no stream's leader does.
+        """
         version = self.client.connected_server_version
         numbers = tuple(int(part) for part in re.findall(r"\d+", str(version))[:3])
         if numbers < OLDEST_SERVER:
             found, oldest = ".".join(map(str, numbers)), ".".join(map(str, OLDEST_SERVER))
             raise BusRefused(f"nats-server {found} is too old; {oldest} or newer is expected: upgrade the server")
         facts = await monitor.read(self._settings)
+        if not facts.down:
+            self._note(facts.down)
         if not facts.sync_always:
             raise BusRefused(monitor.UNSYNCED)
         for stream in STREAMS:
             found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
             if found is None:
                 # A server knows of none before it has joined its cluster; from then on its word counts.
-                await monitor.joined(self._settings)
+                await monitor.joined(facts.addresses)
                 found = await self.api(f"STREAM.INFO.{stream.name}", missing=_NO_STREAM)
             if found is None:
                 raise BusRefused(f"stream {stream.name} does not exist: run `milepost migrate`")
             compare(stream.configuration(facts.replicas, 1), found["config"])
+            if facts.down:
+                # What is confirmed is agreed on by the stream's own group: it may hear whom the cluster's leader does not.
+                group = found.get("cluster") or {}
+                silence.confirms_nothing(group.get("leader"), group.get("replicas") or (), facts.answered)
+        self._note(facts.down)
+
+    def _note(self, down: frozenset[str]) -> None:
+        if down and down != self.down:
+            _log.warning("nodes of the NATS cluster are down; the others are at work without them", nodes=sorted(down))
+        elif self.down and not down:
+            _log.info("every node of the NATS cluster answers again")
+        self.down = down
 
     @property
     def breach(self) -> BusRefused | None:
@@ -220,22 +254,28 @@ class Bus:
         """Until cancelled: holds the server to its contract while running; `looked` is called after each look.
 
         While it is broken, and from a renewed connection until the server was looked at again, `publish` stores nothing and raises: a
-        server may come back with other settings than it went with.
+        server may come back with other settings than it went with. So may a node that was left out as down: it is looked at within
+        `every_s` and the monitor's time limit of its return, and where it cannot be, `publish` stores nothing until it can.
         """
         self._guarded = True
         while not told_to_stop():
             self._doubt.clear()
+            connections = self.connections
             try:
                 await self.verify()
             except BusUnavailable as fault:
-                # Says nothing of the contract, and mends no breach; publishing fails by itself where the bus does not answer.
-                if self._broken is not None and self.breach is None:
+                # Says nothing of the contract, and mends no breach; publishing fails by itself where the bus does not answer. But a node
+                # that was down may take part again and not have been looked at.
+                if self.breach is None and (self._broken is not None or self.down):
                     self._distrust(fault)
             except BusError as fault:
                 if self.breach is None:
                     _log.error("nothing is confirmed any more: the bus breaks its durability contract", reason=str(fault))
                 self._distrust(fault)
             else:
+                if self.connections != connections:
+                    # What was seen before the connection was renewed says nothing of the server behind it now.
+                    continue
                 if self.breach is not None:
                     _log.info("the bus keeps its durability contract again")
                 self._broken = None
@@ -307,6 +347,9 @@ class Bus:
             if self._refusals >= len(self._addresses):
                 # Out of the client's loop of tries, which would go on until its time is over.
                 raise BusRefused("connect to the bus: no server accepts the credentials in MILEPOST_NATS_URL") from fault
+        if self.client._transport is not None and asyncio.current_task() is self.client._reconnection_task:
+            # The next try forgets this one, open as it is where the server took the connection and said nothing.
+            self.client._transport.close()  # type: ignore[no-untyped-call]
         # Every failed try to reconnect comes here as well, five a second; that the connection is lost was said once.
         write = _log.warning if self._up.is_set() else _log.debug
         write("bus client fault", error=type(fault).__name__)

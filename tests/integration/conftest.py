@@ -16,6 +16,7 @@ from shared.bus import Bus
 from shared.bus.streams import STREAMS
 from shared.settings import Settings
 from tests.integration.ports import free_ports
+from tests.integration.streams import cleared
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ async def settings(empty_database: Settings) -> Settings:
     bus = await Bus.connect(empty_database.model_copy(update={"nats_url": empty_database.owner_nats_url}))
     for stream in STREAMS:
         await bus.api(f"STREAM.DELETE.{stream.name}", missing=10059)
-    await bus.ensure_streams()
+    await cleared(bus.ensure_streams)
     await bus.close()
     return empty_database
 

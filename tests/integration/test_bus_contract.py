@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -19,6 +20,7 @@ from shared.bus import EVENTS, Bus, BusFull, BusRefused, BusUnavailable, event_s
 from shared.bus.monitor import StoreFacts
 from shared.bus.streams import STREAMS
 from shared.settings import Settings
+from tests.integration.streams import cleared
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +64,12 @@ async def bus(careless: Settings) -> AsyncIterator[Bus]:
 
 
 async def declared(bus: Bus, **changes: Any) -> None:
-    await bus.api(f"STREAM.CREATE.{EVENTS}", STREAMS[0].configuration(1, 1_000_000) | changes)
+    await cleared(lambda: bus.api(f"STREAM.CREATE.{EVENTS}", STREAMS[0].configuration(1, 1_000_000) | changes))
 
 
 @pytest.mark.law("nothing-lost")
 async def test_a_server_that_confirms_before_it_syncs_is_refused(bus: Bus):
-    await bus.ensure_streams()
+    await cleared(bus.ensure_streams)
     with pytest.raises(BusRefused, match="sync_interval: always"):
         await bus.verify()
 
@@ -165,7 +167,7 @@ async def test_a_stream_that_is_found_once_its_server_joined_is_there(bus: Bus, 
 
         joining.api = api  # type: ignore[method-assign]
         for stream in STREAMS:
-            await bus.api(f"STREAM.CREATE.{stream.name}", stream.configuration(1, 1_000_000))
+            await cleared(partial(bus.api, f"STREAM.CREATE.{stream.name}", stream.configuration(1, 1_000_000)))
         await joining.verify()
     assert asked == ["STREAM.INFO.EVENTS"] * 2 + ["STREAM.INFO.DECISIONS"]
 
@@ -221,7 +223,7 @@ async def test_streams_are_made_once_the_node_has_joined_its_cluster(bus: Bus, m
 
     async def api(subject: str, body: Any = None, timeout: float = 5, missing: int | None = None) -> Any:
         if len(refused) == 3 and body is not None:
-            made = await ask(subject, body | {"num_replicas": 1}, timeout, missing)
+            made = await cleared(lambda: ask(subject, body | {"num_replicas": 1}, timeout, missing))
             return made | {"config": made["config"] | {"num_replicas": 3}}
         answer = await ask(subject, body, timeout, missing)
         if answer is None and body is not None:
@@ -315,6 +317,39 @@ async def test_nothing_is_confirmed_while_the_contract_is_broken_and_all_is_agai
     finally:
         guard.cancel()
         await bus.close()
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_look_that_a_renewed_connection_interrupts_vouches_for_nothing(settings: Settings, owning_bus: Bus):
+    watched = await Bus.connect(settings)
+    looks: list[int] = []
+    looked, seen = watched.verify, asyncio.Event()
+
+    async def verify() -> None:
+        looks.append(watched.connections)
+        if len(looks) == 1:
+            # After everything was asked, and before that is believed.
+            await looked()
+            await watched._on_connected()
+        else:
+            with pytest.raises(BusUnavailable, match="connection was renewed"):
+                await watched.publish(event_subject(0, "a" * 32), b"{}")
+            with pytest.raises(BusUnavailable, match="connection was renewed"):
+                await watched.check()
+            seen.set()
+
+    watched.verify = verify  # type: ignore[method-assign]
+    guard = asyncio.create_task(watched.guard(3600))
+    try:
+        async with asyncio.timeout(60):
+            await seen.wait()
+            await watched.connected(60)
+        await watched.publish(event_subject(0, "a" * 32), b"{}")
+        await watched.check()
+    finally:
+        guard.cancel()
+        await watched.close()
+    assert looks == [1, 2]
 
 
 async def _eventually(bus: Bus, subject: str, fault: type[Exception] | None) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -19,7 +19,9 @@ from services.decision.app import create_app as decision_app
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.eraser import at_work, opened
 from services.decision.rules.library import PackLibrary
+from services.decision.store import trees
 from services.decision.store.connection import borrowed
+from services.decision.store.sealed import SEALED
 from services.decision.worker import Worker
 from services.embedded import EmbeddedServers
 from services.ingest.app import create_app as ingest_app
@@ -27,7 +29,9 @@ from services.notify.app import create_app as notify_app
 from shared import auth, db
 from shared.bus import EVENTS, Bus, BusRefused
 from shared.durability import Durability
+from shared.placing import PARTITIONS
 from shared.settings import Settings, SettingsFault
+from shared.telemetry import NotReady
 from tests.integration.decision.feeding import Agreeing, pain, send, settled, started, until
 
 NUMBER = count(1)
@@ -48,6 +52,7 @@ class Site:
     monitor: "Monitor"
     worker: Durability
     eraser: Durability
+    taken: list[str] = field(default_factory=list)
 
     async def refusals(self) -> list[str]:
         """What each service that is not ready says of its servers."""
@@ -59,7 +64,18 @@ class Site:
         return all([(await client.get("/readyz")).status_code == 200 for client in self.clients.values()])
 
     async def post(self) -> httpx.Response:
-        return await self.clients["ingest"].post("/v1/events", json=pain("a", "guarded", next(NUMBER)))
+        event = pain("a", "guarded", next(NUMBER))
+        answer = await self.clients["ingest"].post("/v1/events", json=event)
+        self.taken += [event["id"]] if answer.status_code == 202 else []
+        return answer
+
+    async def rests(self) -> bool:
+        """Whether all that was confirmed is in history, relayed and signed."""
+        async with borrowed(self.engine) as connection:
+            waiting = await connection.fetchval("SELECT count(*) FROM outbox")
+            known = await connection.fetchval("SELECT count(*) FROM events WHERE id = ANY ($1)", self.taken)
+            unsigned = await trees.grown(connection, range(PARTITIONS), [one.table for one in SEALED])
+        return not waiting and known == len(self.taken) and not unsigned
 
     async def written(self) -> list[int]:
         """How much history, the bus and the endpoints hold."""
@@ -99,12 +115,13 @@ async def site(
     app.router.add_get("/jsz", monitor.jsz)
     app.router.add_get("/lazy/jsz", monitor.jsz)
     async with AsyncExitStack() as stack:
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr("shared.durability.EVERY_S", 0.1)
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr("shared.durability.EVERY_S", 0.3)
         stack.enter_context(pytest.MonkeyPatch.context()).setattr("services.decision.erasing.LOOK_EVERY_S", 0.05)
         watched = TestServer(app, host="127.0.0.1")
         await watched.start_server()
         stack.push_async_callback(watched.close)
-        own = settings.model_copy(update={"nats_monitor_url": f"http://127.0.0.1:{watched.port}", "lease_s": 1.0, "checkpoint_s": 0.2})
+        changes = {"lease_s": 1.0, "checkpoint_s": 0.2, "start_wait_s": 120}
+        own = settings.model_copy(update={"nats_monitor_url": f"http://127.0.0.1:{watched.port}", **changes})
         async with engine.begin() as conn:
             key = (await auth.create_key(conn, "guarded", "integrator", "test"))[1]
         clients = {}
@@ -141,14 +158,27 @@ async def working(settings: Settings) -> AsyncIterator[Durability]:
 
 def setting(name: str, value: str) -> Change:
     async def change(site: Site) -> Callable[[], Awaitable[None]]:
-        async def altered(words: str) -> None:
+        async def shown() -> str:
+            admin = await site.servers.postgres._connect("milepost")
+            found = str(await admin.fetchval("SELECT current_setting($1)", name))
+            await admin.close()
+            return found
+
+        async def altered(words: str, wanted: str) -> None:
             admin = await site.servers.postgres._connect("milepost")
             await admin.execute(f"ALTER SYSTEM {words}")
             await admin.execute("SELECT pg_reload_conf()")
             await admin.close()
 
-        await altered(f"SET {name} = {value}")
-        return lambda: altered(f"RESET {name}")
+            async def told() -> bool:
+                """A server that forks a process with the new value has told all the others of it before."""
+                return await shown() == wanted
+
+            await until(told)
+
+        before = await shown()
+        await altered(f"SET {name} = {value}", value)
+        return lambda: altered(f"RESET {name}", before)
 
     return change
 
@@ -211,6 +241,8 @@ CHANGES = {
 @pytest.mark.parametrize("name", CHANGES)
 async def test_a_setting_changed_under_running_services_stops_every_confirmation_until_it_is_mended(site: Site, name: str):
     change, words = CHANGES[name]
+    # A commit that is under way when the breach is noticed may take as long as the disk does.
+    await until(site.rests)
     mend = await change(site)
     try:
 
@@ -293,6 +325,27 @@ async def test_the_eraser_starts_neither_on_a_lazy_server_nor_with_a_role_that_m
         async with AsyncExitStack() as stack:
             with pytest.raises((db.DatabaseRefused, BusRefused, SettingsFault), match=words):
                 await opened(stack, settings)
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_look_that_began_before_a_breach_was_found_does_not_take_it_back(engine: AsyncEngine, bus: Bus):
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def verify(*_: Any, **__: Any) -> None:
+        if asked.is_set():
+            raise db.DatabaseRefused("broken since")
+        asked.set()
+        await answered.wait()
+
+    durability = Durability(engine, bus, 3600, verify)
+    earlier = asyncio.create_task(durability.database())
+    await asked.wait()
+    with pytest.raises(NotReady, match="broken since"):
+        await durability.database()
+    answered.set()
+    with pytest.raises(NotReady, match="broken since"):
+        await earlier
+    assert durability.is_broken
 
 
 @pytest.mark.law("nothing-lost")

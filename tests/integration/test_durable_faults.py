@@ -21,6 +21,7 @@ pytestmark = pytest.mark.law("two-engines")
 
 ROOT = Path(__file__).resolve().parents[2]
 POISON = 77
+HUNG = {"timeout_s": 1.0}
 
 
 def pack(threshold=5):
@@ -61,7 +62,8 @@ def engine():
     engines = []
 
     def make(**more):
-        engines.append(SecondEngine({PACK.hash: PACK}, **more))
+        # Nothing here but a hung process takes its time; one that stands still for a moment is not to look like it.
+        engines.append(SecondEngine({PACK.hash: PACK}, **{"timeout_s": 60, **more}))
         return engines[-1]
 
     yield make
@@ -89,7 +91,7 @@ def becomes_true(claim, within_s=90):
 def test_a_process_that_fails_in_the_middle_of_a_batch_costs_no_answer(engine, monkeypatch, fault):
     monkeypatch.setenv("MILEPOST_TEST_ENGINE", fault)
     asked = ask(1, 9, None, 4, 8)
-    second = engine(timeout_s=0.5)
+    second = engine(**HUNG if fault.startswith("hang") else {})
     assert second.judge_now(asked) == [question.answer for question in asked]
     assert second.starts > 1
 
@@ -106,7 +108,7 @@ def test_a_process_that_fails_in_the_middle_of_a_batch_costs_no_answer(engine, m
 def test_a_question_no_process_survives_is_a_fault_after_three_tries_and_its_neighbours_are_answered(engine, monkeypatch, fault, detail):
     monkeypatch.setenv("MILEPOST_TEST_ENGINE", f"{fault}@{POISON}")
     asked = ask(1, 9, POISON, 4, POISON, None)
-    answers = engine(timeout_s=0.5).judge_now(asked)
+    answers = engine(**HUNG if fault == "hang" else {}).judge_now(asked)
     assert answers[2] == answers[4] == EngineFault(3, detail)
     for index in (0, 1, 3, 5):
         assert answers[index] == asked[index].answer

@@ -90,7 +90,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-async def until(holds: Callable[[], bool], within_s: float = 30) -> None:
+async def until(holds: Callable[[], bool], within_s: float = 120) -> None:
     deadline = time.monotonic() + within_s
     while not holds():
         assert time.monotonic() < deadline, "the condition did not come to hold"
@@ -168,12 +168,14 @@ async def test_a_pid_file_that_names_a_stranger_stops_nobody(data_dir):
         await write_row(servers)
         cluster = servers.postgres.cluster
         pid_file = (cluster / "postmaster.pid").read_text().splitlines()
-    with start(["sleep", "60"]) as stranger:
-        (cluster / "postmaster.pid").write_text("\n".join([str(stranger.pid), *pid_file[1:]]))
-        async with EmbeddedServers(data_dir) as servers:
-            assert await read_row(servers) == 7
-            assert stranger.poll() is None
-        stranger.kill()
+    with start(["sleep", "600"]) as stranger:
+        try:
+            (cluster / "postmaster.pid").write_text("\n".join([str(stranger.pid), *pid_file[1:]]))
+            async with EmbeddedServers(data_dir) as servers:
+                assert await read_row(servers) == 7
+                assert stranger.poll() is None
+        finally:
+            stranger.kill()
 
 
 async def test_a_first_start_cut_short_is_made_good_by_the_next(data_dir):

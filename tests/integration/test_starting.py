@@ -22,6 +22,8 @@ from shared.settings import Settings
 from tests.integration.every_service import MAINS
 from tests.integration.ports import free_ports
 
+# Five processes read all of the product, and packs are compiled.
+pytestmark = pytest.mark.timeout(900)
 WITH_PORT = ("ingest", "decision", "notify")
 ASKED = (
     "INSERT INTO events (partition, seq, tenant, athlete, source, id, type, time, recorded_at, digest, body) VALUES"
@@ -65,7 +67,7 @@ class Services:
         """The exit code of each, once all were told to stop and have ended."""
         for pid in self.pids.values():
             os.kill(pid, signal.SIGTERM)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(180):
             return dict([(await self.told.readline()).decode().split() for _ in self.pids])
 
 
@@ -106,7 +108,7 @@ async def away(settings: Settings, servers: EmbeddedServers, owner: AsyncEngine)
         await back()
 
 
-async def until(holds: Callable[[], Any], within_s: float = 90) -> None:
+async def until(holds: Callable[[], Any], within_s: float = 180) -> None:
     deadline = monotonic() + within_s
     while not (await found if asyncio.iscoroutine(found := holds()) else found):
         assert monotonic() < deadline, "the condition did not come to hold in time"

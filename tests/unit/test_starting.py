@@ -156,11 +156,13 @@ async def test_one_connection_to_the_bus_is_kept_while_its_streams_are_waited_fo
     async with AsyncExitStack() as stack:
         looked = Server(db.DatabaseUnreachable("PostgreSQL cannot be used: no"))
         asking = starting.connected(stack, Settings(), cast(Any, None), "milepost-test", lambda engine: cast(Any, looked()))
-        if refused:
-            with pytest.raises(BusRefused):
-                await asking
-        else:
-            assert cast(Any, await asking) is made[0]
+        with capture_logs() as said:
+            if refused:
+                with pytest.raises(BusRefused):
+                    await asking
+            else:
+                assert cast(Any, await asking) is made[0]
+        assert [line["event"] for line in said] == ["waiting for the database to answer", "waiting for the bus to answer"]
         assert (len(made), looked.asked, made[0].closed) == (1, 2, False)
     assert made[0].closed
 
