@@ -88,6 +88,8 @@ class Reconciler:
             while place < end:
                 found = await consumer.fetch(AT_ONCE, 1.0)
                 if not found:
+                    if (await self._bus.next_seq(EVENTS, "ev.>", place + 1) or end + 1) <= end:
+                        continue  # It is there, and the server took longer than the fetch to hand it out.
                     # The stream has nothing more up to there: what was in between was erased.
                     await reconciliations.keep(connection, end, [])
                     break

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from services.decision.reconciler import Message, Reconciler, _message, digest, named
 from services.decision.store import leases, reconciliations
 from services.decision.store.connection import borrowed
-from shared.bus import Bus
+from shared.bus import Bus, Delivered, PullConsumer
 from shared.proof import Keyring
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, pain, send, settled, started, until
@@ -62,6 +62,29 @@ async def test_what_history_lacks_is_named_counted_and_fetched_again(run: Run, e
         await settled(engine, "clinic", sent)
         await passed(engine, last + 1)
     assert await reconciler.reconcile() == 0
+
+
+@pytest.mark.law("nothing-lost")
+async def test_what_the_bus_hands_out_late_is_not_taken_for_erased(
+    run: Run, engine: AsyncEngine, owner: AsyncEngine, bus: Bus, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """A fetch that brings nothing says only that the server took longer than its time."""
+    reconciler = Reconciler(engine, bus)
+    sent = [started("late", "handed-out"), pain("late", "handed-out", 1)]
+    async with run():
+        last = await send(bus, settings, "clinic", sent)
+        await settled(engine, "clinic", sent)
+        await passed(engine, last)
+    async with owner.begin() as conn:
+        await conn.exec_driver_sql("DELETE FROM events WHERE id = 'handed-out-pain-1'")
+    fetch, empty = PullConsumer.fetch, [True]
+
+    async def late(self: PullConsumer, n: int, wait_s: float) -> list[Delivered]:
+        return [] if empty and empty.pop() else await fetch(self, n, wait_s)
+
+    monkeypatch.setattr(PullConsumer, "fetch", late)
+    assert await reconciler.reconcile() == 1
+    assert not empty
 
 
 async def sent_as(bus: Bus, number: int) -> Message:
