@@ -15,6 +15,7 @@ from time import monotonic
 
 from rich.console import Console
 
+from shared.telemetry.logs import configure_logs
 from tests.bench import accept, chain, machine, proofs, proven, pure, rules, webhooks
 from tests.bench.figures import Figure, as_json, console, table
 from tests.bench.site import TENANT, Site, running
@@ -91,6 +92,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], default=[], help="which to run (default: all)")
     asked = parser.parse_args().sections or SECTIONS
+    configure_logs("bench", "WARNING")
     out, begin = console(), monotonic()
     home = Path(tempfile.mkdtemp(prefix="milepost-bench-"))
     os.chmod(home, 0o711)

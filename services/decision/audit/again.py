@@ -21,6 +21,7 @@ from services.decision.core.correcting import target_of
 from services.decision.core.decision import ARRIVAL_FIELDS, Decision
 from services.decision.core.places import META
 from services.decision.core.protocol import Protocol
+from services.decision.core.stages import Staged, abreast, whole
 from shared.events import Event, parse
 
 View = Literal["known", "corrected"]
@@ -74,25 +75,53 @@ class Past:
 
 def known_then(past: Past, packs: Library, others: Mapping[str, Protocol]) -> Iterator[Difference]:
     """What differs when the events come as they came."""
+    for again in _again(past, packs, others):
+        yield from whole(again)
+
+
+def known_then_abreast(pasts: Sequence[Past], packs: Sequence[Library], others: Mapping[str, Protocol]) -> list[list[Difference]]:
+    """`known_then` of each of these pasts by its library; event by event, each stage for all before the next."""
+    found: list[list[Difference]] = [[] for _ in pasts]
+    going = [(found[n], _again(past, library, others)) for n, (past, library) in enumerate(zip(pasts, packs, strict=True))]
+    while going:
+        asked = [(each, again, next(again, None)) for each, again in going]
+        going = [(each, again) for each, again, staged in asked if staged is not None]
+        for (each, _), differences in zip(going, abreast([staged for _, _, staged in asked if staged is not None]), strict=True):
+            each += differences
+    return found
+
+
+def _again(past: Past, packs: Library, others: Mapping[str, Protocol]) -> Iterator[Staged[list[Difference]]]:
+    """What differs for each event in turn, to be found before the next is asked for; in the end what was never decided again."""
     library = Pinned(Instead(packs, others) if others else packs, {} if others else past.pins)
     athlete = Athlete(library)
-    stored: dict[int, dict[tuple[str, int], bytes]] = {}
+    stored: dict[int, list[Made]] = {}
     for made in past.decisions:
-        stored.setdefault(made.event_seq, {})[made.course, made.seq] = made.body
+        stored.setdefault(made.event_seq, []).append(made)
     # All are parsed before any is folded: between folds the processor would have forgotten how, and takes twice as long.
     for one, event in zip(past.events, [parse(orjson.loads(one.body), internal=True) for one in past.events], strict=True):
         library.about(event)
-        receipt = athlete.receive(event, one.digest)
-        if one.became is not None and not others:
-            became = (receipt.status, receipt.path, receipt.reason)
-            if became != one.became:
-                yield Difference(None, one.seq, "outcome", ("status",), _json(one.became), _json(became))
-        again = {(decision.course, decision.seq): decision.encoded for decision in receipt.decisions}
-        then = stored.pop(one.seq, {})
-        if then != again:
-            yield from _compared(then, again, byte_for_byte=not others)
+        yield _received(athlete, one, event, stored.pop(one.seq, ()), byte_for_byte=not others)
     for rest in stored.values():
-        yield from _compared(rest, {}, byte_for_byte=True)
+        yield _never_again(rest)
+
+
+def _received(athlete: Athlete, one: Stored, event: Event, then: Sequence[Made], byte_for_byte: bool) -> Staged[list[Difference]]:
+    receipt = yield from athlete.receiving(event, one.digest)
+    found: list[Difference] = []
+    if one.became is not None and byte_for_byte:
+        became = (receipt.status, receipt.path, receipt.reason)
+        if became != one.became:
+            found.append(Difference(None, one.seq, "outcome", ("status",), _json(one.became), _json(became)))
+    again = receipt.decisions
+    if len(then) != len(again) or not all(map(_same, then, again)):
+        found += _compared(_named(then), {(made.course, made.seq): made.encoded for made in again}, byte_for_byte)
+    return found
+
+
+def _never_again(rest: Sequence[Made]) -> Staged[list[Difference]]:
+    yield
+    return list(_compared(_named(rest), {}, byte_for_byte=True))
 
 
 def corrected_now(past: Past, packs: Library, others: Mapping[str, Protocol]) -> Iterator[Difference]:
@@ -147,6 +176,14 @@ def in_order(events: Iterable[tuple[Event, bytes]]) -> list[tuple[datetime, Even
         return (time, spoken.source, spoken.id, int(target is not None), event.time, event.id)
 
     return sorted(((place(event)[0], event, digest) for event, digest in known), key=lambda one: place(one[1]))
+
+
+def _same(then: Made, again: Decision) -> bool:
+    return then.body == again.encoded and then.seq == again.seq and then.course == again.course
+
+
+def _named(made: Iterable[Made]) -> dict[tuple[str, int], bytes]:
+    return {(one.course, one.seq): one.body for one in made}
 
 
 def _compared(stored: Mapping[tuple[str, int], bytes], again: Mapping[tuple[str, int], bytes], byte_for_byte: bool) -> Iterator[Difference]:

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from services.decision.audit.again import Difference, Past, corrected_now, known_then
+from services.decision.audit.again import Difference, Past, corrected_now, known_then_abreast
 from services.decision.core.protocol import Protocol
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.lifecycle.pool import Pool
@@ -22,9 +23,11 @@ from services.decision.store.athletes import AthleteKey
 from services.decision.store.connection import Connection, Database, borrowed, snapshot
 from services.decision.store.replays import Kept, Replay
 
-AT_ONCE: Final = 8
+AT_ONCE: Final = 16
 """Athletes in one piece of work."""
-PIECES: Final = 4
+ABREAST: Final = 8
+"""Histories of a piece that are decided again side by side; each lies open in memory, a few kB for each of its decisions."""
+PIECES: Final = 2
 """Pieces per process in one round."""
 KEPT: Final = 10_000
 """Differences kept with both records; all are counted."""
@@ -124,16 +127,22 @@ async def _work(piece: Piece) -> Outcome:
     others = {} if piece.pack is None else _other(piece.pack)
     found: list[tuple[str, str, Difference]] = []
     decisions = 0
-    for past in pasts:
-        decisions += sum(_within(made.body, piece.asked) for made in past.decisions)
-        found += [(past.tenant, past.athlete, one) for one in differences(past, packs, piece.asked, others)]
+    # Each is opened when its turn comes, so that no more lie open than are decided abreast.
+    while some := list(islice(pasts, ABREAST)):
+        decisions += sum(_within(made.body, piece.asked) for past in some for made in past.decisions)
+        for past, differing in zip(some, differences(some, packs, piece.asked, others), strict=True):
+            found += [(past.tenant, past.athlete, one) for one in differing]
     return Outcome(len(gone), decisions, found)
 
 
-def differences(past: Past, packs: Published, asked: Asked, others: Mapping[str, Protocol]) -> list[Difference]:
-    """What differs for one athlete, within the asked time."""
-    view = known_then if asked.view == "known" else corrected_now
-    return [one for one in view(past, packs.of(past.tenant), others) if _within(one.stored or one.again, asked)]
+def differences(pasts: Sequence[Past], packs: Published, asked: Asked, others: Mapping[str, Protocol]) -> list[list[Difference]]:
+    """What differs for each of these athletes, within the asked time."""
+    libraries = [packs.of(past.tenant) for past in pasts]
+    if asked.view == "known":
+        found = known_then_abreast(pasts, libraries, others)
+    else:
+        found = [list(corrected_now(past, library, others)) for past, library in zip(pasts, libraries, strict=True)]
+    return [[one for one in each if _within(one.stored or one.again, asked)] for each in found]
 
 
 def _within(record: bytes | None, asked: Asked) -> bool:

@@ -11,7 +11,7 @@ from services.decision.core.carrying import referred_before
 from services.decision.core.contributing import entries_of
 from services.decision.core.correcting import target_of
 from services.decision.core.days import rewritten, written
-from services.decision.core.decision import Decision, Latest, content, record, state
+from services.decision.core.decision import Decision, Latest, content, record, state, tell
 from services.decision.core.explain import facts_of
 from services.decision.core.explanation import explanation
 from services.decision.core.former import Former
@@ -20,6 +20,7 @@ from services.decision.core.places import META, MIGRATED, Name, Packs
 from services.decision.core.placing import Placing
 from services.decision.core.protocol import Protocol
 from services.decision.core.rising import Rises
+from services.decision.core.stages import Staged, whole
 from services.decision.core.telling import Record
 from services.decision.core.tracing import trace
 from services.decision.core.verdict import Judge
@@ -115,6 +116,10 @@ class Athlete:
 
     def receive(self, event: Event, digest: bytes) -> Receipt:
         """Take in one event. Never raises for what the event says; `event.recordedtime` is its `as_at`."""
+        return whole(self.receiving(event, digest))
+
+    def receiving(self, event: Event, digest: bytes) -> Staged[Receipt]:
+        """`receive` in its stages, to be gone through before the athlete is asked for anything else."""
         name = (event.source, event.id)
         if name in self._known:
             if self._digests[name] == digest:
@@ -125,7 +130,7 @@ class Athlete:
         self._known[name] = event
         self._digests[name] = digest
         as_at = rewritten(event.recordedtime) if event.recordedtime else written(event.time)
-        return self._restructure(event, as_at) if self._structural(event) else self._add(event, as_at)
+        return self._restructure(event, as_at) if self._structural(event) else (yield from self._add(event, as_at))
 
     def _structural(self, event: Event) -> bool:
         if event.type in STRUCTURAL or (event.source, event.id) in self._spoken_of:
@@ -139,14 +144,14 @@ class Athlete:
         waiting = self._for_session.get(session, ())
         return session in self._placing.sessions or any(self._placing.places[name].status == "accepted" for name in waiting)
 
-    def _add(self, event: Event, as_at: str) -> Receipt:
+    def _add(self, event: Event, as_at: str) -> Staged[Receipt]:
         """The common case: the event changes the place of no other, save those that wait for its session."""
         if event.type == "milepost.session.completed":
             self._placing.once[event.data["session"]] = None
         place = self._placing.add(event)
         if place.waits:
             self._park(event)
-        decisions = self._take((event.source, event.id), event, as_at) if place.status == "accepted" else []
+        decisions = (yield from self._take((event.source, event.id), event, as_at)) if place.status == "accepted" else []
         resolved: list[Resolution] = []
         if event.type == "milepost.session.completed":
             waiting = [self._known[name] for name in self._for_session.pop(event.data["session"], ())]
@@ -156,7 +161,7 @@ class Athlete:
                     self._park(other)
                     continue
                 resolved.append(Resolution(other.source, other.id, found.status, found.path, found.reason))
-                decisions += self._take((other.source, other.id), other, as_at)
+                decisions += yield from self._take((other.source, other.id), other, as_at)
         return Receipt(place.status, place.path, place.reason, tuple(decisions), tuple(resolved))
 
     def _park(self, parked: Event) -> None:
@@ -172,17 +177,20 @@ class Athlete:
             if place.waits:
                 self._park(self._known[name])
 
-    def _take(self, name: Name, cause: Event, as_at: str) -> list[Decision]:
+    def _take(self, name: Name, cause: Event, as_at: str) -> Staged[list[Decision]]:
         """Put the event into its folds; one decision for each course it touches."""
         touched: dict[str, None] = {}
         for course, key, event, facet in entries_of(self._placing, name):
             if facet == "start":
                 continue
-            self._lines[course].insert(Entry(key, event, facet))
+            yield from self._lines[course].inserting(Entry(key, event, facet))
             touched[course] = None
         self._former.take(self._placing, name)
         touched.update(self._refer_on(self._rises.take(self._known, self._placing, name)))
-        return [self._decide(course, cause, as_at) for course in sorted(touched)]
+        decisions = []
+        for course in sorted(touched):
+            decisions.append((yield from self._deciding(course, cause, as_at)))
+        return decisions
 
     def _restructure(self, event: Event, as_at: str) -> Receipt:
         """Place everything anew; fold again only from the first difference."""
@@ -210,9 +218,9 @@ class Athlete:
         else:
             # It takes no effect itself; what it lets take effect decides below.
             changed = {}
-        decisions = [self._decide(course, event, as_at) for course in sorted(changed) if course in self._lines]
+        decisions = [whole(self._deciding(course, event, as_at)) for course in sorted(changed) if course in self._lines]
         for name in sorted(newly, key=lambda one: _order(self._known[one])):
-            decisions += self._take(name, self._known[name], as_at)
+            decisions += whole(self._take(name, self._known[name], as_at))
         resolved = tuple(
             Resolution(name[0], name[1], now.status, now.path, now.reason)
             for name, now in sorted(after.items())
@@ -282,11 +290,14 @@ class Athlete:
         risen = self._rises.entries.get(course, ())
         return self._former.referred(course, [*referred_before(course, self._placing.spans, self._lines), *risen])
 
-    def _decide(self, course: str, cause: Event, as_at: str) -> Decision:
+    def _deciding(self, course: str, cause: Event, as_at: str) -> Staged[Decision]:
         line, before = self._lines[course], self._marks.get(course)
         seq = 1 if before is None else before.seq + 1
         made_by, kind = (cause.source, cause.id, cause.type), _kind(cause, before)
-        decision = record(line.judge, line.course, line.verdict, cause.subject, seq, made_by, as_at, kind, before, line.fields)
+        yield
+        told = tell(line.judge, line.course, line.verdict)
+        yield
+        decision = record(line.judge, line.course, line.verdict, told, cause.subject, seq, made_by, as_at, kind, before, line.fields)
         self._marks[course] = decision
         return decision
 

@@ -179,10 +179,16 @@ def _shown(due: Due | None) -> bytes:
     return b"[]" if due is None else due.encoded
 
 
+def tell(judge: Judge, course: Course, verdict: Verdict) -> tuple[Settled, Telling]:
+    """What `record` writes down, before the course goes on."""
+    return _settled(course, verdict), _told(judge, course, verdict)
+
+
 def record(
     judge: Judge,
     course: Course,
     verdict: Verdict,
+    told: tuple[Settled, Telling],
     subject: str,
     seq: int,
     cause: tuple[str, str, str],
@@ -191,10 +197,10 @@ def record(
     before: Latest | None,
     then: tuple[Any, ...],
 ) -> Decision:
-    """The whole decision. `as_at` is when its cause was known; `kind`, where the cause could supersede, why; `before` is the last one,
-    `then` the fields of the course, which goes on.
+    """The whole decision, with what `tell` found of it. `as_at` is when its cause was known; `kind`, where the cause could supersede, why;
+    `before` is the last one, `then` the fields of the course, which goes on.
     """
-    settled, telling, due = _settled(course, verdict), _told(judge, course, verdict), due_report(course)
+    (settled, telling), due = told, due_report(course)
     supersedes = None
     if kind is not None and before is not None:
         now, said = content(judge, course, verdict) | {"subject": subject}, before.body
@@ -254,9 +260,7 @@ def sealed(body: Record) -> tuple[str, bytes]:
 
 def _hashed(before: bytes, behind: bytes) -> tuple[str, bytes]:
     """Written once: the hash goes in at its place among the fields."""
-    digest = hashlib.sha256(before)
-    digest.update(behind)
-    told = f"sha256:{digest.hexdigest()}"
+    told = f"sha256:{hashlib.sha256(before + behind).hexdigest()}"
     return told, b"".join((before, _HASH, b'"', told.encode(), b'"', behind))
 
 

@@ -14,6 +14,7 @@ from services.decision.core.places import MIGRATED
 from services.decision.core.protocol import Protocol
 from services.decision.core.recall import Recall
 from services.decision.core.referring import refer
+from services.decision.core.stages import Staged, whole
 from services.decision.core.standing import Standing
 from services.decision.core.taking import apply
 from services.decision.core.verdict import Judge, Verdict
@@ -95,10 +96,17 @@ class Line:
 
     def insert(self, entry: Entry) -> None:
         """Take in one more event at its place; one that stands there already changes nothing."""
+        whole(self.inserting(entry))
+
+    def inserting(self, entry: Entry) -> Staged[None]:
+        """`insert` in its stages."""
         entries = self.entries
         if not entries or entries[-1].key < entry.key:
             entries.append(entry)
-            self._take(entry, len(entries))
+            yield
+            judge = self._apply(entry)
+            yield
+            self._judged(judge, entry, len(entries))
             return
         at = bisect_left(entries, entry.place, key=lambda one: one.place)
         if at < len(entries) and entries[at].place == entry.place:
@@ -140,7 +148,7 @@ class Line:
             # A verdict looks at the course it was made of, which was folded on since.
             self.verdict = self.judge.decide(self.course, self.recall)
         for n in range(last.taken, len(self.entries)):
-            self._take(self.entries[n], n + 1)
+            self._judged(self._apply(self.entries[n]), self.entries[n], n + 1)
 
     def _standing_at(self, event: Event) -> Standing:
         """What stands when the event happens: dates that passed since the last one count, whether or not anything was reported."""
@@ -150,7 +158,8 @@ class Line:
             return self.judge.standing(course, self.recall)
         return self.verdict.standing
 
-    def _take(self, entry: Entry, taken: int) -> None:
+    def _apply(self, entry: Entry) -> Judge:
+        """Folds it in; who judges from here on."""
         standing, judge = self._standing_at(entry.event), self.judge
         apply(self.course, entry.event, standing, judge, entry.facet)
         if entry.event.type == MIGRATED and entry.facet == "whole":
@@ -158,6 +167,9 @@ class Line:
             assert protocol is not None, "placing refuses what is not at hand"
             judge = self.packs.judge(protocol)
             migrate(self.course, entry.event, standing, protocol, judge)
+        return judge
+
+    def _judged(self, judge: Judge, entry: Entry, taken: int) -> None:
         self.verdict = self._decided(judge, self.course, entry.event)
         self.checkpoints.append(Checkpoint(taken, self.course.fields, self.verdict))
         if len(self.checkpoints) > RECENT and self.checkpoints[-RECENT].taken % EVERY:

@@ -240,10 +240,15 @@ class Protocol:
     place: Mapping[str, int] = field(default_factory=dict)
     """Step id to rung, in their order: `entry` is -1, `complete` is the length of the ladder; filled by the loader."""
 
-    @property
-    def steps(self) -> tuple[str, ...]:
-        """`entry`, the ladder in order, `complete`."""
-        return tuple(self.place)
+    steps: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    """`entry`, the ladder in order, `complete`."""
+    above: Mapping[str, str] = field(init=False, compare=False, repr=False)
+    """Step id to the step above it; `complete` to itself."""
+
+    def __post_init__(self) -> None:
+        steps = tuple(self.place)
+        object.__setattr__(self, "steps", steps)
+        object.__setattr__(self, "above", dict(zip(steps, (*steps[1:], *steps[-1:]), strict=True)))
 
     def step(self, step: str) -> Step | None:
         """The rung, or None for `entry` and `complete`."""

@@ -54,9 +54,7 @@ def base_rest(course: Course, *steps: str) -> int:
 
 def next_step(course: Course) -> str:
     """The rung above the step in force; `complete` above the last."""
-    protocol = course.protocol
-    steps = protocol.steps
-    return steps[min(protocol.place[course.step] + 2, len(steps) - 1)]
+    return course.protocol.above[course.step]
 
 
 def _caps(course: Course) -> list[RateCap]:

@@ -7,7 +7,6 @@ no referral again: only what was reported since, or that the rule was not met be
 from services.decision.core.course import Course
 from services.decision.core.flags import OpenFlag
 from services.decision.core.protocol import Rule
-from services.decision.core.trivalent import MET
 from services.decision.core.verdict import Judge, Verdict
 from shared.events import Event
 
@@ -17,7 +16,7 @@ def refer(judge: Judge, course: Course, verdict: Verdict, event: Event) -> bool:
     if not judge.referring:
         course.referring = ()
         return False
-    met = [rule for rule, tri in verdict.scoped if tri is MET and rule.id in judge.referring]
+    met = [rule for rule in verdict.settled.met if rule.id in judge.referring]
     stands = [flag.flag for flag in course.flags if not flag.on]
     new = [rule.id for rule in met if rule.id not in stands and (rule.id not in course.referring or _unseen(judge, verdict, rule))]
     course.referring = tuple(rule.id for rule in met)

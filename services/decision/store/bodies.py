@@ -5,7 +5,8 @@ before bodies were sealed open as they are. Keys are read anew each time and kep
 (what another pack would have decided, what a replay found) seals it by the same envelopes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from services.decision.store import keys
 from services.decision.store.connection import Connection
@@ -52,6 +53,10 @@ class Envelopes:
     def body(self, tenant: str, athlete: str, stored: bytes) -> bytes:
         """A body as it was written. Raises as `of`."""
         return stored if stored[:1] not in MARKS else self.of(tenant, athlete).open(stored)
+
+    def opener(self, tenant: str, athlete: str) -> Callable[[bytes], bytes]:
+        """`body` of one athlete of whom there are many."""
+        return self.of(tenant, athlete).open if self._wrapped.get((tenant, athlete)) is not None else partial(self.body, tenant, athlete)
 
     def text(self, tenant: str, athlete: str, stored: str | None) -> str | None:
         """A reason as it was written; None stays None."""

@@ -94,7 +94,7 @@ async def erased(connection: Connection, wanted: Sequence[AthleteKey]) -> set[At
 async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> Iterator[Past]:
     """The histories of these athletes, in their order; inside `snapshot`, for one of them may be erased meanwhile.
 
-    All is read at once; each history is opened when it is asked for, so that no more than one lies open.
+    All is read at once; each history is opened when it is asked for.
     """
     columns = [list(column) for column in zip(*wanted, strict=True)]
     sealed = await envelopes(connection, wanted)
@@ -108,10 +108,13 @@ async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> Iterato
 
 
 def _past(sealed: Envelopes, athlete: AthleteKey, events: Sequence[Any], decisions: Sequence[Any]) -> Past:
-    body, text = partial(sealed.body, *athlete), partial(sealed.text, *athlete)
+    body, text = sealed.opener(*athlete), partial(sealed.text, *athlete)
     return Past(
         *athlete,
-        [Stored(seq, body(stored), digest, (status, path, text(reason))) for _, seq, stored, digest, status, path, reason in events],
+        [
+            Stored(seq, body(stored), digest, (status, path, None if reason is None else text(reason)))
+            for _, seq, stored, digest, status, path, reason in events
+        ],
         [Made(course, seq, event_seq, body(stored)) for _, course, seq, event_seq, stored in decisions],
     )
 
