@@ -2,11 +2,14 @@
 
 import asyncio
 from functools import partial
+from time import monotonic
 from typing import Any
 
+import httpx
 import pytest
 
 from shared import auth, db
+from shared.auth.guard import REMEMBERED_S
 from tests.contract.conftest import Clinic, until
 
 SLEPT = {"sleep_h": 7}
@@ -18,7 +21,9 @@ def wellness(clinic: Clinic, id: str, **data: Any) -> dict[str, Any]:
 
 async def test_a_wrong_key_is_401_and_a_missing_scope_is_403_by_its_name(north: Clinic) -> None:
     url = f"{north.stack.ingest_url}/v1/events"
-    unknown = await north.client.post(url, json=wellness(north, "w"), headers={"Authorization": f"Bearer {north.keys['author'][:-1]}0"})
+    key = north.keys["author"]
+    mistyped = key[:-1] + ("0" if key[-1] != "0" else "1")
+    unknown = await north.client.post(url, json=wellness(north, "w"), headers={"Authorization": f"Bearer {mistyped}"})
     assert (unknown.status_code, unknown.json()["type"]) == (401, "urn:milepost:problem:key-not-accepted")
     missing = await north.send(wellness(north, "w"), role="author")
     assert (missing.status_code, missing.json()["type"]) == (403, "urn:milepost:problem:scope-missing")
@@ -69,18 +74,30 @@ async def test_while_the_bus_is_away_events_get_503_and_arrive_once_sent_again(n
 async def test_while_the_database_is_away_known_keys_still_send_and_other_requests_get_503(north: Clinic) -> None:
     stack = north.stack
     database = db.engine(stack.settings, pool_size=1)
-    async with database.begin() as conn:
-        _, fresh = await auth.create_key(conn, "north", "integrator", "not used yet")
+
+    async def send(key: str, id: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key}"}
+        return await north.client.post(f"{stack.ingest_url}/v1/events", json=wellness(north, id), headers=headers)
+
+    while True:
+        async with database.begin() as conn:
+            known, fresh = [(await auth.create_key(conn, "north", "integrator", "not used yet"))[1] for _ in range(2)]
+        begin = monotonic()
+        assert (await send(known, "before-outage")).status_code == 202
+        await stack.kill("postgres")
+        # A key that was good less than five seconds ago is not looked up again, and the bus is there: the event is on disk.
+        kept, unknown, read, listed = await asyncio.gather(
+            send(known, "no-database"),
+            send(fresh, "w"),
+            north.ask("GET", f"{stack.decision_url}/v1/courses/north-course", "auditor"),
+            north.ask("GET", f"{stack.notify_url}/v1/endpoints", "auditor"),
+        )
+        if kept.status_code == 202 or monotonic() - begin < REMEMBERED_S:
+            break
+        # The machine stood still for longer than a key is remembered.
+        await stack.restart("postgres")
+        await stack.ready()
     await database.dispose()
-    assert (await north.send(wellness(north, "before-outage"))).status_code == 202
-    await stack.kill("postgres")
-    # A key that was good less than five seconds ago is not looked up again, and the bus is there: the event is on disk.
-    kept, unknown, read, listed = await asyncio.gather(
-        north.send(wellness(north, "no-database")),
-        north.client.post(f"{stack.ingest_url}/v1/events", json=wellness(north, "w"), headers={"Authorization": f"Bearer {fresh}"}),
-        north.ask("GET", f"{stack.decision_url}/v1/courses/north-course", "auditor"),
-        north.ask("GET", f"{stack.notify_url}/v1/endpoints", "auditor"),
-    )
     assert kept.status_code == 202, kept.text
     for refused in (unknown, read, listed):
         assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json"), refused.text

@@ -1,6 +1,7 @@
 """`milepost protocol draft` to `rollback` against the running product, and what its worker makes of what they publish."""
 
 import asyncio
+import re
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -25,7 +26,9 @@ async def test_an_own_pack_goes_from_a_file_to_the_decisions_of_a_running_worker
         author, lead, second = [(await auth.create_key(conn, "north", role, role))[1] for role in ("author", "clinician", "clinician")]
     await database.dispose()
     file = tmp_path / "pack.yaml"
-    file.write_text((SHIPPED / "mil-knee-overuse.yaml").read_text().replace("pack: mil-knee-overuse\n", f"pack: {PACK}\n", 1))
+    shipped = (SHIPPED / "mil-knee-overuse.yaml").read_text().replace("pack: mil-knee-overuse\n", f"pack: {PACK}\n", 1)
+    # On any day: past that date, a warning would have to be acknowledged as well.
+    file.write_text(re.sub(r"(?m)^review_by: .*$", "review_by: 2999-12-31", shipped))
 
     code, text = await milepost(north, author, "draft", str(file))
     assert code == 0 and f"{PACK}: draft" in text, text

@@ -12,12 +12,13 @@ import pytest
 from services.cli.demo.story import athletes
 from services.ingest.formats.fit_write import write_run_walk
 
+pytestmark = pytest.mark.timeout(900)
 MILEPOST = str(Path(sys.executable).with_name("milepost"))
 
 
 def demo(data_dir: Path, *words: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     environment = os.environ | {"MILEPOST_DATA_DIR": str(data_dir)} | variables
-    return subprocess.run([MILEPOST, "demo", *words], env=environment, capture_output=True, text=True, timeout=150, check=False)
+    return subprocess.run([MILEPOST, "demo", *words], env=environment, capture_output=True, text=True, timeout=400, check=False)
 
 
 @pytest.fixture(scope="module")

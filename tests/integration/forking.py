@@ -22,6 +22,7 @@ from services.decision.eraser import opened
 from services.decision.lifecycle.pool import Pool
 from services.decision.reconciler import Reconciler
 from services.decision.rules.library import SHIPPED, PackLibrary
+from services.decision.store import erasures
 from services.decision.store.connection import Database, borrowed
 from services.decision.worker import Worker
 from services.notify.app import create_app
@@ -116,9 +117,15 @@ async def replay(settings: Settings) -> None:
 
 
 async def eraser(settings: Settings) -> None:
-    """Every erasure that waits."""
+    """Every erasure that waits, until none does: one look waits only moments for a relay that is slow."""
     async with AsyncExitStack() as stack:
-        await (await opened(stack, settings))[0].carry_out()
+        eraser, _ = await opened(stack, settings)
+        while True:
+            await eraser.carry_out()
+            async with borrowed(eraser._engine) as connection:
+                if not await erasures.waiting(connection):
+                    return
+            await asyncio.sleep(0.1)
 
 
 async def until_told(work: Awaitable[Any]) -> None:

@@ -124,7 +124,8 @@ async def test_every_service_gives_up_a_transaction_in_which_it_stands_still_for
 async def test_who_stands_still_inside_a_transaction_holds_its_locks_for_a_limited_time(
     settings: Settings, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(db, "ABANDONED_AFTER_S", 0.3)
+    # Not so short that this process cannot stand still between two statements.
+    monkeypatch.setattr(db, "ABANDONED_AFTER_S", 3.0)
     own = db.engine(settings)
     async with own.connect() as standing:
         await standing.execute(text("UPDATE partition_heads SET epoch = epoch WHERE partition = 0"))

@@ -28,7 +28,8 @@ ids = itertools.count(1)
 
 @pytest.fixture(scope="module")
 async def client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(settings.model_copy(update={"ndjson_max_lines": 2000, "fit_max_bytes": 2**20, "max_body_bytes": 2**20}))
+    limits = {"ndjson_max_lines": 2000, "fit_max_bytes": 2**20, "max_body_bytes": 2**20, "fit_timeout_s": 120}
+    app = create_app(settings.model_copy(update=limits))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ingest", timeout=60) as client,
@@ -317,7 +318,7 @@ async def test_a_file_that_takes_too_long_is_refused_and_the_next_is_read(settin
     async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://ingest") as client:
         slow = await client.post("/v1/athletes/a/files", content=file, headers=headers)
         assert (slow.status_code, slow.json()["type"]) == (422, "urn:milepost:problem:file-refused")
-        app.state.readers._limit_s = 30
+        app.state.readers._limit_s = 120
         assert (await client.post("/v1/athletes/a/files", content=file, headers=headers)).status_code == 202
 
 

@@ -49,7 +49,7 @@ async def ingest(servers: EmbeddedServers, **settings: str) -> AsyncIterator[asy
 
 
 async def ready(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while process.returncode is None:
             try:
                 if (await client.get("/readyz")).status_code == 200:
@@ -78,7 +78,7 @@ async def test_it_serves_reads_files_and_ends_when_told(settings: Settings, serv
     port = free_ports(1)[0]
     async with (
         ingest(servers, MILEPOST_INGEST_PORT=str(port)) as process,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
     ):
         await ready(client, process)
         answer = await client.post("/v1/events", json=batch(50, "served"), headers={**key, "content-type": BATCH})
@@ -87,7 +87,7 @@ async def test_it_serves_reads_files_and_ends_when_told(settings: Settings, serv
         answer = await client.post("/v1/athletes/a/files", content=file, headers={**key, "content-type": "application/vnd.ant.fit"})
         assert answer.status_code == 202, answer.text
         process.send_signal(signal.SIGTERM)
-        _, log = await asyncio.wait_for(process.communicate(), 60)
+        _, log = await asyncio.wait_for(process.communicate(), 120)
         assert process.returncode == 0, log.decode()
         assert b"athlete-" not in log
         assert b"Traceback" not in log
@@ -110,7 +110,7 @@ async def test_everything_it_confirmed_before_a_kill_is_on_the_bus(settings: Set
 
     async with (
         ingest(servers, MILEPOST_INGEST_PORT=str(port)) as process,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
     ):
         await ready(client, process)
         senders = [asyncio.create_task(send(client, f"kill-{number}")) for number in range(8)]
@@ -147,7 +147,7 @@ async def test_generated_requests_never_meet_a_fault_of_the_server_or_an_undocum
     port = free_ports(1)[0]
     async with (
         ingest(servers, MILEPOST_INGEST_PORT=str(port)) as process,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client,
     ):
         await ready(client, process)
         generated = await asyncio.create_subprocess_exec(
@@ -174,23 +174,25 @@ async def test_generated_requests_never_meet_a_fault_of_the_server_or_an_undocum
         assert generated.returncode == 0, report.decode()
 
 
-async def refusal(servers: EmbeddedServers, **settings: str) -> str:
+async def refusal(servers: EmbeddedServers, **settings: str) -> list[str]:
+    """What it says before it ends because it may not start."""
     async with ingest(servers, **{"MILEPOST_INGEST_PORT": "0", "MILEPOST_START_WAIT_S": "0"} | settings) as process:
-        _, log = await asyncio.wait_for(process.communicate(), 60)
+        _, log = await asyncio.wait_for(process.communicate(), 180)
         assert process.returncode == 1
-        (line,) = log.decode().strip().splitlines()
-        return line
+        return log.decode().strip().splitlines()
 
 
 async def test_it_says_in_one_line_which_setting_is_missing(settings: Settings, servers: EmbeddedServers):
-    assert (await refusal(servers, MILEPOST_PSEUDONYM_KEY="")).startswith("MILEPOST_PSEUDONYM_KEY: not set")
+    (line,) = await refusal(servers, MILEPOST_PSEUDONYM_KEY="")
+    assert line.startswith("MILEPOST_PSEUDONYM_KEY: not set")
 
 
 async def test_it_says_in_one_line_which_server_it_cannot_reach(settings: Settings, servers: EmbeddedServers):
-    line = await refusal(servers, MILEPOST_NATS_URL=f"nats://127.0.0.1:{free_ports(1)[0]}")
+    (line,) = await refusal(servers, MILEPOST_NATS_URL=f"nats://127.0.0.1:{free_ports(1)[0]}")
     assert line.startswith("ingest does not start: ")
     unreachable = f"postgresql+asyncpg://x:y@127.0.0.1:{free_ports(1)[0]}/x"
-    assert (await refusal(servers, MILEPOST_DATABASE_URL=unreachable)).startswith("ingest does not start: PostgreSQL cannot be used")
+    (line,) = await refusal(servers, MILEPOST_DATABASE_URL=unreachable)
+    assert line.startswith("ingest does not start: PostgreSQL cannot be used")
 
 
 async def test_it_refuses_a_stream_that_is_not_as_declared(settings: Settings, servers: EmbeddedServers):
@@ -201,7 +203,8 @@ async def test_it_refuses_a_stream_that_is_not_as_declared(settings: Settings, s
         changed = json.dumps(declared | {"max_age": 3_600_000_000_000}).encode()
         assert "error" not in json.loads((await connection.request(f"$JS.API.STREAM.UPDATE.{EVENTS}", changed, timeout=60)).data)
         try:
-            assert "stream EVENTS: max_age is" in await refusal(servers)
+            # A server that stands still for a moment is waited for.
+            assert "stream EVENTS: max_age is" in (await refusal(servers, MILEPOST_START_WAIT_S="60"))[-1]
         finally:
             await connection.request(f"$JS.API.STREAM.UPDATE.{EVENTS}", json.dumps(declared).encode(), timeout=60)
     finally:

@@ -57,6 +57,7 @@ def content(line: str) -> dict[str, object]:
 
 
 @pytest.mark.law("any-order")
+@pytest.mark.timeout(900)
 def test_the_published_answers_are_given_in_any_arrival_order() -> None:
     for name, wanted in stories().items():
         lines = (STORIES / f"{name}.jsonl").read_text().splitlines(keepends=True)

@@ -133,8 +133,10 @@ def test_check_without_a_name_looks_at_every_shipped_pack(monkeypatch: pytest.Mo
 
 
 def test_a_warning_fails_a_check_that_is_strict_and_no_other(tmp_path: Path) -> None:
-    warned = tmp_path / "warned.yaml"
-    good = Path(__file__).parent / "rules" / "packs" / "good.yaml"
+    good, warned = tmp_path / "good.yaml", tmp_path / "warned.yaml"
+    text = (Path(__file__).parent / "rules" / "packs" / "good.yaml").read_text()
+    # On any day: a check looks whether these dates are past.
+    good.write_text(text.replace("review_by: 2027-11-22", "review_by: 2999-11-22").replace("expires: 2027-12-31", "expires: 2999-12-31"))
     warned.write_text(
         good.read_text()
         .replace("is: above, value: 2 nrs", "is: above, value: 2 nrs, max_age: 9 d", 1)

@@ -167,7 +167,7 @@ async def receiver() -> Any:
 
 async def test_a_literal_private_address_is_refused_in_the_client_too(receiver: Any) -> None:
     server, asked = receiver
-    async with Client(STRICT, 5) as client:
+    async with Client(STRICT, 60) as client:
         with pytest.raises(Refused, match="loopback"):
             await client.post(URL(f"http://127.0.0.1:{server.port}/"), HEAD, b"")
     assert asked == []
@@ -175,7 +175,7 @@ async def test_a_literal_private_address_is_refused_in_the_client_too(receiver: 
 
 async def test_a_name_that_resolves_to_a_private_address_is_never_connected_to(receiver: Any) -> None:
     server, asked = receiver
-    async with Client(STRICT, 5) as client:
+    async with Client(STRICT, 60) as client:
         with pytest.raises(Refused, match="loopback"):
             await client.post(URL(f"http://localhost:{server.port}/"), HEAD, b"")
     assert asked == []
@@ -192,7 +192,7 @@ async def test_a_connection_that_ended_up_inside_is_closed_before_a_byte_is_sent
             guard.check_address(address, rules)
 
     monkeypatch.setattr(client_module, "check_address", judge)
-    async with Client(STRICT, 5) as client:
+    async with Client(STRICT, 60) as client:
         with pytest.raises(Refused, match="loopback"):
             await client.post(URL(f"http://127.0.0.1:{server.port}/"), HEAD, b"")
     assert asked == [] and peers == ["127.0.0.1"] * 3
@@ -202,7 +202,7 @@ async def test_a_proxy_of_the_environment_is_not_used(receiver: Any, monkeypatch
     server, asked = receiver
     for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    async with Client(TRIAL, 5) as client:
+    async with Client(TRIAL, 60) as client:
         assert (await client.post(URL(f"http://127.0.0.1:{server.port}/direct"), HEAD, b"")).status == 200
     assert asked == ["/direct"]
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.decision.engines.reference import ReferenceEngine
 from services.decision.packs import TenantPacks
 from services.decision.rules.library import PackLibrary
+from services.decision.ticker import LOOK_EVERY_S, Ticker
 from services.decision.worker import Worker
 from shared.bus import Bus
 from shared.settings import Settings
@@ -36,14 +37,32 @@ def tenant() -> str:
     return f"clinic-{next(TENANT)}"
 
 
+class Silent(Ticker):
+    """Says nothing of any moment that passed."""
+
+    def wait_s(self) -> float:
+        return LOOK_EVERY_S
+
+    def is_due(self, idle: bool) -> bool:
+        return False
+
+
 @pytest.fixture
 def run(settings: Settings, engine: AsyncEngine, bus: Bus, packs: PackLibrary) -> Run:
-    """`async with run() as worker`: a worker of all partitions serves inside."""
+    """`async with run() as worker`: a worker of all partitions serves inside.
+
+    The days of most events of tests are past, and time itself may speak of them at any moment: between two events, where they come one by
+    one, or behind the last, before the worker ends. What is not to depend on when it does runs with `time_speaks=False`.
+    """
 
     @asynccontextmanager
-    async def running(second: Agreeing | None = None, packs: TenantPacks = packs, **changes: Any) -> AsyncIterator[Worker]:
+    async def running(
+        second: Agreeing | None = None, packs: TenantPacks = packs, time_speaks: bool = True, **changes: Any
+    ) -> AsyncIterator[Worker]:
         own = settings.model_copy(update={"lease_s": 2.0, **changes})
         worker = Worker(own, engine, bus, packs, second or Agreeing())
+        if not time_speaks:
+            worker.lane._ticker = Silent()
         task = asyncio.create_task(worker.run())
         try:
             await asyncio.wait_for(worker.lane.serving.wait(), 60)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from services.decision.core.question import Answer, Question
 from services.decision.engines.durable import EngineFault
 from services.decision.store.connection import borrowed
-from shared.bus import Bus, event_subject
+from shared.bus import Bus, Delivered, event_subject
 from shared.events import canonical
 from shared.placing import partition, pseudonym
 from shared.settings import Settings
@@ -69,6 +69,25 @@ async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 90) -
     while not await condition():
         assert monotonic() < deadline, "the condition did not come true in time"
         await asyncio.sleep(0.02)
+
+
+async def on_stream(bus: Bus, stream: str, *subjects: str) -> list[Delivered]:
+    """Every message that the stream has of these subjects now, however long the server takes to hand them out."""
+    infos = [await bus.api(f"STREAM.INFO.{stream}", {"subjects_filter": subject}) for subject in subjects]
+    there = sum(sum((info["state"].get("subjects") or {}).values()) for info in infos)
+    reader = await bus.pull_consumer(stream, "test-reader", subjects, 1, 1000)
+    found: list[Delivered] = []
+
+    async def every() -> bool:
+        if len(found) < there and (some := await reader.fetch(1000, 1.0)):
+            await reader.ack_all(some[-1])
+            found.extend(some)
+        return len(found) >= there
+
+    await until(every)
+    await reader.close()
+    await bus.delete_consumer(stream, "test-reader")
+    return found
 
 
 async def settled(engine: AsyncEngine, tenant: str, events: Sequence[dict[str, Any]]) -> None:

@@ -45,9 +45,9 @@ class Asked:
 @pytest.fixture
 async def asked(run: Run, engine: AsyncEngine, bus: Bus, settings: Settings, tenant: str) -> AsyncIterator[Asked]:
     app = create_app(settings)
-    # Begun just now: of what is older, time itself would soon say something new.
+    # Begun just now, and time silent: of what is older it would soon say something new, and of this at midnight.
     begun = [started("a", "knee", protocol="progressive-return", start_step="W3") | {"time": stamp(datetime.now(UTC))}]
-    async with run(), app.router.lifespan_context(app):
+    async with run(time_speaks=False), app.router.lifespan_context(app):
         await send(bus, settings, tenant, begun)
         await settled(engine, tenant, begun)
         transport = httpx.ASGITransport(app)

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
-import orjson
 import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -80,7 +79,7 @@ async def fed(run: Run, engine: AsyncEngine, bus: Bus, settings: Settings, sent:
     async with borrowed(engine) as connection:
         if await reads.knows_athlete(connection, MINE, "b"):
             return
-    async with run():
+    async with run(time_speaks=False):
         await send(bus, settings, MINE, sent)
         await settled(engine, MINE, sent)
 
@@ -353,9 +352,7 @@ async def test_an_answer_takes_effect_while_its_decision_is_in_force(run, engine
     refused = await clinician.post("/v1/courses/other/answers", {"decision": stale["id"], "answer": "accepted"})
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:milepost:problem:decision-superseded")
     assert (await people["coach"].post("/v1/courses/other/answers", {"decision": decision["id"], "answer": "accepted"})).status_code == 403
-    async with run():
-        # Started anew, the worker may first let time speak; the answer is to what stands after that.
-        decision = (await clinician.get("/v1/courses/other/recommendation")).json()
+    async with run(time_speaks=False):
         taken = await clinician.post("/v1/courses/other/answers", {"decision": decision["id"], "answer": "declined", "reason": "a cold"})
         assert taken.status_code == 202
         receipt = taken.json()
@@ -373,9 +370,11 @@ async def test_an_answer_takes_effect_while_its_decision_is_in_force(run, engine
 
 
 async def test_readiness_needs_a_worker_for_every_partition(run, people):
+    async def said(status: int, words: str) -> bool:
+        """On a busy machine a check may once be given up, or a lease run out before it is renewed; what it says in the end counts."""
+        answer = await people["nobody"].get("/readyz")
+        return answer.status_code == status and words in answer.json()["checks"]["partitions"]
+
     async with run():
-        ready = await people["nobody"].get("/readyz")
-        assert (ready.status_code, orjson.loads(ready.content)["checks"]["partitions"]) == (200, "ok")
-    gone = await people["nobody"].get("/readyz")
-    assert gone.status_code == 503
-    assert "64 of the partitions" in gone.json()["checks"]["partitions"]
+        await until(lambda: said(200, "ok"))
+    await until(lambda: said(503, "64 of the partitions"))

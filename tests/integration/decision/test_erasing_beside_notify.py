@@ -18,7 +18,7 @@ from services.decision.arrivals import stamp
 from services.decision.eraser import opened
 from services.decision.erasing import Eraser
 from services.decision.forgetting import erasure_event
-from services.decision.store import erasures, outbox
+from services.decision.store import erase, erasures, outbox
 from services.decision.store.connection import borrowed
 from services.embedded import EmbeddedServers
 from services.notify.consume import Consumer
@@ -28,7 +28,7 @@ from shared import locks
 from shared.bus import DECISIONS, Bus, event_subject
 from shared.placing import partition, pseudonym
 from shared.settings import Settings
-from tests.integration.decision.feeding import Run, pain, send, settled, started, until
+from tests.integration.decision.feeding import Run, on_stream, pain, send, settled, started, until
 from tests.integration.forking import Child, Forks, forks
 
 TENANT = "clinic"
@@ -72,7 +72,8 @@ class Case:
             (self.stays, f"{self.stays}-b"),
             (self.goes, f"{self.goes}-b"),
         ]
-        async with run(checkpoint_s=5.0):
+        # Of these days, long past, time itself could else speak last, and nobody would publish it after the worker.
+        async with run(time_speaks=False, checkpoint_s=5.0):
             for name, course in courses:
                 await send(self._bus, self._settings, TENANT, sent := [started(name, course), pain(name, course, 1)])
                 await settled(self._engine, TENANT, sent)
@@ -80,6 +81,12 @@ class Case:
             said = erasure_event(TENANT, self.key, {"reason": "ordered", "by": {"id": "k", "role": "admin"}}, stamp(datetime.now(UTC)))
             await self._bus.publish(event_subject(partition(TENANT, self.goes), self.key), said)
             await until(self._requested)
+        await until(self._nobody_tells)
+
+    async def _nobody_tells(self) -> bool:
+        """The session of a notify of the test before ends a moment after it."""
+        async with borrowed(self._engine) as connection:
+            return not await erasures.somebody_tells(connection)
 
     async def _published(self) -> bool:
         async with borrowed(self._engine) as connection:
@@ -121,7 +128,9 @@ async def standing_still(child: Child) -> bool:
 
 
 async def ended(child: Child, number: signal.Signals) -> None:
-    child.send_signal(signal.SIGCONT)
+    if number != signal.SIGKILL:
+        # That one ends what stands still, which must not do a thing before.
+        child.send_signal(signal.SIGCONT)
     child.send_signal(number)
     await asyncio.wait_for(child.wait(), 90)
 
@@ -182,18 +191,18 @@ async def test_a_notify_that_wakes_after_it_lost_the_lead_writes_nothing_of_the_
     await until(lambda: standing_still(notify))
     lead = await rows.fetchval("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid::bigint = $1", locks.LEAD)
     admin = await servers.postgres._connect("milepost")
-    # Another of its tasks may stand in the middle of a transaction, and hold what an erasure locks for as long as it stands.
-    await admin.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1"
-        " OR usename = 'milepost_service' AND state LIKE 'idle in transaction%'",
-        lead,
-    )
-    await admin.close()
 
     async def erased() -> bool:
+        # Another of its tasks may stand in the middle of a transaction, and hold what an erasure locks for as long as it stands.
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1"
+            " OR usename = 'milepost_service' AND state LIKE 'idle in transaction%'",
+            lead,
+        )
         return await eraser.carry_out() == 1
 
     await until(erased)
+    await admin.close()
     notify.send_signal(signal.SIGCONT)
     await until(case.all_told)
     assert await case.told(case.goes) == []
@@ -204,10 +213,7 @@ async def test_a_notify_that_wakes_after_it_lost_the_lead_writes_nothing_of_the_
 async def test_what_was_read_before_an_erasure_and_is_told_after_it_is_passed_over(
     settings: Settings, engine: AsyncEngine, bus: Bus, case: Case, eraser: Eraser
 ):
-    holding = await bus.pull_consumer(DECISIONS, "holding", [f"dec.*.{case.key}", f"dec.*.{case.key_of_stays}"], 1, 256)
-    held = await holding.fetch(256, 2.0)
-    await holding.close()
-    await bus.delete_consumer(DECISIONS, "holding")
+    held = await on_stream(bus, DECISIONS, f"dec.*.{case.key}", f"dec.*.{case.key_of_stays}")
     assert await eraser.carry_out() == 1
     consumer = Consumer(engine, bus, settings, lambda: datetime.now(UTC), lambda _: None, lambda: None)
     await consumer.tell([read(one.data, one.subject) for one in held], held[-1].stream_seq)
@@ -220,10 +226,9 @@ async def test_an_erasure_that_comes_once_notify_looked_who_is_erased_waits_and_
     settings: Settings, engine: AsyncEngine, bus: Bus, case: Case, eraser: Eraser, rows: Any, monkeypatch: pytest.MonkeyPatch
 ):
     """It looks behind its lock: else an erasure could pass between looking and writing."""
-    holding = await bus.pull_consumer(DECISIONS, "holding", [f"dec.*.{case.key}", f"dec.*.{case.key_of_stays}"], 1, 256)
-    held = await holding.fetch(256, 2.0)
-    await holding.close()
-    await bus.delete_consumer(DECISIONS, "holding")
+    # It waits for the test, which may take a while on a busy machine.
+    monkeypatch.setattr(erase, "LOCK_WAIT_S", 30)
+    held = await on_stream(bus, DECISIONS, f"dec.*.{case.key}", f"dec.*.{case.key_of_stays}")
     looked, erasing = progress.note, list["asyncio.Task[int]"]()
     waiting = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE relation = 'course_notices'::regclass AND NOT granted)"
 

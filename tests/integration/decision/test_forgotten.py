@@ -171,20 +171,13 @@ async def test_from_the_request_on_every_route_of_the_athlete_answers_410_and_no
 ):
     sent = [started(name, f"{name}-course", start_step="P3") for name in ("leaver", "stayer")]
     sent += [pain(name, f"{name}-course", n, nrs=n) for name in ("leaver", "stayer") for n in (1, 8)]
-    async with run():
+    # Time itself would decide between two reads: what is in force is no more, and a list that is paged through has another order.
+    async with run(time_speaks=False):
         await send(bus, settings, TENANT, sent)
         await settled(engine, TENANT, sent)
-        link = ""
-
-        async def answered() -> bool:
-            """Time itself may decide between reading what is in force and answering it: then that is read again."""
-            nonlocal link
-            link = (await people.ask("GET", "/v1/courses/leaver-course/recommendation")).json()["id"]
-            said = await people.ask("POST", "/v1/courses/leaver-course/answers", json={"decision": link, "answer": "declined"})
-            assert said.status_code in (202, 409), said.text
-            return said.status_code == 202
-
-        await until(answered)
+        link = (await people.ask("GET", "/v1/courses/leaver-course/recommendation")).json()["id"]
+        said = await people.ask("POST", "/v1/courses/leaver-course/answers", json={"decision": link, "answer": "declined"})
+        assert said.status_code == 202, said.text
 
         async def counted() -> bool:
             return bool((await people.ask("GET", "/v1/overrides")).json()["answers"] == 1)

@@ -75,7 +75,7 @@ async def fed(run: Run, engine: AsyncEngine, bus: Bus, settings: Settings) -> No
     async with borrowed(engine) as connection:
         known = await past.athletes_on(connection, TENANT, PACK)
     if not known:
-        async with run():
+        async with run(time_speaks=False):
             await send(bus, settings, TENANT, sent)
             await settled(engine, TENANT, sent)
 
@@ -327,7 +327,7 @@ async def test_a_shadow_looks_at_every_later_decision_and_nobody_is_told(
         before = await connection.fetchval(KNEES, TENANT)
     await clinic.lead.post(f"/v1/protocols/{PACK}/shadow", {"hash": hash})
     later = [one for name in ("amy", "bob") for one in session(name, 3)]
-    async with run():
+    async with run(time_speaks=False):
         await send(bus, settings, TENANT, later)
         await settled(engine, TENANT, later)
     async with borrowed(engine) as connection:

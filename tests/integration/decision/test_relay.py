@@ -16,6 +16,7 @@ from shared.bus import DECISIONS, Bus, BusUnavailable, PubAck
 from shared.bus.streams import MESSAGE_LIMIT
 from shared.placing import pseudonym
 from shared.settings import Settings
+from tests.integration.decision.feeding import on_stream
 
 PARTITION = count()
 
@@ -53,12 +54,7 @@ async def put(engine: AsyncEngine, partition: int, bodies: Sequence[bytes]) -> N
 
 
 async def on_the_bus(bus: Bus, partition: int) -> list[tuple[str, dict]]:
-    reader = await bus.pull_consumer(DECISIONS, f"test-{partition}", [f"dec.{partition}.*"], 1, 1000)
-    found = []
-    while messages := await reader.fetch(1000, 0.2):
-        found += [(message.subject, orjson.loads(message.data)) for message in messages]
-    await reader.close()
-    return found
+    return [(message.subject, orjson.loads(message.data)) for message in await on_stream(bus, DECISIONS, f"dec.{partition}.*")]
 
 
 async def waiting(engine: AsyncEngine, partition: int) -> int:

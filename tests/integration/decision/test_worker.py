@@ -21,7 +21,7 @@ from shared.bus import DECISIONS, Bus, event_subject
 from shared.events import canonical, parse
 from shared.placing import partition, pseudonym
 from shared.settings import Settings
-from tests.integration.decision.feeding import START, Agreeing, Run, pain, send, settled, started, until
+from tests.integration.decision.feeding import START, Agreeing, Run, on_stream, pain, send, settled, started, until
 
 
 async def history(engine: AsyncEngine, tenant: str) -> list[dict[str, Any]]:
@@ -48,11 +48,7 @@ async def told(engine: AsyncEngine, bus: Bus, tenant: str) -> list[dict[str, Any
             return not await connection.fetchval("SELECT count(*) FROM outbox WHERE tenant = $1", tenant)
 
     await until(empty)
-    reader = await bus.pull_consumer(DECISIONS, "test-reader", ["dec.>"], 1, 1000)
-    found: list[dict[str, Any]] = []
-    while messages := await reader.fetch(1000, 0.1):
-        found += [orjson.loads(message.data) for message in messages]
-    await reader.close()
+    found = [orjson.loads(message.data) for message in await on_stream(bus, DECISIONS, "dec.>")]
     return [body for body in found if body["tenant"] == tenant]
 
 
@@ -292,9 +288,8 @@ async def test_where_the_engines_differ_history_says_so_at_once_and_the_course_h
         return EngineFault(3, "no answer within 2 s") if kind == "fault" else Answer(question.answer.verdicts, "regress")
 
     events = [started("a", "c"), pain("a", "c", 1), pain("a", "c", 2)]
-    async with engine.begin() as conn:
-        await conn.execute(text("DELETE FROM timers"))  # Of the other tests: nothing but these events asks a question.
-    async with run(Agreeing(twist)):
+    # Nothing but these events asks a question.
+    async with run(Agreeing(twist), time_speaks=False):
         await send(bus, settings, tenant, events)
         await settled(engine, tenant, events)
     rows = await history(engine, tenant)

@@ -19,6 +19,13 @@ QUICK = {"acknowledge_within_s": 1, "answer_within_s": 1}
 
 
 @pytest.fixture
+async def site(notify: Any) -> AsyncIterator[Any]:
+    """Attempts go on for as long as a change of the policy may take."""
+    async with notify(retry_schedule_s=(0.0, *(0.2,) * 300)) as running:
+        yield running
+
+
+@pytest.fixture
 async def quick(clinic: Any, engine: AsyncEngine) -> Any:
     """The clinic with an administrator and waits of a second."""
     async with engine.begin() as conn:
@@ -35,9 +42,10 @@ async def test_a_referral_that_nobody_takes_up_goes_to_a_second_endpoint_and_kee
     # The second hears nothing but what was not taken up.
     await quick.endpoint(f"{receiver.url}/second", types=["endpoint.disabled"], escalates=True, role="clinician")
     await publish(quick.tenant, made(1, **REFERS))
-    await until(lambda: len(receiver.at("/second")) >= 2, within=60)
+    # What is said again waits for nothing, so the second time may arrive before the first.
+    await until(lambda: {1, 2} <= {one.json["data"]["escalation"] for one in receiver.at("/second")})
     heard = [one.json for one in receiver.at("/second")]
-    assert [(one["type"], one["data"]["escalation"]) for one in heard[:2]] == [("course.referred", 1), ("course.referred", 2)]
+    assert {one["type"] for one in heard} == {"course.referred"}
     assert heard[0]["data"]["referral"] == REFERS["referral"] and "within 24 h" in heard[0]["data"]["words"]["reasons"][0]
     first = next(one for one in receiver.at("/first") if one.json["type"] == "course.referred")
     path = f"/v1/notices/{first.id}/acknowledge"
@@ -57,8 +65,9 @@ async def test_a_recommendation_that_nobody_answers_is_said_again_and_an_answer_
 ) -> None:
     await quick.endpoint(f"{receiver.url}/in", role="clinician")
     await publish(quick.tenant, made(1, action="advance", to_step="W2"))
-    told = await until(lambda: [one for one in receiver.heard if one.json["type"] == "recommendation.unanswered"], within=60)
-    assert told[0].json["data"]["id"] == "c-1-d1" and told[0].json["data"]["escalation"] == 1
+    told = await until(lambda: [one.json["data"] for one in receiver.heard if one.json["data"].get("escalation") == 1])
+    assert told[0]["id"] == "c-1-d1"
+    assert {one.json["type"] for one in receiver.heard} == {"recommendation.changed", "recommendation.unanswered"}
     await publish(quick.tenant, made(2, action="advance", to_step="W2", answer={"state": "accepted"}))
     query = "SELECT closed_because FROM escalations WHERE tenant = :tenant AND due IS NULL"
     ((because,),) = await until(lambda: rows(query, tenant=quick.tenant))
@@ -138,9 +147,11 @@ async def test_the_policy_is_judged_again_before_each_attempt(quick: Any, receiv
     receiver.always["/coach"] = 204
     receiver.heard.clear()
     await publish(quick.tenant, made(2, action="advance", to_step="W3", from_step="W2"))
-    (heard,) = await until(lambda: receiver.heard)
-    assert heard.json["data"]["status"] == "awaiting_clinician"
-    assert not {"action", "to_step", "step", "dose"} & heard.json["data"].keys()
+    await until(lambda: any(heard.json["data"]["seq"] == 2 for heard in receiver.heard))
+    # What takes the first advance back may arrive beside it, from under the policy before.
+    for heard in receiver.heard:
+        withheld = {"action", "to_step", "dose"} | ({"step"} if heard.json["data"]["seq"] == 2 else set())
+        assert heard.json["data"]["status"] == "awaiting_clinician" and not withheld & heard.json["data"].keys()
 
 
 async def test_what_the_terms_of_a_source_forbid_is_blocked_with_the_reason(

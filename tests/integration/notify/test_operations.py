@@ -13,7 +13,7 @@ def quiet_now() -> dict[str, str]:
 
 
 async def test_what_is_changed_holds_for_what_is_still_to_leave(notify: Any, receiver: Any, publish: Any, until: Any, made: Any) -> None:
-    async with notify(retry_schedule_s=(0.0, 0.5, 0.5, 0.5)) as site:
+    async with notify(retry_schedule_s=(0.0, *(0.5,) * 120)) as site:
         clinic = await site.clinic()
         endpoint = await clinic.endpoint(f"{receiver.url}/old", description="before")
         receiver.always["/old"] = 500

@@ -1,5 +1,6 @@
 """Each course in its order, each endpoint for itself, each window its one notice."""
 
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -58,18 +59,22 @@ async def _is_cancelled(clinic: Any, endpoint: Any) -> bool:
 async def test_a_course_waits_for_its_older_notice_and_no_other_course_does(
     notify: Any, receiver: Any, publish: Any, until: Any, made: Any
 ) -> None:
-    async with notify(retry_schedule_s=(0.0, 1.0, 1.0)) as site:
+    def told() -> list[tuple[str, str]]:
+        return [(heard.json["type"], heard.json["data"]["course"]) for heard in receiver.heard]
+
+    async with notify(retry_schedule_s=(0.0, *(0.3,) * 300)) as site:
         clinic = await site.clinic()
         await clinic.endpoint(f"{receiver.url}/in")
-        receiver.answers["/in"] += [500]
+        # The older notice arrives only once the other course was told.
+        receiver.always["/in"] = lambda heard: web.Response(status=204 if ("recommendation.changed", "c-2") in told() else 404)
         await publish(clinic.tenant, {"course": "c-1", "protocol": "p@1"}, kind="course.started")
         await until(lambda: receiver.heard)
         await publish(clinic.tenant, made(1))
         await publish(clinic.tenant, made(1, course="c-2"))
-        await until(lambda: len(receiver.heard) == 4)
-        told = [(heard.json["type"], heard.json["data"]["course"]) for heard in receiver.heard]
-        assert told == [
-            ("course.started", "c-1"),
+        await until(lambda: ("recommendation.changed", "c-1") in told())
+        in_vain = told().index(("recommendation.changed", "c-2"))
+        assert in_vain and told() == [
+            *[("course.started", "c-1")] * in_vain,
             ("recommendation.changed", "c-2"),
             ("course.started", "c-1"),
             ("recommendation.changed", "c-1"),
@@ -115,9 +120,10 @@ async def _ended_all(clinic: Any, endpoint: Any) -> bool:
 
 
 async def test_a_burst_is_told_by_its_first_and_its_last_decision_even_across_a_restart(
-    notify: Any, receiver: Any, publish: Any, until: Any, made: Any, rows: Any
+    notify: Any, receiver: Any, publish: Any, until: Any, made: Any, rows: Any, asking: Any
 ) -> None:
-    async with notify(notice_coalesce_s=5.0) as site:
+    # However long the burst takes, the window is longer; then it is brought near.
+    async with notify(notice_coalesce_s=600.0) as site:
         clinic = await site.clinic()
         await clinic.endpoint(f"{receiver.url}/in")
         await publish(clinic.tenant, made(1))
@@ -128,10 +134,13 @@ async def test_a_burst_is_told_by_its_first_and_its_last_decision_even_across_a_
         waiting = "SELECT 1 FROM course_notices WHERE tenant = :tenant AND waiting_outbox = :outbox"
         await until(lambda: rows(waiting, tenant=clinic.tenant, outbox=last))
         assert [heard.json["data"]["seq"] for heard in receiver.heard] == [1]
-    async with notify(notice_coalesce_s=5.0):
+    begin = monotonic()
+    near = "UPDATE course_notices SET waiting_until = now() + interval '1 s' WHERE tenant = :tenant AND waiting_until = told_at + :window"
+    assert await asking(f"{near} RETURNING 1", tenant=clinic.tenant, window=timedelta(seconds=600))
+    async with notify(notice_coalesce_s=600.0):
         await until(lambda: len(receiver.heard) == 2)
         assert [heard.json["data"]["seq"] for heard in receiver.heard] == [1, 20]
-        assert receiver.heard[1].at - receiver.heard[0].at >= 4.9
+        assert receiver.heard[1].at - begin >= 1.0
 
 
 async def test_a_rising_urgency_does_not_wait_for_the_window(notify: Any, receiver: Any, publish: Any, until: Any, made: Any) -> None:
@@ -152,17 +161,16 @@ async def test_a_rising_urgency_does_not_wait_for_the_window(notify: Any, receiv
 
 
 async def test_hanging_endpoints_make_no_other_endpoint_wait(notify: Any, receiver: Any, publish: Any, until: Any, made: Any) -> None:
-    async with notify(delivery_timeout_s=30.0) as site:
+    async with notify(delivery_timeout_s=600.0) as site:
         clinic = await site.clinic()
         for number in range(5):
             await clinic.endpoint(f"{receiver.url}/dead/{number}")
             receiver.always[f"/dead/{number}"] = "hang"
         await clinic.endpoint(f"{receiver.url}/alive")
-        begin = monotonic()
         for number in range(100):
             await publish(clinic.tenant, made(1, course=f"c-{number}"))
+        # Within less than the time limit: nothing that hangs has ended.
         await until(lambda: len(receiver.at("/alive")) == 100)
-        assert monotonic() - begin < 15, "others waited for a time limit of 30 s"
         assert all(len(receiver.at(f"/dead/{number}")) <= 64 for number in range(5))
         receiver.release.set()
 

@@ -114,7 +114,7 @@ def tried(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 async def _attempt(port: int, url: str) -> Exception | None:
     """What comes of a request whose names are asked of the name server at this port."""
-    async with Client(STRICT, 3) as client:
+    async with Client(STRICT, 60) as client:
         client._resolver = GuardedResolver(STRICT, _lookup(port))
         try:
             await client.post(URL(url), b"host: hooks.example.org\r\ncontent-length: 0\r\n", b"")
@@ -171,7 +171,7 @@ async def test_what_a_resolver_hides_behind_an_allowed_address_is_found_when_the
         async def resolve(self, host: str, port: int) -> list[AddressInfo]:
             return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
 
-    async with Client(STRICT, 3) as client:
+    async with Client(STRICT, 60) as client:
         client._resolver = Lying(STRICT)
         with pytest.raises(Refused):
             await client.post(URL(f"http://hooks.example.org:{server.port}/"), b"content-length: 0\r\n", b"")

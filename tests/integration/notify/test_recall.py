@@ -1,5 +1,6 @@
 """A stricter policy takes back from coaches the advances that they were told of under a looser one."""
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.auth import create_key
 
 ADVANCE = {"action": "advance", "from_step": "W1", "to_step": "W2"}
+
+
+@pytest.fixture
+async def site(notify: Any) -> AsyncIterator[Any]:
+    """Attempts go on for as long as a change of the policy or of a role may take."""
+    async with notify(retry_schedule_s=(0.0, *(0.2,) * 300)) as running:
+        yield running
 
 
 @pytest.fixture
@@ -71,7 +79,8 @@ async def test_what_is_taken_back_comes_after_an_attempt_under_way_and_what_wait
 
 
 async def arrived(clinic: Any, endpoint: Any) -> bool:
-    return all(state == "delivered" for _, state in await clinic.states(endpoint))
+    states = await clinic.states(endpoint)
+    return bool(states) and all(state == "delivered" for _, state in states)
 
 
 async def test_each_time_it_is_told_again_it_is_taken_back_again(direct: Any, receiver: Any, publish: Any, until: Any, made: Any) -> None:

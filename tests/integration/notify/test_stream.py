@@ -97,6 +97,14 @@ async def asked(rows: Any, settings: Settings, tenant: str, athlete: str, carrie
     """As the lane stores that the athlete is to be erased."""
     name, now = pseudonym(settings.pseudonym_key_bytes, tenant, athlete), datetime.now(UTC)
     values = {"tenant": tenant, "name": name, "partition": partition(tenant, athlete), "at": now, "done": now if carried_out else None}
+    if carried_out:
+        # It stands in history, or a service that looks at the database finds it older than its erasures and refuses it.
+        await rows(
+            "INSERT INTO events (partition, seq, tenant, athlete, source, id, type, time, recorded_at, digest, body)"
+            " VALUES (:partition, 1, :tenant, :name, 'urn:milepost:erasures', 'erasure-' || :name, 'milepost.athlete.erased', :at, :at,"
+            " '', '') RETURNING 1",
+            **{key: value for key, value in values.items() if key != "done"},
+        )
     await rows(
         "INSERT INTO keys.erasures (tenant, pseudonym, partition, event, requested_at, erased_at)"
         " VALUES (:tenant, :name, :partition, '{}', :at, :done) RETURNING 1",
