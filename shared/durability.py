@@ -110,7 +110,7 @@ class Durability:
         except BusRefused as fault:
             raise NotReady(str(fault)) from fault
         except BusError as fault:
-            raise NotReady("the bus does not answer") from fault
+            raise NotReady(f"the bus cannot be used: {fault}") from fault
 
     async def _watch_database(self) -> None:
         while not told_to_stop():
@@ -127,6 +127,10 @@ class Durability:
             raise
         except db.DatabaseRefused as fault:
             self._found(fault)
+        except Exception as fault:
+            # Nobody would look any more, and what was seen last would be believed for ever.
+            _log.error("the database could not be looked at", error=type(fault).__name__, exc_info=fault)
+            self._found(db.DatabaseRefused(f"the database could not be looked at ({type(fault).__name__}); the log says more"))
         else:
             # What was asked before another look found the breach says nothing against it.
             if faults == self._faults:

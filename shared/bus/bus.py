@@ -5,6 +5,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import Any, Final, Self, cast
 
 import orjson
@@ -26,10 +27,13 @@ CONNECT_LIMIT_S: Final = 10.0
 API_LIMIT_S: Final = 5.0
 CREATE_LIMIT_S: Final = 5.0
 GUARD_EVERY_S: Final = 5.0
+UNSEEN_S: Final = 30.0
+"""How long looks may fail under `guard`; a cluster needs 10 s to say that its leader is down, and a look at a mute monitor takes 5 s."""
 # Typed as int by the client, used as a number of seconds by it.
 RECONNECT_S: Final = 0.2
 JOIN_LIMIT_S: Final = 30.0
 """How long a node of a cluster may take to join it before a stream of several replicas is given up."""
+AWAY: Final = "not connected to the bus; the client keeps trying"
 _NO_STREAM: Final = 10059
 _NOT_JOINED: Final = 10074
 """What a server says of several replicas where it is in no cluster, and a node of one until it has joined."""
@@ -149,8 +153,6 @@ class Bus:
     async def check(self) -> None:
         """Raises `BusUnavailable` when JetStream does not answer within a second, and why `publish` stores nothing: for readiness."""
         self._permitted()
-        if not self.client.is_connected:
-            raise BusUnavailable("not connected to the bus")
         await self.api("INFO", timeout=1.0)
 
     async def connected(self, wait_s: float) -> None:
@@ -161,12 +163,12 @@ class Bus:
                 await self._trusted.wait()
         except TimeoutError:
             self._permitted()
-            raise BusUnavailable("not connected to the bus; the client keeps trying") from None
+            raise BusUnavailable(AWAY) from None
 
     @property
     def is_ready(self) -> bool:
         """Connected, and not in doubt."""
-        return self.client.is_connected and self._trusted.is_set()
+        return self.client.is_connected and self._up.is_set() and self._trusted.is_set()
 
     async def ensure_streams(self) -> None:
         """Create the streams that are missing, with a credential that may.
@@ -255,9 +257,11 @@ class Bus:
 
         While it is broken, and from a renewed connection until the server was looked at again, `publish` stores nothing and raises: a
         server may come back with other settings than it went with. So may a node that was left out as down: it is looked at within
-        `every_s` and the monitor's time limit of its return, and where it cannot be, `publish` stores nothing until it can.
+        `every_s` and the monitor's time limit of its return, and where it cannot be, `publish` stores nothing until it can. So may any
+        other node, unseen: where looks have failed for `UNSEEN_S`, `publish` stores nothing until one succeeds.
         """
         self._guarded = True
+        seen = monotonic()
         while not told_to_stop():
             self._doubt.clear()
             connections = self.connections
@@ -265,20 +269,25 @@ class Bus:
                 await self.verify()
             except BusUnavailable as fault:
                 # Says nothing of the contract, and mends no breach; publishing fails by itself where the bus does not answer. But a node
-                # that was down may take part again and not have been looked at.
-                if self.breach is None and (self._broken is not None or self.down):
+                # that was down, or was not seen for long, may take part again and not have been looked at.
+                if self.breach is None and (self._broken is not None or self.down or monotonic() - seen > UNSEEN_S):
                     self._distrust(fault)
             except BusError as fault:
                 if self.breach is None:
                     _log.error("nothing is confirmed any more: the bus breaks its durability contract", reason=str(fault))
                 self._distrust(fault)
+            except Exception as fault:
+                # Nobody would look any more, and what was seen last would be believed for ever.
+                if self.breach is None:
+                    _log.error("the bus could not be looked at", error=type(fault).__name__, exc_info=fault)
+                    self._distrust(BusUnavailable(f"the bus could not be looked at ({type(fault).__name__}); the log says more"))
             else:
                 if self.connections != connections:
                     # What was seen before the connection was renewed says nothing of the server behind it now.
                     continue
                 if self.breach is not None:
                     _log.info("the bus keeps its durability contract again")
-                self._broken = None
+                self._broken, seen = None, monotonic()
                 self._trusted.set()
             looked()
             with suppress(TimeoutError):
@@ -286,10 +295,15 @@ class Bus:
                     await self._doubt.wait()
 
     def _distrust(self, fault: BusError) -> None:
+        if self._broken is None and isinstance(fault, BusUnavailable):
+            _log.warning("nothing is published until the bus was looked at again", reason=str(fault))
         self._broken = fault
         self._trusted.clear()
 
     def _permitted(self) -> None:
+        # The client calls itself connected some time before it tells of a renewed connection: its server was not looked at either.
+        if not self._up.is_set() and self.breach is None:
+            raise BusUnavailable(AWAY)
         if self._broken is not None:
             raise self._broken
 
@@ -308,7 +322,7 @@ class Bus:
     async def request(self, subject: str, payload: bytes, timeout: float) -> bytes:
         """A request and its answer's payload. Raises `BusUnavailable` when none comes."""
         if not self.client.is_connected:
-            raise BusUnavailable("not connected to the bus; the client keeps trying")
+            raise BusUnavailable(AWAY)
         reply, answer = self._replies.expect()
         try:
             with translated("request"):

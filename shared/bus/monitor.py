@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 
@@ -117,9 +117,11 @@ def _well(address: str) -> None:
 def _document(address: str, what: str) -> dict[str, Any] | None:
     try:
         with urllib.request.urlopen(f"{address.rstrip('/')}/{what}", timeout=LIMIT_S) as answer:
-            return cast(dict[str, Any], orjson.loads(answer.read()))
+            document = orjson.loads(answer.read())
     except urllib.error.HTTPError as unwell:
         unwell.close()
+        return None
     except _FAULTS:
-        pass
-    return None
+        return None
+    # Whatever answers otherwise is no monitor of a NATS server.
+    return document if isinstance(document, dict) else None

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
 from shared.bus import Bus, BusError, BusRefused, BusUnavailable, event_subject, monitor
+from shared.bus.bus import UNSEEN_S
 from shared.bus.monitor import StoreFacts
 from shared.durability import NODES_DOWN, Durability
 from shared.settings import Settings
@@ -34,7 +35,7 @@ class Trio:
     mute: set[str] = field(default_factory=lambda: {"n2"})
     active_ns: int = SILENT
     stream_active_ns: int = SILENT
-    cut_off: bool = False
+    instead: str = "nothing"
 
     @property
     def url(self) -> str:
@@ -42,8 +43,10 @@ class Trio:
 
     def answer(self, name: str, path: str) -> web.Response:
         if name in self.mute:
-            # As much of an answer as a server that is killed meanwhile sends: none of it, or the beginning.
-            return web.Response(headers={"Content-Length": "1000"}, body=b"{") if self.cut_off else web.Response(status=502)
+            if self.instead == "the beginning":
+                # As much of an answer as a server sends that is killed meanwhile.
+                return web.Response(headers={"Content-Length": "1000"}, body=b"{")
+            return web.Response(status=502) if self.instead == "nothing" else web.json_response(["something else"])
         group = {"leader": "n0", "cluster_size": 3} | ({"replicas": self.peers(self.active_ns)} if name == "n0" else {})
         if path == "jsz" and name in self.off:
             return web.json_response({"disabled": True})
@@ -96,9 +99,9 @@ async def watched(settings: Settings, trio: Trio) -> AsyncIterator[Bus]:
         await bus.close()
 
 
-@pytest.mark.parametrize("cut_off", [False, True])
-async def test_what_is_known_of_a_cluster_is_of_the_nodes_that_answer(trio: Trio, cut_off: bool):
-    trio.cut_off = cut_off
+@pytest.mark.parametrize("instead", ["nothing", "the beginning", "something else"])
+async def test_what_is_known_of_a_cluster_is_of_the_nodes_that_answer(trio: Trio, instead: str):
+    trio.instead = instead
     facts = await monitor.read(Settings(nats_monitor_url=trio.url))
     answering = trio.addresses["n0"], trio.addresses["n1"]
     assert facts == StoreFacts(True, 1_000, 3, answering, frozenset({"n2"}), frozenset({"n0", "n1"}))
@@ -194,6 +197,63 @@ async def test_a_node_that_is_yet_to_be_found_down_stops_nothing_on_a_connection
             trio.stream_active_ns = SILENT
             while watching.down != {"n2"}:
                 await watching.publish(SUBJECT, b"{}", timeout=60)
+        finally:
+            guard.cancel()
+
+
+@pytest.mark.law("nothing-lost")
+async def test_nothing_is_published_where_looks_have_failed_for_long(settings: Settings, trio: Trio, monkeypatch: pytest.MonkeyPatch):
+    """A node may have come back with other settings between two looks, and so never have been found down."""
+    clock, looks = [0.0], [0]
+    monkeypatch.setattr("shared.bus.bus.monotonic", lambda: clock[0])
+    trio.mute = set()
+
+    def looked() -> None:
+        looks[0] += 1
+
+    async def three_looks() -> None:
+        before = looks[0]
+
+        async def over() -> bool:
+            return looks[0] > before + 3
+
+        await until(over)
+
+    async with watched(settings, trio) as watching:
+        guard = asyncio.create_task(watching.guard(0.02, looked))
+        try:
+            await until(said(watching, "stored", set()))
+            clock[0] += UNSEEN_S + 1
+            await three_looks()
+            trio.mute, trio.active_ns = {"n2"}, HEARD
+            await three_looks()
+            assert await said(watching, "stored", set())(), "all were seen a moment ago"
+            clock[0] += UNSEEN_S + 1
+            await until(said(watching, "n2 takes part in the cluster", set()))
+            trio.mute = set()
+            await until(said(watching, "stored", set()))
+        finally:
+            guard.cancel()
+
+
+@pytest.mark.law("nothing-lost")
+async def test_nothing_is_published_where_a_look_ends_in_what_nobody_expected(settings: Settings, trio: Trio):
+    trio.mute = set()
+    async with watched(settings, trio) as watching:
+        looked = watching.verify
+        faults = [KeyError("config")]
+
+        async def verify() -> None:
+            if faults:
+                raise faults[0]
+            await looked()
+
+        watching.verify = verify  # type: ignore[method-assign]
+        guard = asyncio.create_task(watching.guard(0.02))
+        try:
+            await until(said(watching, r"the bus could not be looked at (KeyError)", set()))
+            faults.clear()
+            await until(said(watching, "stored", set()))
         finally:
             guard.cancel()
 

@@ -4,17 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from shared.bus import Bus
+import pytest
+
+from shared.bus import Bus, BusUnavailable, event_subject
 from shared.settings import Settings
 
 INFO = b'INFO {"server_id":"x","version":"2.15.1","proto":1,"host":"127.0.0.1","port":4222,"headers":true,"max_payload":1048576}\r\n'
 
 
 class Speaking:
-    """A server that greets and answers pings until it is `silent`: as one that stands still, whose connections the system takes."""
+    """A server that greets and answers pings until it is `silent`: as one that stands still, whose connections the system takes.
+
+    `slow`: it leaves the second ping of a connection unanswered, which is what the client asks after it has connected again.
+    """
 
     def __init__(self) -> None:
-        self.silent = False
+        self.silent = self.slow = False
+        self.asked_twice = asyncio.Event()
+        self.published: list[bytes] = []
         self.left: list[bytes] = []
         self.thrice = asyncio.Event()
         self._open: list[asyncio.StreamWriter] = []
@@ -27,13 +34,18 @@ class Speaking:
         else:
             self._open.append(writer)
             writer.write(INFO)
+            pings = 0
             while line := await reader.readline():
-                if line == b"PING\r\n":
+                pings += line == b"PING\r\n"
+                if line == b"PING\r\n" and self.slow and pings > 1:
+                    self.asked_twice.set()
+                elif line == b"PING\r\n":
                     writer.write(b"PONG\r\n")
+                elif line.startswith((b"PUB", b"HPUB")):
+                    self.published.append(line)
         writer.close()
 
-    def falls_silent(self) -> None:
-        self.silent = True
+    def hangs_up(self) -> None:
         for writer in self._open:
             writer.close()
 
@@ -49,7 +61,8 @@ async def connected() -> AsyncIterator[tuple[Speaking, Bus]]:
 
 async def test_a_server_that_takes_connections_and_says_nothing_is_left_with_none_of_them():
     async with connected() as (server, bus):
-        server.falls_silent()
+        server.silent = True
+        server.hangs_up()
         async with asyncio.timeout(60):
             await server.thrice.wait()
         await bus.close()
@@ -58,10 +71,27 @@ async def test_a_server_that_takes_connections_and_says_nothing_is_left_with_non
 
 async def test_a_bus_that_is_away_is_closed_without_a_fault_though_something_waits_to_be_sent():
     async with connected() as (server, bus):
-        server.falls_silent()
+        server.silent = True
+        server.hangs_up()
         async with asyncio.timeout(60):
             await server.thrice.wait()
         await bus.client.publish("waits", b"for a connection")
         assert bus.client.pending_data_size
         await bus.close()
         assert bus.client.is_closed
+
+
+@pytest.mark.law("nothing-lost")
+async def test_nothing_is_published_over_a_renewed_connection_before_the_client_has_told_of_it():
+    """Until then nobody can have looked at the server behind it."""
+    async with connected() as (server, bus):
+        server.slow = True
+        server.hangs_up()
+        async with asyncio.timeout(60):
+            await server.asked_twice.wait()
+        assert bus.client.is_connected and not bus.is_ready
+        for publishing in (bus.publish(event_subject(0, "a" * 32), b"{}"), bus.publish_batch([(event_subject(0, "a" * 32), b"{}")] * 2)):
+            with pytest.raises(BusUnavailable, match="not connected to the bus"):
+                await publishing
+        await bus.close()
+        assert server.published == []

@@ -28,7 +28,7 @@ from services.ingest.app import create_app as ingest_app
 from services.notify.app import create_app as notify_app
 from shared import auth, db
 from shared.bus import EVENTS, Bus, BusRefused
-from shared.durability import Durability
+from shared.durability import ContractBroken, Durability
 from shared.placing import PARTITIONS
 from shared.settings import Settings, SettingsFault
 from shared.telemetry import NotReady
@@ -346,6 +346,30 @@ async def test_a_look_that_began_before_a_breach_was_found_does_not_take_it_back
     with pytest.raises(NotReady, match="broken since"):
         await earlier
     assert durability.is_broken
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_look_at_the_database_that_ends_in_what_nobody_expected_is_no_good_sign_and_not_the_last(engine: AsyncEngine, bus: Bus):
+    faults = [KeyError("server_version_num")]
+
+    async def verify(*_: Any, **__: Any) -> None:
+        if faults:
+            raise faults[0]
+
+    durability = Durability(engine, bus, 0.02, verify)
+    async with durability.held():
+        await until(broken(durability, True))
+        with pytest.raises(ContractBroken, match=r"the database could not be looked at \(KeyError\)"):
+            durability.permit()
+        faults.clear()
+        await until(broken(durability, False))
+
+
+def broken(durability: Durability, expected: bool) -> Callable[[], Awaitable[bool]]:
+    async def found() -> bool:
+        return durability.is_broken is expected
+
+    return found
 
 
 @pytest.mark.law("nothing-lost")
