@@ -1,10 +1,9 @@
 """Replays of history: spread over processes, in rounds that are kept with their place, so that a replay goes on where it was cut off."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import islice
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
@@ -21,12 +20,14 @@ from services.decision.rules.library import PackLibrary, load_recorded
 from services.decision.store import replays
 from services.decision.store.athletes import AthleteKey
 from services.decision.store.connection import Connection, Database, borrowed, snapshot
-from services.decision.store.replays import Kept, Replay
+from services.decision.store.replays import Kept, Replay, Unopened
 
 AT_ONCE: Final = 16
 """Athletes in one piece of work."""
 ABREAST: Final = 8
-"""Histories of a piece that are decided again side by side; each lies open in memory, a few kB for each of its decisions."""
+"""Histories of a piece that are decided again side by side, at most."""
+ROWS: Final = 1_500
+"""Events and decisions that lie open in memory for that, each with what is folded of it about 6 kB; a longer history is decided alone."""
 PIECES: Final = 2
 """Pieces per process in one round."""
 KEPT: Final = 10_000
@@ -121,18 +122,39 @@ async def _work(piece: Piece) -> Outcome:
         async with snapshot(connection):
             gone = await replays.erased(connection, piece.athletes)
             wanted = [key for key in piece.athletes if key not in gone]
-            pasts = await replays.pasts(connection, wanted) if wanted else iter(())
+            histories = await replays.unopened(connection, wanted) if wanted else []
     finally:
         await connection.close(timeout=5)
     others = {} if piece.pack is None else _other(piece.pack)
     found: list[tuple[str, str, Difference]] = []
     decisions = 0
-    # Each is opened when its turn comes, so that no more lie open than are decided abreast.
-    while some := list(islice(pasts, ABREAST)):
-        decisions += sum(_within(made.body, piece.asked) for past in some for made in past.decisions)
-        for past, differing in zip(some, differences(some, packs, piece.asked, others), strict=True):
-            found += [(past.tenant, past.athlete, one) for one in differing]
+    for some in _abreast(histories):
+        count, differing = _decided(some, packs, piece.asked, others)
+        decisions += count
+        found += differing
     return Outcome(len(gone), decisions, found)
+
+
+def _abreast(histories: Sequence[Unopened]) -> Iterator[list[Unopened]]:
+    """In their order: as many together as may lie open at once."""
+    some: list[Unopened] = []
+    for one in histories:
+        if some and (len(some) == ABREAST or sum(other.rows for other in some) + one.rows > ROWS):
+            yield some
+            some = []
+        some.append(one)
+    if some:
+        yield some
+
+
+def _decided(
+    some: Sequence[Unopened], packs: Published, asked: Asked, others: Mapping[str, Protocol]
+) -> tuple[int, list[tuple[str, str, Difference]]]:
+    """How many decisions these have, and what differs. They lie open no longer than this takes."""
+    pasts = [one.open() for one in some]
+    decisions = sum(_within(made.body, asked) for past in pasts for made in past.decisions)
+    found = zip(pasts, differences(pasts, packs, asked, others), strict=True)
+    return decisions, [(past.tenant, past.athlete, one) for past, differing in found for one in differing]
 
 
 def differences(pasts: Sequence[Past], packs: Published, asked: Asked, others: Mapping[str, Protocol]) -> list[list[Difference]]:

@@ -1,6 +1,6 @@
 """What replays read of athletes, and what they keep of themselves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -39,6 +39,13 @@ class Replay(NamedTuple):
 
 class NoSuchAthlete(Exception):
     """Nobody of that name has a history: they never had one, or were erased."""
+
+
+class Unopened(NamedTuple):
+    """A history as it is stored, of so many events and decisions; `open` opens all of them."""
+
+    rows: int
+    open: Callable[[], Past]
 
 
 class Kept(NamedTuple):
@@ -92,10 +99,12 @@ async def erased(connection: Connection, wanted: Sequence[AthleteKey]) -> set[At
 
 
 async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> Iterator[Past]:
-    """The histories of these athletes, in their order; inside `snapshot`, for one of them may be erased meanwhile.
+    """`unopened`, each opened when it is asked for."""
+    return (one.open() for one in await unopened(connection, wanted))
 
-    All is read at once; each history is opened when it is asked for.
-    """
+
+async def unopened(connection: Connection, wanted: Sequence[AthleteKey]) -> list[Unopened]:
+    """The histories of these athletes, in their order, all read at once; inside `snapshot`, for one of them may be erased meanwhile."""
     columns = [list(column) for column in zip(*wanted, strict=True)]
     sealed = await envelopes(connection, wanted)
     events: list[list[Any]] = [[] for _ in wanted]
@@ -104,7 +113,10 @@ async def pasts(connection: Connection, wanted: Sequence[AthleteKey]) -> Iterato
         events[row[0] - 1].append(row)
     for row in await connection.fetch(_DECISIONS, *columns):
         decisions[row[0] - 1].append(row)
-    return map(partial(_past, sealed), wanted, events, decisions)
+    return [
+        Unopened(len(theirs) + len(made), partial(_past, sealed, athlete, theirs, made))
+        for athlete, theirs, made in zip(wanted, events, decisions, strict=True)
+    ]
 
 
 def _past(sealed: Envelopes, athlete: AthleteKey, events: Sequence[Any], decisions: Sequence[Any]) -> Past:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
+from weakref import ref
 
 import httpx
 import orjson
@@ -11,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from services.decision.app import create_app
 from services.decision.audit import replay as replaying
-from services.decision.audit.replay import Asked
+from services.decision.audit.again import Past
+from services.decision.audit.replay import Asked, Piece
 from services.decision.lifecycle.pool import Pool
 from services.decision.lifecycle.store import Source
 from services.decision.rules.library import SHIPPED, load_pack
@@ -177,6 +179,40 @@ async def test_histories_come_in_the_order_asked_for_and_lie_open_one_at_a_time(
         assert {orjson.loads(one.body)["subject"] for one in past.events} == {past.athlete}
         assert [orjson.loads(one.body)["seq"] for one in past.decisions] == list(range(1, made[past.athlete] + 1))
         assert len({id(envelope) for envelope in opened}) == number
+
+
+@pytest.mark.law("same-bytes")
+@pytest.mark.parametrize("abreast, histories, open_at_once", [(8, 6.0, 6), (4, 6.0, 4), (8, 2.5, 2), (8, 0.1, 1)])
+async def test_no_more_lies_open_than_is_decided_abreast_and_the_same_is_found(
+    engine: AsyncEngine, settings: Settings, monkeypatch: pytest.MonkeyPatch, abreast: int, histories: float, open_at_once: int
+):
+    """Of six histories of one length, as many at a time as the rows have room for, and one where they have room for none."""
+
+    class Watched(Past):
+        pass
+
+    opened: list[ref[Past]] = []
+    most, past_of = 0, replays._past
+
+    def altered(*args: Any) -> Past:
+        nonlocal most
+        past = past_of(*args)
+        past.decisions[2] = past.decisions[2]._replace(body=b"{}")
+        watched = Watched(past.tenant, past.athlete, past.events, past.decisions)
+        opened.append(ref(watched))
+        most = max(most, sum(one() is not None for one in opened))
+        return watched
+
+    wanted = tuple(("clinic", athlete) for athlete in ATHLETES)
+    async with borrowed(engine) as connection:
+        rows = {one.rows for one in await replays.unopened(connection, wanted)}
+    monkeypatch.setattr(replays, "_past", altered)
+    monkeypatch.setattr(replaying, "ABREAST", abreast)
+    monkeypatch.setattr(replaying, "ROWS", int(max(rows) * histories))
+    outcome = await replaying._work(Piece(Database.of(settings), wanted, Asked(), None))
+    assert (len(opened), most) == (len(ATHLETES), open_at_once)
+    found = [(athlete, one.course, one.seq, one.stored) for _, athlete, one in outcome.found]
+    assert found == [(athlete, f"{athlete}-c", 3, b"{}") for athlete in ATHLETES]
 
 
 async def test_an_erased_athlete_is_counted_and_nothing_fails(engine: AsyncEngine, settings: Settings):
