@@ -17,13 +17,15 @@ from services.decision import measures
 from services.decision.arrivals import read
 from services.decision.store import erasures, leases, reconciliations
 from services.decision.store.connection import Connection, borrowed
-from shared.bus import EVENTS, Bus
+from shared.bus import EVENTS, Bus, BusUnavailable
 from shared.keyed import ring_of
 from shared.stopping import told_to_stop
 
 WINDOW: Final = timedelta(minutes=15)
 EVERY_S: Final = 60.0
 AT_ONCE: Final = 500
+EMPTY: Final = 30
+"""So many fetches one after the other that bring nothing of what is there, a second each: the consumer is no longer served."""
 # Arbitrary and ours.
 _LOCK: Final = 0x6D726563
 
@@ -82,17 +84,22 @@ class Reconciler:
 
     async def _compare(self, connection: Connection, begin: int, end: int) -> int:
         consumer = await self._bus.pull_consumer(EVENTS, "reconciler", ["ev.>"], begin, AT_ONCE)
-        missing = 0
+        missing = empty = 0
         try:
             place = begin - 1
             while place < end:
                 found = await consumer.fetch(AT_ONCE, 1.0)
                 if not found:
-                    if (await self._bus.next_seq(EVENTS, "ev.>", place + 1) or end + 1) <= end:
-                        continue  # It is there, and the server took longer than the fetch to hand it out.
+                    waits = await self._bus.next_seq(EVENTS, "ev.>", place + 1)
+                    if waits is not None and waits <= end:
+                        empty += 1
+                        if empty == EMPTY:
+                            raise BusUnavailable(f"the bus has message {waits}, and {EMPTY} fetches in a row brought nothing")
+                        continue  # The server took longer than the fetch to hand it out.
                     # The stream has nothing more up to there: what was in between was erased.
                     await reconciliations.keep(connection, end, [])
                     break
+                empty = 0
                 # History forgot them on purpose; what comes of them is the eraser's to clear away.
                 gone = set(await erasures.pseudonyms(connection))
                 there = [one for one in found if one.stream_seq <= end and one.subject.rpartition(".")[2] not in gone]

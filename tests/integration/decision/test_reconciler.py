@@ -1,15 +1,16 @@
 """Law nothing-lost, looked at from outside the worker: what the bus took is in history, and what is not is fetched again."""
 
+import asyncio
 import base64
 from collections.abc import Sequence
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from services.decision.reconciler import Message, Reconciler, _message, digest, named
+from services.decision.reconciler import EMPTY, Message, Reconciler, _message, digest, named
 from services.decision.store import leases, reconciliations
 from services.decision.store.connection import borrowed
-from shared.bus import Bus, Delivered, PullConsumer
+from shared.bus import Bus, BusUnavailable, Delivered, PullConsumer
 from shared.proof import Keyring
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, pain, send, settled, started, until
@@ -85,6 +86,47 @@ async def test_what_the_bus_hands_out_late_is_not_taken_for_erased(
     monkeypatch.setattr(PullConsumer, "fetch", late)
     assert await reconciler.reconcile() == 1
     assert not empty
+
+
+@pytest.mark.law("nothing-lost")
+async def test_a_consumer_that_is_served_nothing_any_more_is_given_up_and_made_anew(
+    run: Run, engine: AsyncEngine, owner: AsyncEngine, bus: Bus, settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    """It would hold the lock and a connection for ever, and no other process could compare."""
+    sent = [started("mute", "unserved"), pain("mute", "unserved", 1)]
+    async with run():
+        last = await send(bus, settings, "clinic", sent)
+        await settled(engine, "clinic", sent)
+        await passed(engine, last)
+    async with owner.begin() as conn:
+        await conn.exec_driver_sql("DELETE FROM events WHERE id = 'unserved-pain-1'")
+    fetch, made, asked = PullConsumer.fetch, list[PullConsumer](), 0
+
+    async def mute(self: PullConsumer, n: int, wait_s: float) -> list[Delivered]:
+        nonlocal asked
+        asked += 1
+        assert asked <= 10 * EMPTY, "it is asked for ever"
+        if self not in made:
+            made.append(self)
+        return [] if self is made[0] else await fetch(self, n, wait_s)
+
+    monkeypatch.setattr(PullConsumer, "fetch", mute)
+    with pytest.raises(BusUnavailable, match=f"{EMPTY} fetches in a row brought nothing"):
+        await Reconciler(engine, bus).reconcile()
+    assert asked == EMPTY
+    made.clear()
+    monkeypatch.setattr("services.decision.reconciler.EVERY_S", 0.01)
+    running = asyncio.create_task(Reconciler(engine, bus).run())
+    try:
+
+        async def fetched_again() -> bool:
+            return await bus.last_seq("EVENTS") > last
+
+        await until(fetched_again)
+        assert len(made) >= 2, "the first consumer was served nothing"
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def sent_as(bus: Bus, number: int) -> Message:
