@@ -144,7 +144,7 @@ async def _replay(settings: Settings) -> list[Figure]:
     first: float | None = None
     for interpreter in await asyncio.to_thread(replaying.interpreters):
         spent = await asyncio.to_thread(replaying.replay, piece, interpreter)
-        spread = f"quickest of {replaying.PASSES} passes, the slowest {spent.rates[0]:,.0f}, middle {median(spent.rates):,.0f}"
+        spread = f"middle of {replaying.PASSES} passes, the slowest {spent.rates[0]:,.0f}, the quickest {spent.rates[-1]:,.0f}"
         note = f"{spent.decisions:,} decisions, {spread}; floor: the same read and opened, nothing decided; Python {interpreter.version},"
         note += f" whose plain loop takes {interpreter.loop * 1000:.1f} ms"
         name = "replay, one core, read and compared (per second of its processor time)"
