@@ -19,7 +19,7 @@ from services.decision.store import erase, erasures
 from services.decision.store.connection import Connection, borrowed
 from services.decision.store.erasures import Erasure
 from services.decision.store.remains import ERASED, Remains
-from shared.bus import DECISIONS, EVENTS, Bus
+from shared.bus import DECISIONS, EVENTS, Bus, BusUnavailable
 from shared.bus.streams import decision_subject, event_subject
 from shared.crash import point
 from shared.placing import PARTITIONS, pseudonym
@@ -38,7 +38,7 @@ _log = structlog.get_logger("milepost.eraser")
 
 
 class Later(Exception):
-    """The erasure cannot be carried out yet; the text says what it waits for, `on` in one word: outbox, notify or locks."""
+    """The erasure cannot be carried out yet; the text says what it waits for, `on` in one word: outbox, bus, notify or locks."""
 
     def __init__(self, on: str, text: str) -> None:
         super().__init__(text)
@@ -134,10 +134,12 @@ class Eraser:
         """`at_rest`: no service runs, so nothing is under way."""
         for athlete in () if at_rest else names:
             await self._drained(connection, one.tenant, athlete)
+        await self._everywhere("every replica is needed to erase (deploy/README.md)")
         point(45)
         cleared = await self.bus.last_seq(EVENTS)
         await self._clear(EVENTS, event_subject(one.partition, one.pseudonym))
         await self._clear(DECISIONS, decision_subject(one.partition, one.pseudonym))
+        await self._everywhere("a replica that is down missed what was deleted just now (deploy/README.md)")
         point(46)
         if names and not at_rest:
             await self._told(connection)
@@ -158,6 +160,30 @@ class Eraser:
             if monotonic() > deadline:
                 raise Later("outbox", "messages of the athlete wait for the bus; is the worker running?")
             await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _everywhere(self, told: str) -> None:
+        """Waits until every server of the bus was looked at and has in its log on disk all that the streams' leaders have.
+
+        Deleting reaches a replica by that log. One that was away until the others had shortened theirs is told which messages are gone, and
+        overwrites none: so nothing is deleted while one is away.
+        """
+        try:
+            await self.bus.verify()
+        except BusUnavailable as fault:
+            raise Later("bus", f"{fault}; {told}") from fault
+        deadline = monotonic() + PATIENCE_S
+        while behind := self.bus.down | await self._behind():
+            if self.bus.down or monotonic() > deadline:
+                raise Later("bus", f"{', '.join(sorted(behind))} of the NATS cluster is down or behind; {told}")
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _behind(self) -> frozenset[str]:
+        """The nodes that have not confirmed all that a stream's leader has; of a server alone none."""
+        found = set()
+        for stream in (EVENTS, DECISIONS):
+            group = (await self.bus.api(f"STREAM.INFO.{stream}")).get("cluster") or {}
+            found |= {str(node["name"]) for node in group.get("replicas") or () if node.get("lag") or not node["current"]}
+        return frozenset(found)
 
     async def _told(self, connection: Connection) -> None:
         """Waits until notify ended with all that the bus had handed out to it when it was cleared: until then it holds them in the open.

@@ -39,8 +39,8 @@ MISSING: Final = Counter(
     "milepost_decision_missing_events", "Events that the bus had and history lacked; put on the bus again", registry=REGISTRY
 )
 
-ERASURES_WAIT_ON: Final = ("outbox", "notify", "locks", "fault")
-"""The worker to publish, notify to end with what it read, locks that somebody holds, a fault."""
+ERASURES_WAIT_ON: Final = ("outbox", "bus", "notify", "locks", "fault")
+"""The worker to publish, every node of the bus to delete, notify to end with what it read, locks that somebody holds, a fault."""
 ERASURES_WAITING: Final = Gauge(
     "milepost_erasures_waiting",
     "Erasures that could not be carried out at the last look, by what they wait for",
