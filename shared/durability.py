@@ -129,7 +129,8 @@ class Durability:
             self._found(fault)
         except Exception as fault:
             # Nobody would look any more, and what was seen last would be believed for ever.
-            _log.error("the database could not be looked at", error=type(fault).__name__, exc_info=fault)
+            if self._database is None:
+                _log.error("the database could not be looked at", exc_info=fault)
             self._found(db.DatabaseRefused(f"the database could not be looked at ({type(fault).__name__}); the log says more"))
         else:
             # What was asked before another look found the breach says nothing against it.

@@ -266,8 +266,11 @@ class Bus:
             self._doubt.clear()
             connections = self.connections
             try:
-                await self.verify()
-            except BusUnavailable as fault:
+                # A look that never ends is one that failed.
+                async with asyncio.timeout(UNSEEN_S):
+                    await self.verify()
+            except (BusUnavailable, TimeoutError) as error:
+                fault = error if isinstance(error, BusUnavailable) else BusUnavailable("the bus could not be looked at in time")
                 # Says nothing of the contract, and mends no breach; publishing fails by itself where the bus does not answer. But a node
                 # that was down, or was not seen for long, may take part again and not have been looked at.
                 if self.breach is None and (self._broken is not None or self.down or monotonic() - seen > UNSEEN_S):
@@ -276,17 +279,19 @@ class Bus:
                 if self.breach is None:
                     _log.error("nothing is confirmed any more: the bus breaks its durability contract", reason=str(fault))
                 self._distrust(fault)
-            except Exception as fault:
+            except Exception as unexpected:
                 # Nobody would look any more, and what was seen last would be believed for ever.
+                unseen = BusUnavailable(f"the bus could not be looked at ({type(unexpected).__name__}); the log says more")
+                if str(self._broken) != str(unseen):
+                    _log.error("the bus could not be looked at", exc_info=unexpected)
                 if self.breach is None:
-                    _log.error("the bus could not be looked at", error=type(fault).__name__, exc_info=fault)
-                    self._distrust(BusUnavailable(f"the bus could not be looked at ({type(fault).__name__}); the log says more"))
+                    self._distrust(unseen)
             else:
                 if self.connections != connections:
                     # What was seen before the connection was renewed says nothing of the server behind it now.
                     continue
-                if self.breach is not None:
-                    _log.info("the bus keeps its durability contract again")
+                if self._broken is not None:
+                    _log.info("the bus keeps its durability contract")
                 self._broken, seen = None, monotonic()
                 self._trusted.set()
             looked()

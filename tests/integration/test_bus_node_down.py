@@ -237,22 +237,56 @@ async def test_nothing_is_published_where_looks_have_failed_for_long(settings: S
 
 
 @pytest.mark.law("nothing-lost")
-async def test_nothing_is_published_where_a_look_ends_in_what_nobody_expected(settings: Settings, trio: Trio):
+async def test_nothing_is_published_where_a_look_ends_in_what_nobody_expected(
+    settings: Settings, trio: Trio, everything_said: list[MutableMapping[str, Any]]
+):
     trio.mute = set()
     async with watched(settings, trio) as watching:
-        looked = watching.verify
+        looked, looks = watching.verify, 0
         faults = [KeyError("config")]
 
         async def verify() -> None:
+            nonlocal looks
+            looks += 1
             if faults:
                 raise faults[0]
             await looked()
 
+        async def thrice() -> bool:
+            return looks > 3
+
         watching.verify = verify  # type: ignore[method-assign]
         guard = asyncio.create_task(watching.guard(0.02))
         try:
-            await until(said(watching, r"the bus could not be looked at (KeyError)", set()))
+            await until(said(watching, "the bus could not be looked at (KeyError)", set()))
+            await until(thrice)
             faults.clear()
+            await until(said(watching, "stored", set()))
+        finally:
+            guard.cancel()
+    told = [line["event"] for line in everything_said if "bus" in line["event"] or "published" in line["event"]]
+    assert told == [
+        "the bus could not be looked at",
+        "nothing is published until the bus was looked at again",
+        "the bus keeps its durability contract",
+    ]
+
+
+@pytest.mark.law("nothing-lost")
+async def test_nothing_is_published_where_a_look_does_not_end(settings: Settings, trio: Trio, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shared.bus.bus.UNSEEN_S", 0.1)
+    trio.mute = set()
+    async with watched(settings, trio) as watching:
+        ended = asyncio.Event()
+
+        async def verify() -> None:
+            await ended.wait()
+
+        watching.verify = verify  # type: ignore[method-assign]
+        guard = asyncio.create_task(watching.guard(0.02))
+        try:
+            await until(said(watching, "the bus could not be looked at in time", set()))
+            ended.set()
             await until(said(watching, "stored", set()))
         finally:
             guard.cancel()
