@@ -44,8 +44,9 @@ _MORE_THAN_ERASABLE: Final = text(
 ).bindparams(bindparam("tables", type_=ARRAY(Text)))
 
 
-FAULTS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
-"""What a statement raises when the database cannot do it now, through SQLAlchemy or below it."""
+FAULTS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What a statement raises when the database cannot do it now, through SQLAlchemy or below it; the last but two where it comes between the
+server's last word and the end of the connection."""
 # How SQLSTATE begins: a connection that failed, a transaction given up, a conflict, nothing left (connections, room), stopping or starting.
 _PASSING: Final = ("08", "25P03", "40", "53", "57")
 NEWEST_ERASURES: Final = 100
@@ -254,7 +255,7 @@ def _may_pass(fault: BaseException | None) -> bool:
     while fault is not None:
         if state := getattr(fault, "sqlstate", None):
             return str(state).startswith(_PASSING)
-        if isinstance(fault, OSError | TimeoutError | NoConnectionLent | asyncpg.InterfaceError):
+        if isinstance(fault, OSError | TimeoutError | NoConnectionLent | asyncpg.InterfaceError | asyncpg.InternalClientError):
             # An address that cannot be read is of asyncpg's interface faults too.
             return not isinstance(fault, ValueError)
         fault = fault.__cause__

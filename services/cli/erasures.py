@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import asyncpg
 import orjson
 import typer
 
@@ -18,6 +17,7 @@ from services.decision.erasing import Later
 from services.decision.store import erasures
 from services.decision.store.connection import Database
 from services.decision.store.erasures import Erasure
+from shared import db
 from shared.bus import event_subject
 from shared.settings import Settings
 
@@ -47,7 +47,7 @@ def scrub(
         done = asyncio.run(scrubbing.scrub(settings.owner_database_url, wait, complain, if_needed))
     except scrubbing.NotScrubbed as why:
         stop(f"milepost erasures scrub: {why}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
+    except db.FAULTS as fault:
         stop(f"milepost erasures scrub: {_line(fault)}; is the database running, and its roles up to date?", EXIT_FAULT)
     if done is None:
         say("nothing to scrub: every erasure that was carried out has been")
@@ -71,7 +71,7 @@ def reapply(
         found, again = asyncio.run(_reapply(settings, lines))
     except Later as why:
         stop(f"milepost erasures reapply: {why}", EXIT_FAULT)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
+    except db.FAULTS as fault:
         stop(f"milepost erasures reapply: {_line(fault)}; are database and bus running?", EXIT_FAULT)
     if again:
         complain(

@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-import asyncpg
-
 from services.cli.installation import reachable
 from services.cli.terminal import EXIT_BAD_INPUT, stop
 from services.decision.lifecycle.installed import SeveralTenants, published
 from services.decision.rules.faults import FaultyPack
 from services.decision.rules.library import FLOORS, SHIPPED, Pack, load_pack
 from services.decision.store.connection import Database
+from shared import db
 
 ENDINGS = (".yaml", ".yml")
 
@@ -65,7 +64,7 @@ def _published(command: str, name: str, tenant: str | None) -> Pack | None:
         stop(f"milepost {command}: {several}")
     except FaultyPack as faulty:
         stop(f"milepost {command}: {name} was published, and this release cannot run it: {faulty.faults[0]}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
+    except db.FAULTS as fault:
         why = (str(fault) or type(fault).__name__).splitlines()[0]
         stop(f"milepost {command}: {name} is no shipped pack, and the database that may know it does not answer: {why}", EXIT_BAD_INPUT)
 

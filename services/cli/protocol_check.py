@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import asyncpg
 import typer
 from rich.text import Text
 
@@ -22,6 +21,7 @@ from services.decision.rules.check import Finding, Lived, check_file
 from services.decision.rules.check.running import History
 from services.decision.rules.library import FLOORS, Pack
 from services.decision.store.connection import Database
+from shared import db
 
 COLOURS = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 WIDTH = 110
@@ -72,7 +72,7 @@ def _looking(tenant: str | None) -> History:
         text = Source(pack.source.raw, tuple(floor.raw for floor in pack.floors))
         try:
             return StoredHistory(database, {pack.protocol.hash: text}, tenant).lived(pack.protocol)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
+        except db.FAULTS as fault:
             why = (str(fault) or type(fault).__name__).splitlines()[0]
             stop(f"milepost protocol check: the database does not answer: {why}; is it up to date and running?", EXIT_BAD_INPUT)
         except BrokenProcessPool:

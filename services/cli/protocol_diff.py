@@ -5,7 +5,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
 from typing import Annotated
 
-import asyncpg
 import typer
 
 from services.cli.installation import settings_of
@@ -19,6 +18,7 @@ from services.decision.rules.difference import Difference, Direction, PastDecisi
 from services.decision.rules.library import Pack
 from services.decision.rules.prove import Unproved
 from services.decision.store.connection import Database
+from shared import db
 
 SHOWN = 20
 
@@ -36,7 +36,7 @@ def diff(
     past = _stored(packs, tenant) if history else None
     try:
         found = difference(old, new, past)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
+    except db.FAULTS as fault:
         why = (str(fault) or type(fault).__name__).splitlines()[0]
         stop(f"milepost protocol diff: the database does not answer: {why}; is it up to date and running?", EXIT_BAD_INPUT)
     except BrokenProcessPool:

@@ -5,7 +5,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Annotated
 
-import asyncpg
 import orjson
 import typer
 
@@ -15,6 +14,7 @@ from services.decision.audit.check import check
 from services.decision.audit.points import read_witness
 from services.decision.audit.verify import Found, told
 from services.decision.audit.whole import verify_database
+from shared import db
 from shared.proof.stretches import STRETCH
 
 app = typer.Typer(help="Holds history, or a dossier, against its proofs.")
@@ -39,7 +39,7 @@ def verify(
     begin = perf_counter()
     try:
         found = asyncio.run(verify_database(settings, notes, processes, None if every_row else STRETCH))
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
+    except db.FAULTS as fault:
         stop(f"milepost verify: the database does not answer: {str(fault).splitlines()[0]}; is it up to date and running?", EXIT_FAULT)
     for sentence in told(found):
         complain(sentence)

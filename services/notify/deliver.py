@@ -19,13 +19,14 @@ from services.notify.client import Client
 from services.notify.guard import Rules
 from services.notify.lanes import SILENT_AFTER, Lane
 from services.notify.links import Links
-from services.notify.outcomes import STORE_FAULTS, Outcomes, Turn
+from services.notify.outcomes import Outcomes, Turn
 from services.notify.schedule import honoured
 from services.notify.sender import Done, Sender
 from services.notify.store import sending
 from services.notify.store.connection import Own, reading
 from services.notify.store.sending import WINDOW, Breaker, Due
 from services.notify.vault import Vault
+from shared import db
 from shared.settings import Settings
 from shared.stopping import told_to_stop
 
@@ -195,7 +196,7 @@ class Deliverer:
 
     async def _measure(self) -> None:
         while not told_to_stop():
-            with suppress(*STORE_FAULTS):
+            with suppress(*db.FAULTS):
                 async with reading(self._database) as connection:
                     backlog = await sending.backlog(connection)
                 measures.PENDING.labels("untried").set(backlog.untried)

@@ -7,13 +7,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast
 
-import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify import measures
 from services.notify.store.connection import Connection
 from services.notify.store.endpoints import WAKE
+from shared import db
 from shared.crash import point
 from shared.locks import LEAD
 from shared.stopping import told_to_stop
@@ -81,5 +81,5 @@ async def _heartbeat(driver: Connection) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             await driver.fetchval("SELECT 1", timeout=HEARTBEAT_S)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as fault:
+    except db.FAULTS as fault:
         raise LeadLost("the server that holds the lead does not answer") from fault

@@ -11,9 +11,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify import operations
@@ -23,10 +21,10 @@ from services.notify.sender import Done
 from services.notify.store import sending, telling
 from services.notify.store.connection import Connection, Own
 from services.notify.store.sending import Breaker
+from shared import db
 from shared.stopping import told_to_stop
 
 RECORDED_TOGETHER: Final = 500
-STORE_FAULTS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError, TimeoutError)
 
 _log = structlog.get_logger("milepost.notify.deliver")
 
@@ -100,7 +98,7 @@ class Outcomes:
             try:
                 async with self._database.transaction(points) as connection:
                     return await write(connection)
-            except STORE_FAULTS as fault:
+            except db.FAULTS as fault:
                 if told_to_stop():
                     raise asyncio.CancelledError from fault
                 _log.warning("outcomes cannot be recorded yet", error=type(fault).__name__, retry_in_s=wait_s)

@@ -8,13 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from services.notify.store import notices
 from services.notify.store.connection import reading
+from shared import db
 from shared.stopping import told_to_stop
 
 LOOK_EVERY_S: Final = 0.25
@@ -52,7 +51,7 @@ class Watch:
             try:
                 async with reading(self._database) as connection:
                     latest = await notices.latest(connection)
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError, TimeoutError) as fault:
+            except db.FAULTS as fault:
                 # Those who listen are told by their own look, which follows.
                 _log.warning("notices cannot be looked up", error=type(fault).__name__)
                 latest = seen + 1

@@ -188,6 +188,7 @@ PASSING = [
     asyncpg.TooManyConnectionsError("sorry, too many clients already"),
     asyncpg.IdleInTransactionSessionTimeoutError("terminating connection due to idle-in-transaction timeout"),
     asyncpg.InterfaceError("connection is closed"),
+    asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress"),
 ]
 LASTING = [
     asyncpg.InvalidPasswordError("password authentication failed"),

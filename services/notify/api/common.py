@@ -8,21 +8,19 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-import asyncpg
 import orjson
 from fastapi import Depends, Request
-from sqlalchemy.exc import SQLAlchemyError
 
 from services.notify.store import endpoints as rows
 from services.notify.store.connection import Connection, bound, transaction
 from services.notify.store.endpoints import Endpoint
+from shared import db
 from shared.auth import Principal, requires
 from shared.events.forms import INSTANT_FORM, instant
 from shared.problems import Fault, Problem
 
 PAGE: Final = 20
 PAGE_LIMIT: Final = 100
-STORE_FAULTS: Final = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 
 
 def not_for_coaches(principal: Principal) -> Principal:
@@ -67,7 +65,7 @@ async def shown_to(request: Request, tenant: str) -> AsyncIterator[Connection]:
 async def _answering() -> AsyncIterator[None]:
     try:
         yield
-    except STORE_FAULTS as fault:
+    except db.FAULTS as fault:
         detail = "the database does not answer; repeat the request after the time in Retry-After"
         raise Problem(503, "Not available", detail, "not-available", headers={"Retry-After": "2"}) from fault
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import StreamingResponse
 
 from services.notify import measures
-from services.notify.api.common import STORE_FAULTS, named, shown_to, utc_now
+from services.notify.api.common import named, shown_to, utc_now
 from services.notify.api.forgotten import Leaving, leaving
 from services.notify.notices import ALWAYS_TYPES
 from services.notify.payloads import rendered
@@ -18,6 +18,7 @@ from services.notify.store import notices, policies
 from services.notify.store.connection import bound
 from services.notify.store.notices import Said
 from services.notify.watch import Watch
+from shared import db
 from shared.auth import KeyRefused, Principal, find_principal, requires
 from shared.problems import Problem, problem_responses
 
@@ -85,7 +86,7 @@ async def _events(request: Request, principal: Principal, position: int) -> Asyn
                     async with request.app.state.engine.begin() as connection:
                         await find_principal(connection, key, utc_now())
                     yield b": still here\n\n"
-    except (KeyRefused, *STORE_FAULTS):
+    except (KeyRefused, *db.FAULTS):
         return
     finally:
         measures.STREAMS.dec()
