@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
@@ -47,16 +47,22 @@ class Node:
             self.process.wait(10)
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
-    """A cluster at work; a test leaves it as it found it."""
-    ports, home = free_ports(9), tmp_path_factory.mktemp("cluster")
+@contextmanager
+def three_at_work(home: Path) -> Iterator[list[Node]]:
+    ports = free_ports(9)
     found = [Node(home, f"n{n}", (ports[n], ports[3 + n], ports[6 + n]), ports[6:]) for n in range(3)]
     for node in found:
         node.start()
     yield found
     for node in found:
         node.kill()
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
+    """A cluster at work; a test leaves it as it found it."""
+    with three_at_work(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

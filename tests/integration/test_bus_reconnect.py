@@ -45,6 +45,13 @@ class Speaking:
                     self.published.append(line)
         writer.close()
 
+    async def falls_silent(self) -> None:
+        """Returns once the client has tried three times in vain."""
+        self.silent = True
+        self.hangs_up()
+        async with asyncio.timeout(60):
+            await self.thrice.wait()
+
     def hangs_up(self) -> None:
         for writer in self._open:
             writer.close()
@@ -61,20 +68,14 @@ async def connected() -> AsyncIterator[tuple[Speaking, Bus]]:
 
 async def test_a_server_that_takes_connections_and_says_nothing_is_left_with_none_of_them():
     async with connected() as (server, bus):
-        server.silent = True
-        server.hangs_up()
-        async with asyncio.timeout(60):
-            await server.thrice.wait()
+        await server.falls_silent()
         await bus.close()
         assert server.left[:3] == [b"", b"", b""]
 
 
 async def test_a_bus_that_is_away_is_closed_without_a_fault_though_something_waits_to_be_sent():
     async with connected() as (server, bus):
-        server.silent = True
-        server.hangs_up()
-        async with asyncio.timeout(60):
-            await server.thrice.wait()
+        await server.falls_silent()
         await bus.client.publish("waits", b"for a connection")
         assert bus.client.pending_data_size
         await bus.close()

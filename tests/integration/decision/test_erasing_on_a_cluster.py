@@ -23,8 +23,7 @@ from shared.bus import DECISIONS, EVENTS, Bus, BusUnavailable, event_subject
 from shared.placing import partition, pseudonym
 from shared.settings import Settings
 from tests.integration.decision.feeding import Run, pain, send, settled, started, until
-from tests.integration.ports import free_ports
-from tests.integration.test_bus_cluster import Node, formed
+from tests.integration.test_bus_cluster import Node, formed, three_at_work
 
 TENANT = "clinic"
 NEEDED = "every node is needed to erase (deploy/README.md)"
@@ -35,13 +34,8 @@ NUMBER = count(1)
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
     """A test leaves the cluster as it found it."""
-    ports, home = free_ports(9), tmp_path_factory.mktemp("cluster")
-    found = [Node(home, f"n{n}", (ports[n], ports[3 + n], ports[6 + n]), ports[6:]) for n in range(3)]
-    for node in found:
-        node.start()
-    yield found
-    for node in found:
-        node.kill()
+    with three_at_work(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
